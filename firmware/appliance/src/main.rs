@@ -1,0 +1,2 @@
+//! The one program of the firmware.
+fn main() {}

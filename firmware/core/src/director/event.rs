@@ -1,0 +1,137 @@
+//! Everything that goes into the director, and everything that comes out.
+
+use super::protocol::{Reply, Request, SessionId};
+use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
+use crate::model::Mono;
+use crate::plan::{Observed, Op, OpError};
+use crate::store::{Generation, StoreError, record::SlotState};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// One input.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Event {
+    /// The deadline of [`super::Director::next_deadline`] passed.
+    Deadline,
+    /// Something in the kernel changed that we manage (netlink notification, or events were lost): dump again.
+    KernelChanged,
+    /// The answer to [`Effect::Observe`].
+    Observed(Result<Box<Observed>, OpError>),
+    /// The answer to [`Effect::Apply`]: one result for each operation that was tried, in order. Operations of one
+    /// virtual server are independent of those of others, so a failure does not stop the batch.
+    Applied {
+        /// Of which batch.
+        batch: u64,
+        /// Results in the order of the operations.
+        results: Vec<Result<(), OpError>>,
+    },
+    /// A probe ended. Each [`Effect::Probe`] is answered exactly once, at its deadline at the latest.
+    Probed {
+        /// Which.
+        id: ProbeId,
+        /// How.
+        outcome: ProbeOutcome,
+    },
+    /// The answer to [`Effect::Save`] or [`Effect::Mark`].
+    Saved {
+        /// Which generation was written.
+        generation: Generation,
+        /// Whether it was read back intact.
+        result: Result<(), StoreError>,
+    },
+    /// A console asks.
+    Request {
+        /// Who; the reply carries it back.
+        session: SessionId,
+        /// What.
+        request: Box<Request>,
+    },
+    /// Init asks for an orderly end (the machine powers off or reboots).
+    Stop,
+}
+
+/// One output. Effects are executed in order; none blocks the loop.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Effect {
+    /// Dump the kernel's state and send [`Event::Observed`].
+    Observe,
+    /// Execute operations and send [`Event::Applied`].
+    Apply {
+        /// Number of this batch, rising.
+        batch: u64,
+        /// Operations in order.
+        ops: Vec<Op>,
+    },
+    /// Run one probe and send [`Event::Probed`].
+    Probe {
+        /// Which.
+        id: ProbeId,
+        /// What to ask whom.
+        spec: ProbeSpec,
+        /// When it is over without an answer.
+        deadline: Mono,
+    },
+    /// Write an encoded configuration to the next flash slot, read it back, and send [`Event::Saved`].
+    Save {
+        /// Generation of the record.
+        generation: Generation,
+        /// Tentative until applied.
+        state: SlotState,
+        /// The payload: an encoded [`crate::store::Commit`].
+        payload: Vec<u8>,
+    },
+    /// Set the state of a written record and send [`Event::Saved`].
+    Mark {
+        /// Generation of the record.
+        generation: Generation,
+        /// New state.
+        state: SlotState,
+    },
+    /// Answer a console.
+    Reply {
+        /// Who asked.
+        session: SessionId,
+        /// The answer.
+        reply: Box<Reply>,
+    },
+    /// Keep these bytes in `/run`, so that a restarted director continues where this one was.
+    Checkpoint(Vec<u8>),
+    /// Write a line to the log.
+    Log {
+        /// How bad.
+        level: Level,
+        /// One line, no control characters.
+        text: String,
+    },
+    /// Set the kernel's host name.
+    Hostname(String),
+    /// Everything is released; init may stop the machine.
+    Stopped,
+}
+
+/// Severity of a log line, with the numbers of syslog (RFC 5424 section 6.2.1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum Level {
+    /// 3: something does not work.
+    Error,
+    /// 4: something may stop working.
+    Warning,
+    /// 5: a change an operator cares about.
+    Notice,
+    /// 6: progress.
+    Info,
+}
+
+impl Level {
+    /// The syslog number.
+    pub const fn syslog(self) -> u8 {
+        match self {
+            Self::Error => 3,
+            Self::Warning => 4,
+            Self::Notice => 5,
+            Self::Info => 6,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The read model: what every `show` renders, as text or JSON. Neither configuration nor runtime state.
+
+use crate::health::State as HealthState;
+use crate::model::config::{CheckKind, Forward, Protocol};
+use crate::model::{Device, Hostname, Label, Mono, Name};
+use crate::plan::observed::{Link, Stats};
+use crate::store::Generation;
+use crate::store::identity::Role;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
+
+/// A snapshot of everything shown.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// When it was taken.
+    pub at: Mono,
+    /// The box.
+    pub system: SystemStatus,
+    /// Devices and their roles.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Addresses in the kernel, and wanted ones that are missing.
+    pub addresses: Vec<AddressStatus>,
+    /// Virtual servers, in order of name, address and port.
+    pub services: Vec<ServiceStatus>,
+    /// Real servers by pool, in order of name.
+    pub servers: Vec<ServerStatus>,
+    /// The kernel's IPVS table as it was seen last.
+    pub ipvs: Vec<IpvsService>,
+    /// What is wrong, most severe first; empty when all is well.
+    pub alarms: Vec<String>,
+}
+
+/// The box itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SystemStatus {
+    /// Which node of the pair this is.
+    pub identity: Role,
+    /// Whether it holds the floating addresses.
+    pub active: bool,
+    /// Its name.
+    pub hostname: Option<Hostname>,
+    /// Firmware version.
+    pub version: String,
+    /// Generation of the running configuration; 0 is the factory configuration.
+    pub generation: Generation,
+    /// Where the configuration came from, in words.
+    pub source: String,
+    /// When this director process started.
+    pub started: Mono,
+    /// Boots counted in flash.
+    pub boots: u32,
+    /// Kernel operations done since the process started.
+    pub operations: u64,
+    /// Kernel operations of the last plan that was not empty.
+    pub last_plan: u32,
+    /// When the kernel's state was last compared with the desired one.
+    pub reconciled: Option<Mono>,
+}
+
+/// A device.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Role, when it has one.
+    pub role: Option<Name>,
+    /// Kernel name.
+    pub device: Device,
+    /// As seen; `None` when the configured device does not exist.
+    pub link: Option<Link>,
+}
+
+/// An address.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AddressStatus {
+    /// Device.
+    pub device: Device,
+    /// `address/prefix`.
+    pub address: crate::model::Cidr,
+    /// Label.
+    pub label: Option<Label>,
+    /// Name of the floating address; `None` when it belongs to the node.
+    pub floating: Option<Name>,
+    /// Whether the kernel has it.
+    pub present: bool,
+    /// Whether this node should have it now.
+    pub wanted: bool,
+}
+
+/// A virtual server as configured, with what the kernel says of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Name of the service.
+    pub name: Name,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Virtual address.
+    pub address: IpAddr,
+    /// Virtual port.
+    pub port: u16,
+    /// Scheduler's kernel name.
+    pub scheduler: String,
+    /// Seconds of persistence.
+    pub persistence_s: Option<u32>,
+    /// Pool.
+    pub pool: Name,
+    /// Servers that take new connections.
+    pub usable: u32,
+    /// Servers configured.
+    pub servers: u32,
+    /// Established connections.
+    pub active: u32,
+    /// Other connections.
+    pub inactive: u32,
+    /// Counters; `None` while the kernel lacks the service.
+    pub stats: Option<Stats>,
+}
+
+/// A real server in one pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Pool.
+    pub pool: Name,
+    /// Real server.
+    pub name: Name,
+    /// Its address.
+    pub address: IpAddr,
+    /// Forwarding method.
+    pub forward: Forward,
+    /// Check.
+    pub check: CheckKind,
+    /// Verdict.
+    pub state: HealthState,
+    /// Since when.
+    pub since: Mono,
+    /// The rule and the last answer, in words: `connection refused, 3 of 3 failures`.
+    pub reason: String,
+    /// When its check last ended.
+    pub checked: Option<Mono>,
+    /// Microseconds the last good check took.
+    pub took_us: Option<u32>,
+    /// Configured weight.
+    pub weight: u32,
+    /// Weight in effect; `None`: not in the table.
+    pub effective: Option<u32>,
+    /// Established connections over all services of the pool.
+    pub active: u32,
+    /// Other connections.
+    pub inactive: u32,
+    /// Counters over all services of the pool.
+    pub stats: Stats,
+}
+
+/// A virtual server of the kernel's table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IpvsService {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Virtual address.
+    pub address: IpAddr,
+    /// Virtual port.
+    pub port: u16,
+    /// Scheduler.
+    pub scheduler: String,
+    /// Seconds of persistence.
+    pub persistence_s: Option<u32>,
+    /// Counters.
+    pub stats: Stats,
+    /// Real servers.
+    pub dests: Vec<IpvsDest>,
+}
+
+/// A real server of the kernel's table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IpvsDest {
+    /// Address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// Forwarding method.
+    pub forward: Forward,
+    /// Weight.
+    pub weight: u32,
+    /// Established connections.
+    pub active: u32,
+    /// Other connections.
+    pub inactive: u32,
+    /// Persistence templates.
+    pub persistent: u32,
+    /// Counters.
+    pub stats: Stats,
+}

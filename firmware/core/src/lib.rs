@@ -1,0 +1,22 @@
+//! Decides.
+//!
+//! Everything the director decides is here: which configuration is valid, which servers are usable, who is
+//! active, which kernel operations lead from what is to what should be, which flash slot counts, what a
+//! typed line means. Nothing here acts: no I/O, no clock, no randomness, no threads, no `unsafe`; the crate
+//! is `no_std`, so the compiler proves it. Time enters as [`model::Mono`], randomness as an argument, every
+//! input of the whole as one [`director::Event`], every output as one [`director::Effect`].
+//!
+//! Terms are the field's: a *virtual server* (service) is an address, protocol and port that clients use; a
+//! *real server* answers; a *pool* is real servers behind one check and one forwarding method; a *floating
+//! address* moves between the two directors of a pair.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod cli;
+pub mod director;
+pub mod health;
+pub mod model;
+pub mod plan;
+pub mod store;

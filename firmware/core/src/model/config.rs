@@ -1,0 +1,319 @@
+//! The configuration of a pair of directors, schema version 1.
+//!
+//! One configuration describes both boxes and is identical on them; what differs per box (which node am I)
+//! is [`crate::store::identity`]. The postcard encoding of [`Config`] is what lies in flash: fields may only
+//! change through a new schema version (see [`crate::store`]).
+//!
+//! A `Config` in hand is well formed value by value. That the values fit together is checked by
+//! [`super::validate::validate`], and nothing is applied before it passed.
+
+use super::limits;
+use super::name::{Device, Hostname, Label, Name, Text};
+use super::net::Cidr;
+use super::time::Millis;
+use alloc::collections::BTreeMap;
+use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
+
+/// Everything an operator configures.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Config {
+    /// `node primary`.
+    pub primary: Node,
+    /// `node backup`; absent on a single director.
+    pub backup: Option<Node>,
+    /// `interface NAME`: roles bound to devices.
+    pub interfaces: BTreeMap<Name, Interface>,
+    /// `cluster`.
+    pub cluster: Cluster,
+    /// `floating NAME`: addresses that move with the active role.
+    pub floating: BTreeMap<Name, Floating>,
+    /// `route PREFIX`: static routes, the same on both nodes.
+    pub routes: BTreeMap<Cidr, Route>,
+    /// `forwarding`.
+    pub forwarding: Forwarding,
+    /// `masquerade NAME`: outbound connections of the real servers.
+    pub masquerade: BTreeMap<Name, Masquerade>,
+    /// `real-server NAME`: machines, each defined once.
+    pub real_servers: BTreeMap<Name, RealServer>,
+    /// `pool NAME`.
+    pub pools: BTreeMap<Name, Pool>,
+    /// `service NAME`.
+    pub services: BTreeMap<Name, Service>,
+}
+
+/// What is fixed to one box of the pair.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Node {
+    /// Host name, shown in the prompt.
+    pub hostname: Option<Hostname>,
+    /// `interface NAME address`: addresses that stay on this box, by interface role.
+    pub addresses: BTreeMap<Name, heapless::Vec<Cidr, { limits::NODE_ADDRESSES }>>,
+}
+
+/// An interface role. Both boxes use the same device for the same role.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Interface {
+    /// Kernel device. Required; checked by validation so that a half-typed candidate can exist.
+    pub device: Option<Device>,
+    /// Bytes of the largest packet, 576 to 9216 (RFC 791 section 3.2; RFC 8200 needs 1280 for IPv6). Absent: the driver's.
+    pub mtu: Option<u16>,
+}
+
+/// How the two nodes watch each other.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// UDP port of the heartbeat. Seeds use 1050 (Piranha GUI), 539 (pulse) and 694 (Linux-HA).
+    pub heartbeat_port: u16,
+    /// Time between heartbeats.
+    pub heartbeat_interval: Millis,
+    /// Silence after which the peer is dead.
+    pub dead_time: Millis,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { heartbeat_port: 1050, heartbeat_interval: Millis::new(500), dead_time: Millis::from_secs(2) }
+    }
+}
+
+/// An address held by the active node only.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Floating {
+    /// Address and prefix length as set on the device.
+    pub address: Option<Cidr>,
+    /// Interface role that carries it.
+    pub interface: Option<Name>,
+    /// Address label, such as `eth0:1` (IPv4 only).
+    pub label: Option<Label>,
+}
+
+/// A static route.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Route {
+    /// Next hop.
+    pub via: Option<IpAddr>,
+    /// Metric, 0 to 2^32-1; a smaller one is preferred. 0 is the kernel's default for IPv4.
+    pub metric: u32,
+}
+
+/// What the box does with packets that are not for itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Forwarding {
+    /// `net.ipv4.ip_forward`. Needed for NAT.
+    pub ipv4: bool,
+    /// `net.ipv6.conf.all.forwarding`.
+    pub ipv6: bool,
+    /// Reassemble fragments before anything looks at ports (what `ip_always_defrag` did).
+    pub defragment: bool,
+}
+
+/// Source NAT of what the real servers themselves send out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Masquerade {
+    /// Network whose connections are masqueraded.
+    pub source: Option<Cidr>,
+    /// Interface role they leave by.
+    pub out: Option<Name>,
+}
+
+/// A machine that serves.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RealServer {
+    /// Its address.
+    pub address: Option<IpAddr>,
+}
+
+/// How packets reach the real servers (ipvsadm -m, -g, -i).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub enum Forward {
+    /// Network address translation; answers come back through the director.
+    #[default]
+    Nat,
+    /// Direct routing; answers go straight to the client.
+    Direct,
+    /// IPIP tunnel; answers go straight to the client.
+    Tunnel,
+}
+
+/// What asks a real server whether it serves.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub enum CheckKind {
+    /// Complete a TCP handshake.
+    #[default]
+    Tcp,
+    /// HTTP GET; the status line decides.
+    Http,
+    /// No question: always usable.
+    None,
+}
+
+/// Details of `check http`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct HttpCheck {
+    /// Request target, starts with `/`.
+    pub path: Text,
+    /// Host header; absent: the server's address.
+    pub host: Option<Text>,
+    /// Accepted status codes, first and last, 100 to 599.
+    pub status: (u16, u16),
+}
+
+/// What happens in the kernel to a server that failed its check.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum OnFailure {
+    /// Weight 0: no new connections, established ones may end (design section 6).
+    #[default]
+    Quiesce,
+    /// Taken out of the table, as Piranha and ldirectord do.
+    Remove,
+}
+
+/// Real servers behind one check and one forwarding method.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pool {
+    /// Forwarding method.
+    pub forward: Forward,
+    /// The check.
+    pub check: CheckKind,
+    /// Port to check; absent: the server's port.
+    pub check_port: Option<u16>,
+    /// `http` details.
+    pub http: Option<HttpCheck>,
+    /// Time between the starts of two checks.
+    pub interval: Millis,
+    /// Hard end of one check.
+    pub timeout: Millis,
+    /// Successes in a row before a server is used.
+    pub rise: u8,
+    /// Failures in a row before a server is given up; with `dead_time`, the least number.
+    pub fall: u8,
+    /// Silence after which a server is given up, counted from its last good answer. Absent: `fall` alone decides.
+    pub dead_time: Option<Millis>,
+    /// How long a server that came back must stay good before it is used again.
+    pub reentry: Millis,
+    /// What happens to a failed server.
+    pub on_failure: OnFailure,
+    /// `server NAME`: members.
+    pub servers: BTreeMap<Name, Member>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            forward: Forward::default(),
+            check: CheckKind::default(),
+            check_port: None,
+            http: None,
+            interval: Millis::from_secs(2),
+            timeout: Millis::from_secs(1),
+            rise: 1,
+            fall: 3,
+            dead_time: None,
+            reentry: Millis::new(0),
+            on_failure: OnFailure::default(),
+            servers: BTreeMap::new(),
+        }
+    }
+}
+
+/// A real server's part in one pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// Share of new connections, 0 to 65535; 0 takes none.
+    pub weight: u32,
+    /// Port on the server; absent: the service's (direct routing and tunnels cannot change it).
+    pub port: Option<u16>,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        Self { weight: 1, port: None }
+    }
+}
+
+/// Transport protocol of a service.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// Scheduling algorithm: how the kernel picks a server for a new connection. Appended to, never reordered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub enum Scheduler {
+    /// Round robin.
+    Rr,
+    /// Weighted round robin.
+    Wrr,
+    /// Least connections.
+    Lc,
+    /// Weighted least connections.
+    #[default]
+    Wlc,
+    /// Locality-based least connections.
+    Lblc,
+    /// Locality-based least connections with replication.
+    Lblcr,
+    /// Destination hashing.
+    Dh,
+    /// Source hashing.
+    Sh,
+    /// Shortest expected delay.
+    Sed,
+    /// Never queue.
+    Nq,
+    /// Weighted fail-over: the usable server with the highest weight.
+    Fo,
+    /// Weighted overflow: the highest weight until it has that many connections.
+    Ovf,
+    /// Maglev hashing.
+    Mh,
+    /// Power of two choices.
+    Twos,
+}
+
+impl Scheduler {
+    /// All, with the kernel's names.
+    pub const ALL: [(Self, &'static str); 14] = [
+        (Self::Rr, "rr"),
+        (Self::Wrr, "wrr"),
+        (Self::Lc, "lc"),
+        (Self::Wlc, "wlc"),
+        (Self::Lblc, "lblc"),
+        (Self::Lblcr, "lblcr"),
+        (Self::Dh, "dh"),
+        (Self::Sh, "sh"),
+        (Self::Sed, "sed"),
+        (Self::Nq, "nq"),
+        (Self::Fo, "fo"),
+        (Self::Ovf, "ovf"),
+        (Self::Mh, "mh"),
+        (Self::Twos, "twos"),
+    ];
+
+    /// The kernel's name.
+    pub fn kernel_name(self) -> &'static str {
+        Self::ALL.iter().find(|(s, _)| *s == self).map_or("wlc", |(_, name)| name)
+    }
+}
+
+/// A virtual server, or several that differ only in address and port.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Service {
+    /// Names of floating addresses.
+    pub addresses: heapless::Vec<Name, { limits::SERVICE_ADDRESSES }>,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Ports, 1 to 65535.
+    pub ports: heapless::Vec<u16, { limits::SERVICE_PORTS }>,
+    /// Scheduling algorithm.
+    pub scheduler: Scheduler,
+    /// A client stays with its server for this long after its last connection. Absent: off. Whole seconds, at least 1 s.
+    pub persistence: Option<Millis>,
+    /// The pool that answers.
+    pub pool: Option<Name>,
+}

@@ -1,0 +1,37 @@
+//! Every bound of the configuration, with its reason. Queue bounds stand beside their queues.
+
+/// Longest name of a configured thing, in bytes. Chosen: fits a table column of 80 x 24.
+pub const NAME_BYTES: usize = 32;
+/// Longest host name. RFC 1123 section 2.1 allows 255; Linux `__NEW_UTS_LEN` is 64.
+pub const HOSTNAME_BYTES: usize = 64;
+/// Longest interface name and address label: Linux `IFNAMSIZ` is 16 with the final NUL.
+pub const IFNAME_BYTES: usize = 15;
+/// Longest free text value (HTTP path, host header). Chosen: one wide terminal line.
+pub const TEXT_BYTES: usize = 255;
+/// Interfaces of the box that can be given a role. Chosen: twice the ports of the largest appliance seen.
+pub const INTERFACES: usize = 64;
+/// Addresses of one node on one interface.
+pub const NODE_ADDRESSES: usize = 8;
+/// Floating addresses.
+pub const FLOATING: usize = 1024;
+/// Static routes.
+pub const ROUTES: usize = 256;
+/// Masquerade rules.
+pub const MASQUERADES: usize = 64;
+/// Real servers (design section 4).
+pub const REAL_SERVERS: usize = 10_000;
+/// Pools: one for each service at most.
+pub const POOLS: usize = 1000;
+/// Services (design section 4).
+pub const SERVICES: usize = 1000;
+/// Real servers in one pool. Chosen: the kernel walks the list for each new connection.
+pub const POOL_SERVERS: usize = 1000;
+/// Memberships in all pools together (design section 4: 1,000 services of 10 servers).
+pub const MEMBERS_ALL: usize = 20_000;
+/// Floating addresses of one service.
+pub const SERVICE_ADDRESSES: usize = 8;
+/// Ports of one service.
+pub const SERVICE_PORTS: usize = 16;
+/// Largest weight. The kernel takes 0 to 2^31-1 (`ip_vs_ctl.c`), but wlc multiplies connection counts by it; 65535 is
+/// what ipvsadm users set and leaves the product in range.
+pub const WEIGHT_MAX: u32 = 65_535;

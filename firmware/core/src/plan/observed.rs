@@ -1,0 +1,99 @@
+//! What the kernel was seen to hold, as dumped by the platform.
+
+use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
+use crate::model::Device;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use serde::{Deserialize, Serialize};
+
+/// A network device.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Link {
+    /// Kernel index.
+    pub index: u32,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Carrier present (`IFF_LOWER_UP`).
+    pub carrier: bool,
+    /// Bytes.
+    pub mtu: u32,
+    /// Hardware address; zero for devices without.
+    pub mac: [u8; 6],
+    /// Received and sent: packets, bytes (`IFLA_STATS64`).
+    pub counters: LinkCounters,
+}
+
+/// Counters of a device since boot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct LinkCounters {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Packets dropped or broken, both directions.
+    pub errors: u64,
+}
+
+/// Counters of a virtual or real server (`IPVS_STATS_ATTR_*`, 64 bit).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Stats {
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets from clients.
+    pub in_packets: u64,
+    /// Packets to clients; 0 with direct routing and tunnels, whose answers by-pass the director.
+    pub out_packets: u64,
+    /// Bytes from clients.
+    pub in_bytes: u64,
+    /// Bytes to clients.
+    pub out_bytes: u64,
+    /// Connections per second, as the kernel estimates.
+    pub cps: u64,
+}
+
+/// A real server as seen in the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ObservedDest {
+    /// Settings.
+    pub spec: DestSpec,
+    /// Established connections.
+    pub active: u32,
+    /// Other connections.
+    pub inactive: u32,
+    /// Persistence templates.
+    pub persistent: u32,
+    /// Counters.
+    pub stats: Stats,
+}
+
+/// A virtual server as seen in the kernel.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ObservedService {
+    /// Settings.
+    pub spec: ServiceSpec,
+    /// Counters.
+    pub stats: Stats,
+    /// Its real servers.
+    pub dests: BTreeMap<DestKey, ObservedDest>,
+}
+
+/// The kernel's state as far as we manage it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Observed {
+    /// Devices by name.
+    pub links: BTreeMap<Device, Link>,
+    /// Global-scope addresses (loopback and link-local are not ours).
+    pub addresses: BTreeMap<AddressKey, AddressSpec>,
+    /// Routes of the main table with protocol `static` (`RTPROT_STATIC`), the only ones we make.
+    pub routes: BTreeMap<RouteKey, RouteSpec>,
+    /// Values of the sysctls that we manage, as text without newline; absent when the file does not exist.
+    pub sysctls: BTreeMap<String, String>,
+    /// Digest that our nf_tables table carries, see [`super::desired::Ruleset::digest`]; `None` without a table.
+    pub ruleset: Option<[u8; 32]>,
+    /// Virtual servers.
+    pub services: BTreeMap<ServiceKey, ObservedService>,
+}

@@ -1,0 +1,135 @@
+//! Kernel operations, one enum. There is no flush.
+
+use super::desired::Ruleset;
+use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
+use crate::model::Device;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// One kernel operation. Adding what exists and deleting what is gone succeed (the platform treats EEXIST, ENOENT,
+/// ESRCH and EADDRNOTAVAIL so), because a plan may be repeated after a crash.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Op {
+    /// Write `/proc/sys/<name with / for .>`; names are `net.ipv4.ip_forward` style, `/` where a device name has a dot.
+    SysctlSet {
+        /// Dotted name.
+        name: String,
+        /// New value.
+        value: String,
+    },
+    /// Set a device administratively up.
+    LinkUp {
+        /// Device.
+        device: Device,
+    },
+    /// Set the largest packet size.
+    LinkMtu {
+        /// Device.
+        device: Device,
+        /// Bytes.
+        mtu: u32,
+    },
+    /// Add an address.
+    AddressAdd {
+        /// Device and address.
+        key: AddressKey,
+        /// Label.
+        spec: AddressSpec,
+    },
+    /// Delete an address.
+    AddressDelete {
+        /// Device and address.
+        key: AddressKey,
+    },
+    /// Add a route, or replace the next hop of the one with this key.
+    RouteSet {
+        /// Network and metric.
+        key: RouteKey,
+        /// Next hop.
+        spec: RouteSpec,
+    },
+    /// Delete a route.
+    RouteDelete {
+        /// Network and metric.
+        key: RouteKey,
+    },
+    /// Replace our nf_tables table by this one in one transaction; tables of others stay.
+    RulesetSet {
+        /// All rules.
+        ruleset: Ruleset,
+    },
+    /// Add a virtual server.
+    ServiceAdd {
+        /// Identity.
+        key: ServiceKey,
+        /// Settings.
+        spec: ServiceSpec,
+    },
+    /// Change a virtual server in place; its real servers and connections stay.
+    ServiceEdit {
+        /// Identity.
+        key: ServiceKey,
+        /// New settings.
+        spec: ServiceSpec,
+    },
+    /// Delete a virtual server with its real servers.
+    ServiceDelete {
+        /// Identity.
+        key: ServiceKey,
+    },
+    /// Add a real server.
+    DestAdd {
+        /// Virtual server.
+        service: ServiceKey,
+        /// Identity.
+        key: DestKey,
+        /// Settings.
+        spec: DestSpec,
+    },
+    /// Change a real server in place; its connections stay.
+    DestEdit {
+        /// Virtual server.
+        service: ServiceKey,
+        /// Identity.
+        key: DestKey,
+        /// New settings.
+        spec: DestSpec,
+    },
+    /// Delete a real server.
+    DestDelete {
+        /// Virtual server.
+        service: ServiceKey,
+        /// Identity.
+        key: DestKey,
+    },
+    /// Tell the segment who has a floating address now (gratuitous ARP in request and reply form, RFC 5227; unsolicited
+    /// neighbour advertisement, RFC 4861 section 7.2.6). Comes after the address was added.
+    Announce {
+        /// Device and address.
+        key: AddressKey,
+    },
+}
+
+/// Why an operation failed, as the kernel said it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OpError {
+    /// errno, positive.
+    pub errno: i32,
+    /// The kernel's own words when it gave some (extended acknowledgement), else the system's for errno.
+    pub message: String,
+}
+
+impl fmt::Display for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (errno {})", self.message, self.errno)
+    }
+}
+
+/// Operations in order; every prefix is a safe state.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// The operations.
+    pub ops: Vec<Op>,
+}
