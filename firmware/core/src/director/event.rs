@@ -1,8 +1,8 @@
 //! Everything that goes into the director, and everything that comes out.
 
-use super::protocol::{Reply, Request, SessionId};
+use super::protocol::{Power, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
-use crate::model::Mono;
+use crate::model::{Config, Mono};
 use crate::plan::{Observed, Op, OpError};
 use crate::store::{Generation, StoreError, record::SlotState};
 use alloc::boxed::Box;
@@ -69,7 +69,7 @@ pub enum Effect {
         /// Which.
         id: ProbeId,
         /// What to ask whom.
-        spec: ProbeSpec,
+        spec: Box<ProbeSpec>,
         /// When it is over without an answer.
         deadline: Mono,
     },
@@ -79,8 +79,8 @@ pub enum Effect {
         generation: Generation,
         /// Tentative until applied.
         state: SlotState,
-        /// The payload: an encoded [`crate::store::Commit`].
-        payload: Vec<u8>,
+        /// The configuration; the platform adds the wall-clock time and encodes it as a [`crate::store::Commit`].
+        config: Box<Config>,
     },
     /// Set the state of a written record and send [`Event::Saved`].
     Mark {
@@ -96,6 +96,8 @@ pub enum Effect {
         /// The answer.
         reply: Box<Reply>,
     },
+    /// Ask init to stop the machine; init sends [`Event::Stop`] in turn.
+    Power(Power),
     /// Keep these bytes in `/run`, so that a restarted director continues where this one was.
     Checkpoint(Vec<u8>),
     /// Write a line to the log.

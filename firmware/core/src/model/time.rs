@@ -92,7 +92,7 @@ impl fmt::Display for Millis {
         let mut rest = self.0;
         for (unit, ms) in UNITS {
             // Seconds and milliseconds are not joined: 1500ms reads better than 1s500ms.
-            if unit == "s" && rest % ms != 0 {
+            if unit == "s" && !rest.is_multiple_of(ms) {
                 continue;
             }
             if rest >= ms {

@@ -1,15 +1,16 @@
 //! What the kernel should hold: a pure function of configuration, role and verdicts.
 
 use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
-use crate::model::Device;
+use crate::model::config::{Config, Forward, Node, OnFailure, Pool, Protocol, Service};
+use crate::model::{Cidr, Device, Name};
+use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
-
-use crate::model::Cidr;
-use crate::model::config::Protocol;
+use sha2::{Digest, Sha256};
 
 /// A virtual server as it should be.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -37,10 +38,25 @@ pub struct Ruleset {
     pub notrack: BTreeSet<(Protocol, IpAddr, u16)>,
     /// Source NAT for what leaves by a device: (network, device).
     pub masquerade: Vec<(Cidr, Device)>,
-    /// Devices that face the real servers: forwarding from them is allowed, towards them only what belongs to a
-    /// tracked connection. Everything else that would be forwarded is dropped.
-    pub inside: BTreeSet<Device>,
+    /// Networks of the real servers and the devices they are behind: forwarding from them is allowed, towards them only
+    /// what belongs to a tracked connection. Everything else that would be forwarded is dropped.
+    pub inside: BTreeSet<(Device, Cidr)>,
 }
+
+impl Ruleset {
+    /// SHA-256 over the encoding of the rules, by which the kernel's table is recognised as this one.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        // Raised when the platform makes other rules of the same ruleset, so that an upgrade replaces the table.
+        hasher.update([RULES_VERSION]);
+        // Encoding into memory cannot fail for a type without floats or unsized parts.
+        hasher.update(postcard::to_allocvec(self).unwrap_or_default());
+        hasher.finalize().into()
+    }
+}
+
+/// Version of the rules that `appliance/src/platform/nft/` makes of a [`Ruleset`].
+const RULES_VERSION: u8 = 1;
 
 /// Everything the kernel should hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -53,10 +69,207 @@ pub struct Desired {
     pub node_addresses: BTreeMap<AddressKey, AddressSpec>,
     /// Floating addresses this node should hold in its role.
     pub floating_addresses: BTreeMap<AddressKey, AddressSpec>,
+    /// Floating addresses this node must not hold in its role.
+    pub released: BTreeSet<AddressKey>,
     /// Static routes.
     pub routes: BTreeMap<RouteKey, RouteSpec>,
     /// The nf_tables table; `None`: none.
     pub ruleset: Option<Ruleset>,
     /// Virtual servers. The same in both roles (design 2.3).
     pub services: BTreeMap<ServiceKey, DesiredService>,
+}
+
+/// What the planner needs to know of a server's health.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Usable {
+    /// Takes connections with its configured weight.
+    Yes,
+    /// Takes none; the pool's `on-failure` says how.
+    No,
+    /// Nobody knows yet. What the kernel has stays as it is: a director that lost its memory must not empty the table.
+    Unknown,
+}
+
+/// What the outside world adds to the configuration.
+pub trait Circumstances {
+    /// Whether `server` of `pool` may take connections on `port`.
+    fn usable(&self, pool: &Name, server: &Name, port: u16) -> Usable;
+    /// What the kernel holds now for a real server of a virtual server.
+    fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec>;
+}
+
+/// What the kernel should hold on `node`, which is active (holds the floating addresses) or not.
+#[must_use]
+pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl Circumstances) -> Desired {
+    let mut want = Desired { sysctls: sysctls(config), ..Desired::default() };
+    for interface in config.interfaces.values() {
+        if let Some(device) = &interface.device {
+            want.links.insert(device.clone(), DesiredLink { mtu: interface.mtu.map(u32::from) });
+        }
+    }
+    for (role, addresses) in &node.addresses {
+        let Some(device) = device_of(config, role) else { continue };
+        for cidr in addresses {
+            let key = AddressKey { device: device.clone(), cidr: *cidr };
+            want.node_addresses.insert(key, AddressSpec::default());
+        }
+    }
+    if active {
+        want.floating_addresses = floating_addresses(config);
+    } else {
+        want.released = floating_addresses(config).into_keys().collect();
+    }
+    for (to, route) in &config.routes {
+        if let Some(via) = route.via {
+            want.routes.insert(RouteKey { to: to.network(), metric: route.metric }, RouteSpec { via });
+        }
+    }
+    for service in config.services.values() {
+        add_service(config, service, circumstances, &mut want.services);
+    }
+    want.ruleset = Some(ruleset(config, node, &want.services));
+    want
+}
+
+/// The device bound to an interface role.
+fn device_of<'a>(config: &'a Config, role: &Name) -> Option<&'a Device> {
+    config.interfaces.get(role).and_then(|i| i.device.as_ref())
+}
+
+/// All floating addresses as kernel objects.
+fn floating_addresses(config: &Config) -> BTreeMap<AddressKey, AddressSpec> {
+    config
+        .floating
+        .values()
+        .filter_map(|f| {
+            let device = device_of(config, f.interface.as_ref()?)?.clone();
+            Some((AddressKey { device, cidr: f.address? }, AddressSpec { label: f.label.clone() }))
+        })
+        .collect()
+}
+
+/// Expands one service into a virtual server for each of its addresses and ports.
+fn add_service(
+    config: &Config,
+    service: &Service,
+    circumstances: &impl Circumstances,
+    services: &mut BTreeMap<ServiceKey, DesiredService>,
+) {
+    let Some((pool_name, pool)) = service.pool.as_ref().and_then(|name| config.pools.get_key_value(name)) else {
+        return;
+    };
+    let persistence_s = service.persistence.map(|p| p.get() / 1000);
+    for address in service.addresses.iter().filter_map(|name| config.floating.get(name)?.address) {
+        for port in &service.ports {
+            let key = ServiceKey { protocol: service.protocol, address: address.address(), port: *port };
+            let dests = dests(config, &key, pool_name, pool, circumstances);
+            let spec = ServiceSpec::new(service.scheduler, persistence_s);
+            services.insert(key, DesiredService { spec, dests });
+        }
+    }
+}
+
+fn dests(
+    config: &Config,
+    service: &ServiceKey,
+    pool_name: &Name,
+    pool: &Pool,
+    circumstances: &impl Circumstances,
+) -> BTreeMap<DestKey, DestSpec> {
+    let mut dests = BTreeMap::new();
+    for (name, member) in &pool.servers {
+        let Some(address) = config.real_servers.get(name).and_then(|s| s.address) else { continue };
+        // Direct routing and tunnels leave the packet as it is: the port cannot change (ip_vs_ctl.c).
+        let port = match pool.forward {
+            Forward::Nat => member.port.unwrap_or(service.port),
+            Forward::Direct | Forward::Tunnel => service.port,
+        };
+        let key = DestKey { address, port };
+        let usable = DestSpec { forward: pool.forward, weight: member.weight };
+        let spec = match circumstances.usable(pool_name, name, port) {
+            Usable::Yes => Some(usable),
+            Usable::No => match pool.on_failure {
+                OnFailure::Quiesce => Some(DestSpec { weight: 0, ..usable }),
+                OnFailure::Remove => None,
+            },
+            Usable::Unknown => circumstances.present(service, &key),
+        };
+        if let Some(spec) = spec {
+            dests.insert(key, spec);
+        }
+    }
+    dests
+}
+
+/// Networks whose hosts we forward for: those of the node's interfaces that have a real server behind NAT, and
+/// the masqueraded ones.
+fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, DesiredService>) -> Ruleset {
+    let networks: Vec<(Device, Cidr)> = node
+        .addresses
+        .iter()
+        .filter_map(|(role, cidrs)| Some((device_of(config, role)?, cidrs)))
+        .flat_map(|(device, cidrs)| cidrs.iter().map(|c| (device.clone(), c.network())))
+        .collect();
+    let nat_servers = config
+        .pools
+        .values()
+        .filter(|pool| pool.forward == Forward::Nat)
+        .flat_map(|pool| pool.servers.keys())
+        .collect::<BTreeSet<_>>();
+    let behind_nat = nat_servers.into_iter().filter_map(|name| config.real_servers.get(name)?.address);
+    let mut inside: BTreeSet<(Device, Cidr)> = behind_nat
+        .filter_map(|address| networks.iter().find(|(_, network)| network.contains(address)).cloned())
+        .collect();
+    let mut masquerade = Vec::new();
+    for rule in config.masquerade.values() {
+        let Some(source) = rule.source else { continue };
+        if let Some(out) = rule.out.as_ref().and_then(|role| device_of(config, role)) {
+            masquerade.push((source.network(), out.clone()));
+        }
+        inside.extend(
+            networks
+                .iter()
+                .filter(|(_, network)| network.contains(source.address()) || source.contains(network.address()))
+                .map(|(device, _)| (device.clone(), source.network())),
+        );
+    }
+    let notrack = services.keys().map(|k| (k.protocol, k.address, k.port)).collect();
+    Ruleset { defragment: config.forwarding.defragment, notrack, masquerade, inside }
+}
+
+/// The sysctls that we manage, with the reason for each value (features.md 4.12).
+fn sysctls(config: &Config) -> BTreeMap<String, String> {
+    let flag = |on: bool| if on { "1" } else { "0" };
+    let mut want: BTreeMap<String, String> = [
+        ("net.ipv4.ip_forward", flag(config.forwarding.ipv4)),
+        ("net.ipv6.conf.all.forwarding", flag(config.forwarding.ipv6)),
+        // Connections of a server that left the table end at once instead of hanging until they time out.
+        ("net.ipv4.vs.expire_nodest_conn", "1"),
+        // Persistent clients leave a quiesced server.
+        ("net.ipv4.vs.expire_quiescent_template", "1"),
+        // IPVS keeps its own table; tracking everything twice costs memory and may fill up.
+        ("net.ipv4.vs.conntrack", "0"),
+        // Removing one address must not remove its neighbours in the same subnet.
+        ("net.ipv4.conf.all.promote_secondaries", "1"),
+        ("net.ipv4.conf.default.promote_secondaries", "1"),
+        // With both networks on one NIC a redirect would send clients past the director.
+        ("net.ipv4.conf.all.send_redirects", "0"),
+        ("net.ipv4.conf.default.send_redirects", "0"),
+        // Loose: answers of real servers may come by another way than the route to the client.
+        ("net.ipv4.conf.all.rp_filter", "2"),
+        // Answer ARP only for addresses of the interface that was asked, with the best source address.
+        ("net.ipv4.conf.all.arp_ignore", "1"),
+        ("net.ipv4.conf.all.arp_announce", "2"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    for device in config.interfaces.values().filter_map(|i| i.device.as_ref()) {
+        // A dot in a device name is part of the name, not a separator (sysctl(8)).
+        let device = device.as_str().replace('.', "/");
+        want.insert(format!("net.ipv4.conf.{device}.send_redirects"), "0".to_owned());
+        // Addresses come from the configuration alone.
+        want.insert(format!("net.ipv6.conf.{device}.accept_ra"), "0".to_owned());
+    }
+    want
 }

@@ -1,12 +1,126 @@
 //! Comparison and order.
+//!
+//! The order, and why every prefix of it is safe:
+//! 1. floating addresses that go: nothing may answer for an address that the peer may take over;
+//! 2. packet rules, then sysctls (forwarding first: switching it resets per-device settings): forwarding never runs without its rules;
+//! 3. devices up, node addresses, routes;
+//! 4. virtual servers: added ones, then in each the real servers added, raised, lowered, removed, so that a pool is
+//!    never emptier than both its old and its new state;
+//! 5. floating addresses that come, each announced when it is there: its services are complete by then;
+//! 6. virtual servers, routes and node addresses that go.
 
-use super::desired::Desired;
-use super::observed::Observed;
-use super::op::Plan;
+use super::desired::{Desired, DesiredService};
+use super::observed::{Observed, ObservedService};
+use super::op::{Op, Plan};
+use super::spec::{AddressKey, AddressSpec, ServiceKey};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// Operations that lead from `observed` to `desired`, in an order of which every prefix is a safe state.
+/// Empty when nothing differs. Devices that do not exist get no operations.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
-    let _ = (desired, observed);
-    Plan::default()
+    let mut ops = Vec::new();
+    let wanted = |key: &AddressKey| {
+        desired.floating_addresses.contains_key(key) || desired.node_addresses.contains_key(key)
+    };
+    // An address that only changes its prefix length or device is not "going": it must not be away meanwhile.
+    let moving = |key: &AddressKey| {
+        let stays = |other: &AddressKey| other.cidr.address() == key.cidr.address();
+        desired.floating_addresses.keys().any(stays) || desired.node_addresses.keys().any(stays)
+    };
+    let surplus = || observed.addresses.keys().filter(|key| !wanted(key));
+    let delete = |key: &AddressKey| Op::AddressDelete { key: key.clone() };
+    let serves = |key: &AddressKey| observed.services.keys().any(|s| s.address == key.cidr.address());
+    let at_once = |key: &AddressKey| desired.released.contains(key) || (serves(key) && !moving(key));
+
+    ops.extend(surplus().filter(|key| at_once(key)).map(delete));
+    rules(desired, observed, &mut ops);
+    links(desired, observed, &mut ops);
+    addresses(&desired.node_addresses, observed, false, &mut ops);
+    for (key, spec) in &desired.routes {
+        if observed.routes.get(key) != Some(spec) {
+            ops.push(Op::RouteSet { key: key.clone(), spec: spec.clone() });
+        }
+    }
+    for (key, want) in &desired.services {
+        service(key, want, observed.services.get(key), &mut ops);
+    }
+    addresses(&desired.floating_addresses, observed, true, &mut ops);
+    let gone = observed.services.keys().filter(|key| !desired.services.contains_key(key));
+    ops.extend(gone.map(|key| Op::ServiceDelete { key: *key }));
+    let gone = observed.routes.keys().filter(|key| !desired.routes.contains_key(key));
+    ops.extend(gone.map(|key| Op::RouteDelete { key: key.clone() }));
+    ops.extend(surplus().filter(|key| !at_once(key)).map(delete));
+    Plan { ops }
+}
+
+fn rules(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
+    if let Some(ruleset) = &desired.ruleset
+        && observed.ruleset != Some(ruleset.digest())
+    {
+        ops.push(Op::RulesetSet { ruleset: ruleset.clone() });
+    }
+    let forwarding_first = |name: &&str| !name.ends_with("forward") && !name.ends_with("forwarding");
+    let mut names: Vec<&str> = desired.sysctls.keys().map(|name| name.as_str()).collect();
+    names.sort_by_key(forwarding_first);
+    for name in names {
+        // A file that does not exist (a device that is not there, IPv6 switched off) is not ours to set.
+        if let (Some(want), Some(have)) = (desired.sysctls.get(name), observed.sysctls.get(name))
+            && want != have
+        {
+            ops.push(Op::SysctlSet { name: name.into(), value: want.clone() });
+        }
+    }
+}
+
+fn links(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
+    for (device, want) in &desired.links {
+        let Some(have) = observed.links.get(device) else { continue };
+        if let Some(mtu) = want.mtu.filter(|mtu| *mtu != have.mtu) {
+            ops.push(Op::LinkMtu { device: device.clone(), mtu });
+        }
+        if !have.up {
+            ops.push(Op::LinkUp { device: device.clone() });
+        }
+    }
+}
+
+fn addresses(want: &BTreeMap<AddressKey, AddressSpec>, observed: &Observed, announce: bool, ops: &mut Vec<Op>) {
+    for (key, spec) in want.iter().filter(|(key, _)| observed.links.contains_key(&key.device)) {
+        match observed.addresses.get(key) {
+            Some(have) if have == spec => {}
+            Some(_) => ops.push(Op::AddressRelabel { key: key.clone(), spec: spec.clone() }),
+            None => {
+                ops.push(Op::AddressAdd { key: key.clone(), spec: spec.clone() });
+                if announce {
+                    ops.push(Op::Announce { key: key.clone() });
+                }
+            }
+        }
+    }
+}
+
+/// One virtual server: never touched when equal, edited when its key stays.
+fn service(key: &ServiceKey, want: &DesiredService, have: Option<&ObservedService>, ops: &mut Vec<Op>) {
+    match have {
+        None => ops.push(Op::ServiceAdd { key: *key, spec: want.spec.clone() }),
+        Some(have) if have.spec != want.spec => ops.push(Op::ServiceEdit { key: *key, spec: want.spec.clone() }),
+        Some(_) => {}
+    }
+    let mut raised = Vec::new();
+    let mut lowered = Vec::new();
+    for (dest, spec) in &want.dests {
+        let op = Op::DestEdit { service: *key, key: *dest, spec: *spec };
+        match have.and_then(|h| h.dests.get(dest)) {
+            None => ops.push(Op::DestAdd { service: *key, key: *dest, spec: *spec }),
+            Some(have) if have.spec == *spec => {}
+            Some(have) if have.spec.weight <= spec.weight => raised.push(op),
+            Some(_) => lowered.push(op),
+        }
+    }
+    ops.extend(raised);
+    ops.extend(lowered);
+    let gone = have.iter().flat_map(|h| h.dests.keys()).filter(|dest| !want.dests.contains_key(dest));
+    ops.extend(gone.map(|dest| Op::DestDelete { service: *key, key: *dest }));
 }

@@ -11,7 +11,7 @@ pub mod observed;
 pub mod op;
 pub mod spec;
 
-pub use desired::Desired;
+pub use desired::{Desired, desired};
 pub use diff::plan;
 pub use observed::Observed;
 pub use op::{Op, OpError, Plan};

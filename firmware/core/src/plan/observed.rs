@@ -1,6 +1,7 @@
 //! What the kernel was seen to hold, as dumped by the platform.
 
 use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
+use super::op::Op;
 use crate::model::Device;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -96,4 +97,94 @@ pub struct Observed {
     pub ruleset: Option<[u8; 32]>,
     /// Virtual servers.
     pub services: BTreeMap<ServiceKey, ObservedService>,
+}
+
+impl Observed {
+    /// Changes this picture as a successful `op` changed the kernel, so that the next plan needs no dump first. The next
+    /// dump replaces the picture anyway.
+    pub fn assume(&mut self, op: &Op) {
+        match op {
+            Op::SysctlSet { name, value } => {
+                self.sysctls.insert(name.clone(), value.clone());
+            }
+            Op::LinkUp { device } => {
+                if let Some(link) = self.links.get_mut(device) {
+                    link.up = true;
+                }
+            }
+            Op::LinkMtu { device, mtu } => {
+                if let Some(link) = self.links.get_mut(device) {
+                    link.mtu = *mtu;
+                }
+            }
+            Op::AddressAdd { key, spec } | Op::AddressRelabel { key, spec } => {
+                self.addresses.insert(key.clone(), spec.clone());
+            }
+            Op::AddressDelete { key } => {
+                self.addresses.remove(key);
+            }
+            Op::RouteSet { key, spec } => {
+                self.routes.insert(key.clone(), spec.clone());
+            }
+            Op::RouteDelete { key } => {
+                self.routes.remove(key);
+            }
+            Op::RulesetSet { ruleset } => self.ruleset = Some(ruleset.digest()),
+            Op::Announce { .. } => {}
+            Op::ServiceAdd { .. }
+            | Op::ServiceEdit { .. }
+            | Op::ServiceDelete { .. }
+            | Op::DestAdd { .. }
+            | Op::DestEdit { .. }
+            | Op::DestDelete { .. } => self.assume_ipvs(op),
+        }
+    }
+
+    fn assume_ipvs(&mut self, op: &Op) {
+        match op {
+            Op::ServiceAdd { key, spec } => {
+                let dests = BTreeMap::new();
+                let fresh = ObservedService { spec: spec.clone(), stats: Stats::default(), dests };
+                self.services.entry(*key).or_insert(fresh);
+            }
+            Op::ServiceEdit { key, spec } => {
+                if let Some(service) = self.services.get_mut(key) {
+                    service.spec = spec.clone();
+                }
+            }
+            Op::ServiceDelete { key } => {
+                self.services.remove(key);
+            }
+            Op::DestAdd { service, key, spec } | Op::DestEdit { service, key, spec } => {
+                if let Some(service) = self.services.get_mut(service) {
+                    let fresh = ObservedDest::fresh(*spec);
+                    service.dests.entry(*key).and_modify(|d| d.spec = *spec).or_insert(fresh);
+                }
+            }
+            Op::DestDelete { service, key } => {
+                if let Some(service) = self.services.get_mut(service) {
+                    service.dests.remove(key);
+                }
+            }
+            Op::SysctlSet { .. }
+            | Op::LinkUp { .. }
+            | Op::LinkMtu { .. }
+            | Op::AddressAdd { .. }
+            | Op::AddressRelabel { .. }
+            | Op::AddressDelete { .. }
+            | Op::RouteSet { .. }
+            | Op::RouteDelete { .. }
+            | Op::RulesetSet { .. }
+            | Op::Announce { .. } => {}
+        }
+    }
+}
+
+impl ObservedDest {
+    /// A real server that was just added.
+    pub const fn fresh(spec: DestSpec) -> Self {
+        let stats =
+            Stats { connections: 0, in_packets: 0, out_packets: 0, in_bytes: 0, out_bytes: 0, cps: 0 };
+        Self { spec, active: 0, inactive: 0, persistent: 0, stats }
+    }
 }

@@ -38,6 +38,14 @@ pub enum Op {
         /// Label.
         spec: AddressSpec,
     },
+    /// Give an address another label. The kernel cannot change a label in place, so the platform deletes and adds the
+    /// address in one send; it is away for microseconds and connections do not notice.
+    AddressRelabel {
+        /// Device and address.
+        key: AddressKey,
+        /// New label.
+        spec: AddressSpec,
+    },
     /// Delete an address.
     AddressDelete {
         /// Device and address.
