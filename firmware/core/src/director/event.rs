@@ -55,8 +55,8 @@ pub enum Event {
 /// One output. Effects are executed in order; none blocks the loop.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Effect {
-    /// Dump the kernel's state and send [`Event::Observed`].
-    Observe,
+    /// Dump the kernel's state, with the values of these sysctls, and send [`Event::Observed`].
+    Observe(Vec<String>),
     /// Execute operations and send [`Event::Applied`].
     Apply {
         /// Number of this batch, rising.

@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 
 /// Longest time between two dumps, so that drift is found within 10 s.
 pub const DRIFT_INTERVAL: Millis = Millis::from_secs(8);
+/// Shortest time between two dumps that nobody asked for, so that a storm of notifications cannot keep us busy.
+const DUMP_SPACING: Millis = Millis::new(20);
 /// Pause after a first failure; doubled for each further one.
 const BACKOFF_MIN_MS: u32 = 250;
 /// Longest pause after failures.
@@ -116,11 +118,12 @@ impl Reconcile {
             self.stale = true;
             self.dirty = true;
         }
-        if self.observed.is_none() || self.stale || want_dump {
+        let spaced = self.observed.is_none() || now >= self.observed_at.after(DUMP_SPACING);
+        if want_dump || (self.stale && spaced) {
             self.phase = Phase::Observing { until: now.after(ANSWER_TIMEOUT) };
             return Step::Observe;
         }
-        if self.dirty { Step::Plan } else { Step::Wait }
+        if self.dirty && !self.stale { Step::Plan } else { Step::Wait }
     }
 
     /// The answer to a dump. False when nobody waits for it.
@@ -204,6 +207,7 @@ impl Reconcile {
     pub fn next_deadline(&self) -> Mono {
         match &self.phase {
             Phase::Observing { until } | Phase::Applying { until, .. } | Phase::Backoff { until } => *until,
+            Phase::Idle if self.stale => self.observed_at.after(DUMP_SPACING),
             Phase::Idle => self.observed_at.after(DRIFT_INTERVAL),
         }
     }

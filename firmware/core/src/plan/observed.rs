@@ -56,6 +56,18 @@ pub struct Stats {
     pub cps: u64,
 }
 
+impl Stats {
+    /// Adds the counters of another object.
+    pub fn add(&mut self, other: &Self) {
+        self.connections = self.connections.saturating_add(other.connections);
+        self.in_packets = self.in_packets.saturating_add(other.in_packets);
+        self.out_packets = self.out_packets.saturating_add(other.out_packets);
+        self.in_bytes = self.in_bytes.saturating_add(other.in_bytes);
+        self.out_bytes = self.out_bytes.saturating_add(other.out_bytes);
+        self.cps = self.cps.saturating_add(other.cps);
+    }
+}
+
 /// A real server as seen in the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ObservedDest {

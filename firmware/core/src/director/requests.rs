@@ -1,0 +1,204 @@
+//! What consoles ask, and the commit transaction's moves.
+
+use super::commit::{Stage, Transaction};
+use super::event::{Effect, Level};
+use super::protocol::{Power, Reply, Request, SessionId};
+use super::{Director, STATUS_WAITERS_MAX};
+use crate::model::validate::{Finding, Severity, validate};
+use crate::model::{Config, Mono};
+use crate::plan::plan;
+use crate::store::record::SlotState;
+use crate::store::{Generation, StoreError};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+impl Director {
+    pub(super) fn on_request(&mut self, session: SessionId, request: Request, now: Mono, out: &mut Vec<Effect>) {
+        match request {
+            Request::Status if self.status_waiters.len() < STATUS_WAITERS_MAX => self.status_waiters.push(session),
+            Request::Status => answer(session, Reply::Status(self.status(now)), out),
+            Request::Config => {
+                let reply = Reply::Config { generation: self.generation, config: (*self.config).clone() };
+                answer(session, reply, out);
+            }
+            Request::Check(config) => {
+                let reply = self.check(&config);
+                answer(session, reply, out);
+            }
+            Request::Commit { base, config } => self.commit(session, base, Box::new(config), now, out),
+            Request::Power(power) => {
+                let word = match power {
+                    Power::Reboot => "reboot",
+                    Power::Off => "power off",
+                };
+                self.log(Level::Notice, format!("{word} requested on the console"), out);
+                answer(session, Reply::Stopping, out);
+                out.push(Effect::Power(power));
+            }
+        }
+    }
+
+    pub(super) fn answer_status_waiters(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        for session in core::mem::take(&mut self.status_waiters) {
+            answer(session, Reply::Status(self.status(now)), out);
+        }
+    }
+
+    /// Findings of the model, and those that need the box at hand.
+    fn findings(&self, config: &Config) -> Vec<Finding> {
+        let mut findings = validate(config);
+        let Some(observed) = self.reconcile.observed() else { return findings };
+        for (role, interface) in &config.interfaces {
+            let Some(device) = &interface.device else { continue };
+            if !observed.links.contains_key(device) {
+                let present: Vec<&str> =
+                    observed.links.keys().map(|d| d.as_str()).filter(|d| *d != "lo").collect();
+                findings.push(Finding {
+                    severity: Severity::Error,
+                    path: format!("interface {role} device"),
+                    message: format!("this box has no {device}; it has {}", present.join(", ")),
+                });
+            }
+        }
+        if !self.start.flash {
+            findings.push(Finding {
+                severity: Severity::Warning,
+                path: String::new(),
+                message: "no flash partition: this configuration is lost when the power goes".to_string(),
+            });
+        }
+        findings
+    }
+
+    fn check(&self, config: &Config) -> Reply {
+        let findings = self.findings(config);
+        let ops = match self.reconcile.observed() {
+            Some(observed) if !has_errors(&findings) => plan(&self.desired(config, observed), observed).ops,
+            Some(_) | None => Vec::new(),
+        };
+        Reply::Checked { findings, ops }
+    }
+
+    fn commit(
+        &mut self,
+        session: SessionId,
+        base: Generation,
+        config: Box<Config>,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        let refuse = |reason: String, findings, out: &mut Vec<Effect>| {
+            answer(session, Reply::Refused { reason, findings }, out);
+        };
+        if self.stopping {
+            return refuse("the director is stopping".to_string(), Vec::new(), out);
+        }
+        if self.transaction.is_some() {
+            return refuse("another commit is under way; try again in a moment".to_string(), Vec::new(), out);
+        }
+        if base != self.generation {
+            let reason = format!(
+                "the running configuration changed meanwhile (you started from commit {base}, now it is {}); \
+                 `compare` shows the difference, `discard` starts over",
+                self.generation
+            );
+            return refuse(reason, Vec::new(), out);
+        }
+        let findings = self.findings(&config);
+        if has_errors(&findings) {
+            return refuse("the configuration has errors".to_string(), findings, out);
+        }
+        if *config == *self.config {
+            let reply = Reply::Committed { generation: self.generation, operations: 0, findings };
+            return answer(session, reply, out);
+        }
+        let generation = Generation(self.newest.0.saturating_add(1));
+        self.newest = generation;
+        if self.start.flash {
+            out.push(Effect::Save { generation, state: SlotState::Tentative, config: config.clone() });
+        }
+        let stage = Stage::Saving;
+        self.transaction =
+            Some(Transaction { session, generation, other: config, findings, stage, operations: 0 });
+        if !self.start.flash {
+            self.run_new(now, out);
+        }
+    }
+
+    /// The flash answered.
+    pub(super) fn on_saved(
+        &mut self,
+        generation: Generation,
+        result: Result<(), StoreError>,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(transaction) = self.transaction.as_ref().filter(|t| t.generation == generation) else { return };
+        match (&transaction.stage, result) {
+            (Stage::Saving, Ok(())) => self.run_new(now, out),
+            (Stage::Saving, Err(error)) => {
+                if let Some(transaction) = self.transaction.take() {
+                    let reason = format!("not stored: {error}");
+                    self.log(Level::Error, format!("commit {generation} {reason}"), out);
+                    answer(transaction.session, Reply::Refused { reason, findings: Vec::new() }, out);
+                }
+            }
+            (Stage::Applying, _) => {}
+            (Stage::Marking, Ok(())) => self.committed(out),
+            (Stage::Marking, Err(error)) => self.take_back(&format!("the flash failed: {error}"), now, out),
+        }
+    }
+
+    /// The tentative record is safe: run the new configuration.
+    fn run_new(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if let Some(transaction) = &mut self.transaction {
+            core::mem::swap(&mut self.config, &mut transaction.other);
+            transaction.stage = Stage::Applying;
+            self.configured(now, out);
+        }
+    }
+
+    /// The kernel agrees with the running configuration.
+    pub(super) fn commit_settled(&mut self, out: &mut Vec<Effect>) {
+        let Some(transaction) = &mut self.transaction else { return };
+        if transaction.stage != Stage::Applying {
+            return;
+        }
+        transaction.stage = Stage::Marking;
+        let generation = transaction.generation;
+        if self.start.flash {
+            out.push(Effect::Mark { generation, state: SlotState::Good });
+        } else {
+            self.committed(out);
+        }
+    }
+
+    fn committed(&mut self, out: &mut Vec<Effect>) {
+        let Some(transaction) = self.transaction.take() else { return };
+        let Transaction { session, generation, findings, operations, .. } = transaction;
+        self.generation = generation;
+        self.source = format!("configuration {generation}, committed on this console");
+        self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
+        answer(session, Reply::Committed { generation, operations, findings }, out);
+    }
+
+    /// Runs the old configuration again and says why.
+    pub(super) fn take_back(&mut self, why: &str, now: Mono, out: &mut Vec<Effect>) {
+        let Some(transaction) = self.transaction.take() else { return };
+        self.config = transaction.other;
+        self.log(Level::Error, format!("commit {} taken back: {why}", transaction.generation), out);
+        let reason = format!("taken back, the previous configuration runs again: {why}");
+        answer(transaction.session, Reply::Refused { reason, findings: Vec::new() }, out);
+        self.configured(now, out);
+    }
+}
+
+fn has_errors(findings: &[Finding]) -> bool {
+    findings.iter().any(|f| f.severity == Severity::Error)
+}
+
+fn answer(session: SessionId, reply: Reply, out: &mut Vec<Effect>) {
+    out.push(Effect::Reply { session, reply: Box::new(reply) });
+}

@@ -1,0 +1,266 @@
+//! From what the director knows to what is shown.
+
+use super::Director;
+use super::event::Level;
+use super::status::{
+    AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, Status, SystemStatus,
+};
+use crate::health::State;
+use crate::model::config::{Pool, Service};
+use crate::model::{Mono, Name};
+use crate::plan::observed::{Observed, ObservedDest, Stats};
+use crate::plan::{DestKey, ServiceKey, ServiceSpec};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// A verdict's change as a log line.
+pub(super) fn transition(pool: &Name, server: &Name, from: State, to: State, reason: &str) -> (Level, String) {
+    let level = if to == State::Down { Level::Warning } else { Level::Notice };
+    let word = |state| match state {
+        State::Unknown => "unknown",
+        State::Up => "up",
+        State::Down => "down",
+        State::Reentering { .. } => "reentering",
+    };
+    (level, format!("server {server} in pool {pool}: {} -> {}: {reason}", word(from), word(to)))
+}
+
+impl Director {
+    pub(super) fn status(&self, now: Mono) -> Status {
+        let nothing = Observed::default();
+        let observed = self.reconcile.observed().unwrap_or(&nothing);
+        Status {
+            at: now,
+            system: self.system_status(),
+            interfaces: self.interface_status(observed),
+            addresses: self.address_status(observed),
+            services: self.service_status(observed),
+            servers: self.server_status(observed),
+            ipvs: ipvs(observed),
+            alarms: self.alarms(observed, now),
+        }
+    }
+
+    fn system_status(&self) -> SystemStatus {
+        SystemStatus {
+            identity: self.start.identity,
+            active: self.active(),
+            hostname: self.node().hostname.clone(),
+            version: self.start.version.clone(),
+            generation: self.generation,
+            source: self.source.clone(),
+            started: self.started,
+            boots: self.start.boots,
+            operations: self.operations,
+            last_plan: self.last_plan,
+            reconciled: self.reconcile.observed_at(),
+        }
+    }
+
+    fn interface_status(&self, observed: &Observed) -> Vec<InterfaceStatus> {
+        let mut roles = BTreeMap::new();
+        for (role, interface) in &self.config.interfaces {
+            if let Some(device) = &interface.device {
+                roles.insert(device.clone(), role.clone());
+            }
+        }
+        let mut all: Vec<InterfaceStatus> = observed
+            .links
+            .iter()
+            .map(|(device, link)| InterfaceStatus {
+                role: roles.remove(device),
+                device: device.clone(),
+                link: Some(link.clone()),
+            })
+            .collect();
+        all.extend(roles.into_iter().map(|(device, role)| InterfaceStatus { role: Some(role), device, link: None }));
+        all
+    }
+
+    fn address_status(&self, observed: &Observed) -> Vec<AddressStatus> {
+        let want = self.desired(&self.config, observed);
+        let names: BTreeMap<_, _> =
+            self.config.floating.iter().filter_map(|(name, f)| Some((f.address?, name.clone()))).collect();
+        let mut keys: Vec<_> = observed.addresses.keys().collect();
+        let expected = want.node_addresses.keys().chain(want.floating_addresses.keys()).chain(&want.released);
+        keys.extend(expected.filter(|key| !observed.addresses.contains_key(key)));
+        keys.sort();
+        keys.into_iter()
+            .map(|key| {
+                let have = observed.addresses.get(key);
+                let configured = want.floating_addresses.get(key).or_else(|| want.node_addresses.get(key));
+                AddressStatus {
+                    device: key.device.clone(),
+                    address: key.cidr,
+                    label: have.or(configured).and_then(|spec| spec.label.clone()),
+                    floating: names.get(&key.cidr).cloned(),
+                    present: have.is_some(),
+                    wanted: configured.is_some(),
+                }
+            })
+            .collect()
+    }
+
+    fn service_status(&self, observed: &Observed) -> Vec<ServiceStatus> {
+        let mut all = Vec::new();
+        for (name, service) in &self.config.services {
+            let Some((pool_name, pool)) =
+                service.pool.as_ref().and_then(|pool| self.config.pools.get_key_value(pool))
+            else {
+                continue;
+            };
+            for key in self.keys_of(service) {
+                let have = observed.services.get(&key);
+                let spec = ServiceSpec::new(service.scheduler, service.persistence.map(|p| p.get() / 1000));
+                let usable = pool.servers.iter().filter(|(server, member)| {
+                    let port = member.port.unwrap_or(key.port);
+                    member.weight > 0 && self.health.state(pool_name, server, port) == Some(State::Up)
+                });
+                let sum = |field: fn(&ObservedDest) -> u32| {
+                    have.map_or(0, |h| h.dests.values().map(field).fold(0, u32::saturating_add))
+                };
+                all.push(ServiceStatus {
+                    name: name.clone(),
+                    protocol: key.protocol,
+                    address: key.address,
+                    port: key.port,
+                    scheduler: spec.scheduler.to_string(),
+                    persistence_s: spec.persistence_s,
+                    pool: pool_name.clone(),
+                    usable: count(usable.count()),
+                    servers: count(pool.servers.len()),
+                    active: sum(|d| d.active),
+                    inactive: sum(|d| d.inactive),
+                    stats: have.map(|h| h.stats),
+                });
+            }
+        }
+        all
+    }
+
+    /// The virtual servers that a service stands for.
+    fn keys_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = ServiceKey> + 'a {
+        let addresses = service.addresses.iter().filter_map(|name| self.config.floating.get(name)?.address);
+        addresses.flat_map(move |address| {
+            service.ports.iter().map(move |port| ServiceKey {
+                protocol: service.protocol,
+                address: address.address(),
+                port: *port,
+            })
+        })
+    }
+
+    fn server_status(&self, observed: &Observed) -> Vec<ServerStatus> {
+        let mut users: BTreeMap<&Name, Vec<ServiceKey>> = BTreeMap::new();
+        for service in self.config.services.values() {
+            if let Some(pool) = &service.pool {
+                users.entry(pool).or_default().extend(self.keys_of(service));
+            }
+        }
+        let mut all = Vec::new();
+        for (pool_name, pool) in &self.config.pools {
+            let keys = users.get(pool_name).map_or(&[][..], |keys| keys.as_slice());
+            all.extend(pool.servers.keys().filter_map(|name| self.one_server(pool_name, pool, name, keys, observed)));
+        }
+        all
+    }
+
+    fn one_server(
+        &self,
+        pool_name: &Name,
+        pool: &Pool,
+        name: &Name,
+        services: &[ServiceKey],
+        observed: &Observed,
+    ) -> Option<ServerStatus> {
+        let address = self.config.real_servers.get(name)?.address?;
+        let member = pool.servers.get(name)?;
+        let verdict = self.health.verdict(pool_name, name);
+        let mut effective = None;
+        let (mut active, mut inactive, mut stats) = (0_u32, 0_u32, Stats::default());
+        for key in services {
+            let dest = DestKey { address, port: member.port.unwrap_or(key.port) };
+            let Some(have) = observed.services.get(key).and_then(|s| s.dests.get(&dest)) else { continue };
+            effective = Some(have.spec.weight);
+            active = active.saturating_add(have.active);
+            inactive = inactive.saturating_add(have.inactive);
+            stats.add(&have.stats);
+        }
+        Some(ServerStatus {
+            pool: pool_name.clone(),
+            name: name.clone(),
+            address,
+            forward: pool.forward,
+            check: pool.check,
+            state: verdict.as_ref().map_or(State::Unknown, |v| v.state),
+            since: verdict.as_ref().map_or(self.started, |v| v.since),
+            reason: verdict.as_ref().map_or_else(String::new, |v| v.reason.clone()),
+            checked: verdict.as_ref().and_then(|v| v.checked),
+            took_us: verdict.as_ref().and_then(|v| v.took_us),
+            weight: member.weight,
+            effective,
+            active,
+            inactive,
+            stats,
+        })
+    }
+
+    fn alarms(&self, observed: &Observed, now: Mono) -> Vec<String> {
+        let mut alarms = Vec::new();
+        if !self.start.flash {
+            alarms.push("no flash partition was found: nothing that is committed survives a power cut".to_string());
+        }
+        alarms.extend(self.last_error.clone());
+        for (role, interface) in &self.config.interfaces {
+            let Some(device) = &interface.device else { continue };
+            match observed.links.get(device) {
+                None => alarms.push(format!("interface {role}: this box has no device {device}")),
+                Some(link) if !link.carrier => alarms.push(format!("interface {role} ({device}): no link")),
+                Some(_) => {}
+            }
+        }
+        if self.config.backup.is_some() {
+            alarms.push("two nodes are configured, but this version does not take over by itself".to_string());
+        }
+        for service in self.service_status(observed) {
+            if service.usable == 0 {
+                alarms.push(format!("service {}: no usable server in pool {}", service.name, service.pool));
+            }
+        }
+        alarms.extend(self.health.stale(now).into_iter().map(|what| format!("check does not finish: {what}")));
+        alarms.dedup();
+        alarms
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn ipvs(observed: &Observed) -> Vec<IpvsService> {
+    let dest = |(key, have): (&DestKey, &ObservedDest)| IpvsDest {
+        address: key.address,
+        port: key.port,
+        forward: have.spec.forward,
+        weight: have.spec.weight,
+        active: have.active,
+        inactive: have.inactive,
+        persistent: have.persistent,
+        stats: have.stats,
+    };
+    observed
+        .services
+        .iter()
+        .map(|(key, have)| IpvsService {
+            protocol: key.protocol,
+            address: key.address,
+            port: key.port,
+            scheduler: have.spec.scheduler.to_string(),
+            persistence_s: have.spec.persistence_s,
+            stats: have.stats,
+            dests: have.dests.iter().map(dest).collect(),
+        })
+        .collect()
+}
