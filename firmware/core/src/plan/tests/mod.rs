@@ -1,0 +1,274 @@
+//! What a plan must never do, as properties over small random states (small domains, so that keys collide).
+
+mod model;
+
+use super::desired::{DesiredLink, DesiredService, Ruleset};
+use super::observed::Observed;
+use super::*;
+use crate::model::config::{Forward, Protocol, Scheduler};
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use core::net::{IpAddr, Ipv4Addr};
+use model::ModelKernel;
+use proptest::collection::{btree_map, btree_set};
+use proptest::prelude::*;
+
+const DEVICES: [&str; 2] = ["eth0", "eth1"];
+
+fn ip(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
+}
+
+fn address_key() -> impl Strategy<Value = AddressKey> {
+    // eth9 does not exist.
+    (prop_oneof![Just("eth0"), Just("eth1"), Just("eth9")], 1..4_u8, prop_oneof![Just(24_u8), Just(32)]).prop_map(
+        |(device, last, prefix)| AddressKey {
+            device: device.parse().unwrap(),
+            cidr: crate::model::Cidr::new(ip(last), prefix).unwrap(),
+        },
+    )
+}
+
+fn address_spec() -> impl Strategy<Value = AddressSpec> {
+    prop_oneof![Just(None), Just(Some("eth0:1".parse().unwrap()))].prop_map(|label| AddressSpec { label })
+}
+
+fn service_key() -> impl Strategy<Value = ServiceKey> {
+    (1..4_u8, prop_oneof![Just(80_u16), Just(443)], any::<bool>()).prop_map(|(last, port, udp)| ServiceKey {
+        protocol: if udp { Protocol::Udp } else { Protocol::Tcp },
+        address: ip(last),
+        port,
+    })
+}
+
+fn service() -> impl Strategy<Value = DesiredService> {
+    let spec = (any::<bool>(), any::<bool>()).prop_map(|(rr, persistent)| {
+        ServiceSpec::new(if rr { Scheduler::Rr } else { Scheduler::Wlc }, persistent.then_some(300))
+    });
+    let dest = (11..15_u8).prop_map(|last| DestKey { address: ip(last), port: 80 });
+    let dest_spec = (0..3_u32).prop_map(|weight| DestSpec { forward: Forward::Nat, weight });
+    (spec, btree_map(dest, dest_spec, 0..4)).prop_map(|(spec, dests)| DesiredService { spec, dests })
+}
+
+fn desired_state() -> impl Strategy<Value = Desired> {
+    let floating = btree_map(address_key(), address_spec(), 0..4);
+    let node = btree_map(address_key(), Just(AddressSpec::default()), 0..2);
+    let services = btree_map(service_key(), service(), 0..5);
+    let routes = btree_map(
+        prop_oneof![Just("0.0.0.0/0"), Just("10.9.0.0/16")]
+            .prop_map(|to| RouteKey { to: to.parse().unwrap(), metric: 0 }),
+        (1..4_u8).prop_map(|last| RouteSpec { via: ip(last) }),
+        0..3,
+    );
+    let sysctl = prop_oneof![Just("0".to_string()), Just("1".to_string())];
+    let ruleset = any::<bool>().prop_map(|defragment| Ruleset { defragment, ..Ruleset::default() });
+    let links = btree_set(0..DEVICES.len(), 0..=2);
+    (floating, node, services, routes, (sysctl, ruleset, links), any::<bool>()).prop_map(
+        |(floating, node, services, routes, (forward, ruleset, links), active)| {
+            let mut want = Desired { services, routes, ruleset: Some(ruleset), ..Desired::default() };
+            want.sysctls.insert("net.ipv4.ip_forward".to_string(), forward);
+            want.node_addresses = node;
+            if active {
+                want.floating_addresses = floating;
+                want.floating_addresses.retain(|key, _| !want.node_addresses.contains_key(key));
+            } else {
+                want.released = floating.into_keys().collect();
+                want.released.retain(|key| !want.node_addresses.contains_key(key));
+            }
+            for index in links {
+                want.links.insert(DEVICES[index].parse().unwrap(), DesiredLink { mtu: None });
+            }
+            want
+        },
+    )
+}
+
+fn kernel_at(state: &Desired) -> ModelKernel {
+    let mut kernel = ModelKernel::with_devices(&DEVICES);
+    kernel.state.sysctls = BTreeMap::from([("net.ipv4.ip_forward".to_string(), "0".to_string())]);
+    for op in &plan(state, &kernel.state).ops {
+        kernel.apply(op).unwrap();
+    }
+    kernel
+}
+
+/// Addresses of devices that do not exist cannot be there.
+fn possible(desired: &Desired, observed: &Observed) -> BTreeMap<AddressKey, AddressSpec> {
+    let all = desired.node_addresses.iter().chain(&desired.floating_addresses);
+    all.filter(|(key, _)| observed.links.contains_key(&key.device)).map(|(k, s)| (k.clone(), s.clone())).collect()
+}
+
+fn check_reached(want: &Desired, kernel: &ModelKernel) {
+    assert_eq!(kernel.state.addresses, possible(want, &kernel.state));
+    assert_eq!(kernel.state.routes, want.routes);
+    assert_eq!(kernel.state.sysctls, want.sysctls);
+    assert_eq!(kernel.state.ruleset, want.ruleset.as_ref().map(Ruleset::digest));
+    let specs = |key| {
+        let service: &super::observed::ObservedService = &kernel.state.services[key];
+        service.dests.iter().map(|(k, d)| (*k, d.spec)).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(kernel.state.services.keys().collect::<Vec<_>>(), want.services.keys().collect::<Vec<_>>());
+    for (key, service) in &want.services {
+        assert_eq!(kernel.state.services[key].spec, service.spec);
+        assert_eq!(specs(key), service.dests);
+    }
+}
+
+use alloc::vec::Vec;
+
+proptest! {
+    #[test]
+    fn a_plan_applied_gives_what_was_desired_and_the_next_is_empty(a in desired_state(), b in desired_state()) {
+        let mut kernel = kernel_at(&a);
+        for op in &plan(&b, &kernel.state).ops {
+            prop_assert_eq!(kernel.apply(op), Ok(()));
+        }
+        check_reached(&b, &kernel);
+        prop_assert_eq!(plan(&b, &kernel.state).ops, Vec::new());
+    }
+
+    #[test]
+    fn no_key_is_both_deleted_and_added(a in desired_state(), b in desired_state()) {
+        let ops = plan(&b, &kernel_at(&a).state).ops;
+        for op in &ops {
+            let reverse = match op {
+                Op::AddressDelete { key } => ops.iter().any(|o| matches!(o, Op::AddressAdd { key: k, .. } if k == key)),
+                Op::ServiceDelete { key } => ops.iter().any(|o| matches!(o, Op::ServiceAdd { key: k, .. } if k == key)),
+                Op::DestDelete { service, key } => ops.iter().any(
+                    |o| matches!(o, Op::DestAdd { service: s, key: k, .. } if s == service && k == key)),
+                _ => false,
+            };
+            prop_assert!(!reverse, "{:?}", op);
+        }
+    }
+
+    #[test]
+    fn a_connection_whose_server_stays_lives_after_every_prefix(a in desired_state(), b in desired_state()) {
+        let mut kernel = kernel_at(&a);
+        kernel.connect_everywhere();
+        let stay: Vec<_> = kernel.connections.iter().copied()
+            .filter(|(service, dest)| b.services.get(service).is_some_and(|s| s.dests.contains_key(dest))).collect();
+        for op in &plan(&b, &kernel.state).ops {
+            kernel.apply(op).unwrap();
+            for connection in &stay {
+                prop_assert!(kernel.connections.contains(connection), "lost by {:?}", op);
+            }
+        }
+    }
+
+    #[test]
+    fn a_restart_after_any_prefix_converges(a in desired_state(), b in desired_state(), cut in 0..64_usize) {
+        let mut kernel = kernel_at(&a);
+        for op in plan(&b, &kernel.state).ops.iter().take(cut) {
+            kernel.apply(op).unwrap();
+        }
+        for op in &plan(&b, &kernel.state).ops {
+            prop_assert_eq!(kernel.apply(op), Ok(()));
+        }
+        check_reached(&b, &kernel);
+    }
+
+    #[test]
+    fn a_service_that_did_not_change_is_never_touched(a in desired_state(), b in desired_state()) {
+        let same: Vec<ServiceKey> =
+            a.services.iter().filter(|(k, s)| b.services.get(k) == Some(s)).map(|(k, _)| *k).collect();
+        for op in plan(&b, &kernel_at(&a).state).ops {
+            if let Op::ServiceAdd { key: service, .. } | Op::ServiceEdit { key: service, .. } | Op::ServiceDelete { key: service }
+                | Op::DestAdd { service, .. } | Op::DestEdit { service, .. } | Op::DestDelete { service, .. } = op {
+                prop_assert!(!same.contains(&service));
+            }
+        }
+    }
+
+    #[test]
+    fn a_pool_is_never_emptier_than_before_and_after(a in desired_state(), b in desired_state()) {
+        let usable = |k: &ModelKernel, s: &ServiceKey| k.state.services.get(s)
+            .map_or(0, |s| s.dests.values().filter(|d| d.spec.weight > 0).count());
+        let mut kernel = kernel_at(&a);
+        let before = kernel.clone();
+        let after = kernel_at(&b);
+        for op in &plan(&b, &kernel.state).ops {
+            kernel.apply(op).unwrap();
+            for key in a.services.keys().filter(|k| b.services.contains_key(k)) {
+                let least = usable(&before, key).min(usable(&after, key));
+                prop_assert!(usable(&kernel, key) >= least, "{:?}", op);
+            }
+        }
+    }
+
+    #[test]
+    fn a_released_address_leaves_before_anything_else_happens(a in desired_state(), b in desired_state()) {
+        let kernel = kernel_at(&a);
+        let held = b.released.iter().filter(|key| kernel.state.addresses.contains_key(key)).count();
+        let ops = plan(&b, &kernel.state).ops;
+        let first_other = ops.iter().position(|op| !matches!(op, Op::AddressDelete { .. })).unwrap_or(ops.len());
+        let released_first = ops.iter().take(first_other)
+            .filter(|op| matches!(op, Op::AddressDelete { key } if b.released.contains(key))).count();
+        prop_assert_eq!(released_first, held);
+    }
+
+    #[test]
+    fn forwarding_is_switched_on_after_its_rules_are_there(a in desired_state(), b in desired_state()) {
+        let ops = plan(&b, &kernel_at(&a).state).ops;
+        let rules = ops.iter().position(|op| matches!(op, Op::RulesetSet { .. }));
+        let forward = ops.iter().position(|op| matches!(op, Op::SysctlSet { .. }));
+        if let (Some(rules), Some(forward)) = (rules, forward) {
+            prop_assert!(rules < forward);
+        }
+    }
+
+    #[test]
+    fn the_assumed_picture_equals_the_kernel(a in desired_state(), b in desired_state()) {
+        let mut kernel = kernel_at(&a);
+        let mut picture = kernel.state.clone();
+        for op in &plan(&b, &kernel.state).ops {
+            kernel.apply(op).unwrap();
+            picture.assume(op);
+        }
+        prop_assert_eq!(picture, kernel.state);
+    }
+}
+
+#[test]
+fn an_address_that_changes_its_prefix_is_there_all_the_time() {
+    let key = |prefix| AddressKey {
+        device: "eth0".parse().unwrap(),
+        cidr: crate::model::Cidr::new(ip(1), prefix).unwrap(),
+    };
+    let at = |prefix| {
+        let mut want = Desired::default();
+        want.floating_addresses.insert(key(prefix), AddressSpec::default());
+        let service = DesiredService { spec: ServiceSpec::new(Scheduler::Rr, None), dests: BTreeMap::new() };
+        want.services.insert(ServiceKey { protocol: Protocol::Tcp, address: ip(1), port: 80 }, service);
+        want.sysctls = BTreeMap::from([("net.ipv4.ip_forward".to_string(), "0".to_string())]);
+        want
+    };
+    let mut kernel = kernel_at(&at(24));
+    for op in &plan(&at(32), &kernel.state).ops {
+        kernel.apply(op).unwrap();
+        assert!(kernel.state.addresses.keys().any(|k| k.cidr.address() == ip(1)), "gone after {op:?}");
+    }
+}
+
+#[test]
+fn a_weight_change_is_one_edit() {
+    let service = ServiceKey { protocol: Protocol::Tcp, address: ip(1), port: 80 };
+    let dest = DestKey { address: ip(11), port: 80 };
+    let at = |weight| {
+        let spec = DestSpec { forward: Forward::Nat, weight };
+        let service_state =
+            DesiredService { spec: ServiceSpec::new(Scheduler::Wlc, None), dests: BTreeMap::from([(dest, spec)]) };
+        Desired { services: BTreeMap::from([(service, service_state)]), ..Desired::default() }
+    };
+    let edit = Op::DestEdit { service, key: dest, spec: DestSpec { forward: Forward::Nat, weight: 7 } };
+    assert_eq!(plan(&at(7), &kernel_at(&at(2)).state).ops, [edit]);
+}
+
+#[test]
+fn a_sysctl_without_file_is_left_alone() {
+    let want = Desired {
+        sysctls: BTreeMap::from([("net.ipv6.conf.all.forwarding".to_string(), String::from("1"))]),
+        ..Desired::default()
+    };
+    assert_eq!(plan(&want, &Observed::default()).ops, []);
+}

@@ -1,0 +1,114 @@
+//! A kernel as strict as Linux: an add of what exists, an edit or delete of what does not, is an error.
+
+use crate::plan::observed::{Link, Observed, ObservedDest, ObservedService, Stats};
+use crate::plan::{AddressKey, DestKey, Op, ServiceKey};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// An established connection, by what keeps it alive.
+pub(super) type Connection = (ServiceKey, DestKey);
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct ModelKernel {
+    pub(super) state: Observed,
+    pub(super) connections: BTreeSet<Connection>,
+    pub(super) announced: Vec<AddressKey>,
+}
+
+impl ModelKernel {
+    pub(super) fn with_devices(devices: &[&str]) -> Self {
+        let mut kernel = Self::default();
+        for device in devices {
+            kernel.state.links.insert(device.parse().unwrap(), Link { mtu: 1500, ..Link::default() });
+        }
+        kernel
+    }
+
+    /// A connection to every real server that takes any.
+    pub(super) fn connect_everywhere(&mut self) {
+        for (key, service) in &self.state.services {
+            let usable = service.dests.iter().filter(|(_, d)| d.spec.weight > 0);
+            self.connections.extend(usable.map(|(dest, _)| (*key, *dest)));
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &Op) -> Result<(), String> {
+        let exists = || Err(format!("EEXIST {op:?}"));
+        let missing = || Err(format!("ESRCH {op:?}"));
+        let state = &mut self.state;
+        match op {
+            Op::SysctlSet { name, value } => {
+                *state.sysctls.get_mut(name).ok_or_else(|| format!("ENOENT {name}"))? = value.clone();
+            }
+            Op::LinkUp { device } => state.links.get_mut(device).ok_or("ENODEV")?.up = true,
+            Op::LinkMtu { device, mtu } => state.links.get_mut(device).ok_or("ENODEV")?.mtu = *mtu,
+            Op::AddressAdd { key, spec } => {
+                if state.addresses.insert(key.clone(), spec.clone()).is_some() {
+                    return exists();
+                }
+            }
+            Op::AddressRelabel { key, spec } => {
+                if state.addresses.insert(key.clone(), spec.clone()).is_none() {
+                    return missing();
+                }
+            }
+            Op::AddressDelete { key } => {
+                if state.addresses.remove(key).is_none() {
+                    return missing();
+                }
+            }
+            Op::RouteSet { key, spec } => {
+                state.routes.insert(key.clone(), spec.clone());
+            }
+            Op::RouteDelete { key } => {
+                if state.routes.remove(key).is_none() {
+                    return missing();
+                }
+            }
+            Op::RulesetSet { ruleset } => state.ruleset = Some(ruleset.digest()),
+            Op::Announce { key } => {
+                if !state.addresses.contains_key(key) {
+                    return Err(format!("announced before it was added: {key:?}"));
+                }
+                self.announced.push(key.clone());
+            }
+            Op::ServiceAdd { key, spec } => {
+                let fresh =
+                    ObservedService { spec: spec.clone(), stats: Stats::default(), dests: BTreeMap::new() };
+                if state.services.insert(*key, fresh).is_some() {
+                    return exists();
+                }
+            }
+            Op::ServiceEdit { key, spec } => match state.services.get_mut(key) {
+                Some(service) => service.spec = spec.clone(),
+                None => return missing(),
+            },
+            Op::ServiceDelete { key } => {
+                if state.services.remove(key).is_none() {
+                    return missing();
+                }
+                self.connections.retain(|(service, _)| service != key);
+            }
+            Op::DestAdd { service, key, spec } => {
+                let service = state.services.get_mut(service).ok_or("ESRCH")?;
+                if service.dests.insert(*key, ObservedDest::fresh(*spec)).is_some() {
+                    return exists();
+                }
+            }
+            Op::DestEdit { service, key, spec } => {
+                let service = state.services.get_mut(service).ok_or("ESRCH")?;
+                service.dests.get_mut(key).ok_or("ENOENT")?.spec = *spec;
+            }
+            Op::DestDelete { service, key } => {
+                let found = state.services.get_mut(service).ok_or("ESRCH")?;
+                if found.dests.remove(key).is_none() {
+                    return missing();
+                }
+                self.connections.remove(&(*service, *key));
+            }
+        }
+        Ok(())
+    }
+}
