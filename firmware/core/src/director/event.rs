@@ -1,5 +1,6 @@
 //! Everything that goes into the director, and everything that comes out.
 
+use super::Checkpoint;
 use super::protocol::{Power, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::model::{Config, Mono};
@@ -99,7 +100,7 @@ pub enum Effect {
     /// Ask init to stop the machine; init sends [`Event::Stop`] in turn.
     Power(Power),
     /// Keep these bytes in `/run`, so that a restarted director continues where this one was.
-    Checkpoint(Vec<u8>),
+    Checkpoint(Box<Checkpoint>),
     /// Write a line to the log.
     Log {
         /// How bad.

@@ -17,9 +17,6 @@ mod requests;
 pub mod status;
 mod view;
 
-#[cfg(test)]
-mod tests;
-
 pub use event::{Effect, Event, Level};
 
 use crate::health::{self, Health};
@@ -209,9 +206,7 @@ impl Director {
         }
         if changed {
             self.reconcile.desired_changed();
-            let checkpoint = Checkpoint { health: self.health.checkpoint() };
-            // Encoding into memory cannot fail for these types; an empty checkpoint would be ignored by the reader.
-            out.push(Effect::Checkpoint(postcard::to_allocvec(&checkpoint).unwrap_or_default()));
+            out.push(Effect::Checkpoint(Box::new(Checkpoint { health: self.health.checkpoint() })));
         }
     }
 

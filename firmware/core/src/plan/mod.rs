@@ -16,6 +16,3 @@ pub use diff::plan;
 pub use observed::Observed;
 pub use op::{Op, OpError, Plan};
 pub use spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
-
-#[cfg(test)]
-mod tests;

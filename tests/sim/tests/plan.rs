@@ -1,16 +1,13 @@
 //! What a plan must never do, as properties over small random states (small domains, so that keys collide).
 
-mod model;
-
-use super::desired::{DesiredLink, DesiredService, Ruleset};
-use super::observed::Observed;
-use super::*;
-use crate::model::config::{Forward, Protocol, Scheduler};
-use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
-use model::ModelKernel;
+use director_core::model::Cidr;
+use director_core::model::config::{Forward, Protocol, Scheduler};
+use director_core::plan::desired::{DesiredLink, DesiredService, Ruleset};
+use director_core::plan::observed::{Observed, ObservedService};
+use director_core::plan::*;
+use director_sim::kernel::ModelKernel;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 
@@ -25,7 +22,7 @@ fn address_key() -> impl Strategy<Value = AddressKey> {
     (prop_oneof![Just("eth0"), Just("eth1"), Just("eth9")], 1..4_u8, prop_oneof![Just(24_u8), Just(32)]).prop_map(
         |(device, last, prefix)| AddressKey {
             device: device.parse().unwrap(),
-            cidr: crate::model::Cidr::new(ip(last), prefix).unwrap(),
+            cidr: Cidr::new(ip(last), prefix).unwrap(),
         },
     )
 }
@@ -105,7 +102,7 @@ fn check_reached(want: &Desired, kernel: &ModelKernel) {
     assert_eq!(kernel.state.sysctls, want.sysctls);
     assert_eq!(kernel.state.ruleset, want.ruleset.as_ref().map(Ruleset::digest));
     let specs = |key| {
-        let service: &super::observed::ObservedService = &kernel.state.services[key];
+        let service: &ObservedService = &kernel.state.services[key];
         service.dests.iter().map(|(k, d)| (*k, d.spec)).collect::<BTreeMap<_, _>>()
     };
     assert_eq!(kernel.state.services.keys().collect::<Vec<_>>(), want.services.keys().collect::<Vec<_>>());
@@ -235,7 +232,7 @@ proptest! {
 fn an_address_that_changes_its_prefix_is_there_all_the_time() {
     let key = |prefix| AddressKey {
         device: "eth0".parse().unwrap(),
-        cidr: crate::model::Cidr::new(ip(1), prefix).unwrap(),
+        cidr: Cidr::new(ip(1), prefix).unwrap(),
     };
     let at = |prefix| {
         let mut want = Desired::default();

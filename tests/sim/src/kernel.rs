@@ -1,24 +1,21 @@
 //! A kernel as strict as Linux: an add of what exists, an edit or delete of what does not, is an error.
 
-use crate::plan::observed::{Link, Observed, ObservedDest, ObservedService, Stats};
-use crate::plan::{AddressKey, DestKey, Op, ServiceKey};
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
+use director_core::plan::observed::{Link, Observed, ObservedDest, ObservedService, Stats};
+use director_core::plan::{AddressKey, DestKey, Op, ServiceKey};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An established connection, by what keeps it alive.
-pub(super) type Connection = (ServiceKey, DestKey);
+pub type Connection = (ServiceKey, DestKey);
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct ModelKernel {
-    pub(super) state: Observed,
-    pub(super) connections: BTreeSet<Connection>,
-    pub(super) announced: Vec<AddressKey>,
+pub struct ModelKernel {
+    pub state: Observed,
+    pub connections: BTreeSet<Connection>,
+    pub announced: Vec<AddressKey>,
 }
 
 impl ModelKernel {
-    pub(super) fn with_devices(devices: &[&str]) -> Self {
+    pub fn with_devices(devices: &[&str]) -> Self {
         let mut kernel = Self::default();
         for device in devices {
             kernel.state.links.insert(device.parse().unwrap(), Link { mtu: 1500, ..Link::default() });
@@ -27,14 +24,14 @@ impl ModelKernel {
     }
 
     /// A connection to every real server that takes any.
-    pub(super) fn connect_everywhere(&mut self) {
+    pub fn connect_everywhere(&mut self) {
         for (key, service) in &self.state.services {
             let usable = service.dests.iter().filter(|(_, d)| d.spec.weight > 0);
             self.connections.extend(usable.map(|(dest, _)| (*key, *dest)));
         }
     }
 
-    pub(super) fn apply(&mut self, op: &Op) -> Result<(), String> {
+    pub fn apply(&mut self, op: &Op) -> Result<(), String> {
         let exists = || Err(format!("EEXIST {op:?}"));
         let missing = || Err(format!("ESRCH {op:?}"));
         let state = &mut self.state;

@@ -1,0 +1,268 @@
+//! One director and what surrounds it.
+
+use crate::kernel::ModelKernel;
+use director_core::director::protocol::{Reply, Request, SessionId};
+use director_core::director::{Checkpoint, Director, Effect, Event, Start};
+use director_core::health::{ProbeId, ProbeOutcome};
+use director_core::model::{Config, Mono};
+use director_core::plan::{Op, OpError};
+use director_core::store::identity::Role;
+use director_core::store::record::SlotState;
+use director_core::store::{Generation, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+/// How a server answers its checks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Server {
+    /// Good, after a millisecond.
+    Good,
+    /// Refuses the connection at once.
+    Refuses,
+    /// Never answers: the probe ends at its deadline.
+    Hangs,
+}
+
+/// Time of one answer of the kernel, the flash or a server, in microseconds.
+const ANSWER_US: u64 = 1000;
+/// Events in one run, at most: a simulation that does not end is a bug.
+const EVENTS_MAX: usize = 1_000_000;
+
+/// One director with its kernel, flash, servers and log.
+#[derive(Debug)]
+pub struct World {
+    /// Virtual time.
+    pub now: Mono,
+    /// The kernel; survives the director.
+    pub kernel: ModelKernel,
+    /// The flash; survives a power cut.
+    pub flash: BTreeMap<Generation, (SlotState, Config)>,
+    /// Servers by checked address; others refuse.
+    pub servers: BTreeMap<SocketAddr, Server>,
+    /// What was logged, with the time.
+    pub log: Vec<(Mono, String)>,
+    /// Operations executed, with the time.
+    pub ops: Vec<(Mono, Op)>,
+    /// Replies to the consoles.
+    pub replies: Vec<Reply>,
+    /// Operations that the kernel refuses from now on, by a word of their description.
+    pub refuse: Option<fn(&Op) -> bool>,
+    /// The flash fails from now on.
+    pub flash_broken: bool,
+    /// Whether the director released everything and is done.
+    pub stopped: bool,
+    director: Option<Director>,
+    checkpoint: Option<Checkpoint>,
+    queue: BTreeMap<(Mono, u64), Event>,
+    pending_probes: BTreeSet<ProbeId>,
+    next: u64,
+}
+
+impl World {
+    /// A box with two NICs and an empty flash, switched off.
+    pub fn new() -> Self {
+        let mut kernel = ModelKernel::with_devices(&["eth0", "eth1", "lo"]);
+        for link in kernel.state.links.values_mut() {
+            link.carrier = true;
+        }
+        Self {
+            now: Mono::from_millis(500),
+            kernel,
+            flash: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            log: Vec::new(),
+            ops: Vec::new(),
+            replies: Vec::new(),
+            refuse: None,
+            flash_broken: false,
+            stopped: false,
+            director: None,
+            checkpoint: None,
+            queue: BTreeMap::new(),
+            pending_probes: BTreeSet::new(),
+            next: 0,
+        }
+    }
+
+    /// Stores a configuration as the committed one.
+    pub fn with_config(mut self, config: Config) -> Self {
+        self.flash.insert(Generation(1), (SlotState::Good, config));
+        self
+    }
+
+    /// Starts a director from what the flash and `/run` hold.
+    pub fn start(&mut self) {
+        let good = self.flash.iter().rev().find(|(_, (state, _))| *state == SlotState::Good);
+        let (generation, config) =
+            good.map_or_else(|| (Generation(0), Config::default()), |(g, (_, c))| (*g, c.clone()));
+        let start = Start {
+            identity: Role::Primary,
+            boots: 1,
+            version: "0.0.0-sim".to_string(),
+            config,
+            generation,
+            newest: self.flash.keys().next_back().copied().unwrap_or_default(),
+            flash: true,
+            source: "simulation".to_string(),
+            checkpoint: self.checkpoint.clone(),
+        };
+        let mut effects = Vec::new();
+        self.director = Some(Director::start(start, self.now, &mut effects));
+        self.stopped = false;
+        self.execute(effects);
+    }
+
+    /// The director process dies; kernel, flash and `/run` stay. Answers under way are lost.
+    pub fn kill_director(&mut self) {
+        self.director = None;
+        self.queue.clear();
+        self.pending_probes.clear();
+    }
+
+    /// The power goes: only the flash stays.
+    pub fn power_cut(&mut self) {
+        self.kill_director();
+        self.checkpoint = None;
+        let fresh = Self::new();
+        self.kernel = fresh.kernel;
+    }
+
+    /// Forgets what `/run` held, as after a damaged checkpoint.
+    pub fn lose_checkpoint(&mut self) {
+        self.checkpoint = None;
+    }
+
+    /// Something changed the kernel behind the director's back, and netlink says so.
+    pub fn notify(&mut self) {
+        self.post(Event::KernelChanged, ANSWER_US);
+    }
+
+    /// A console asks.
+    pub fn ask(&mut self, request: Request) {
+        self.post(Event::Request { session: SessionId(1), request: Box::new(request) }, 0);
+    }
+
+    /// Init asks the director to stop.
+    pub fn stop(&mut self) {
+        self.post(Event::Stop, 0);
+    }
+
+    /// Runs for `ms` of virtual time.
+    pub fn run_ms(&mut self, ms: u64) {
+        let end = Mono::from_micros(self.now.micros() + ms * 1000);
+        assert!(self.run_until(end, |_| false).is_none());
+    }
+
+    /// Runs until `condition` holds, and returns the milliseconds it took, or `None` after `limit_ms`.
+    pub fn run_while_not(&mut self, limit_ms: u64, condition: impl Fn(&Self) -> bool) -> Option<u64> {
+        let begin = self.now;
+        let end = Mono::from_micros(self.now.micros() + limit_ms * 1000);
+        self.run_until(end, condition).map(|at| at.micros_since(begin) / 1000)
+    }
+
+    fn run_until(&mut self, end: Mono, condition: impl Fn(&Self) -> bool) -> Option<Mono> {
+        for _ in 0..EVENTS_MAX {
+            if condition(self) {
+                return Some(self.now);
+            }
+            let deadline = self.director.as_ref().map(|d| d.next_deadline().max(self.now));
+            let queued = self.queue.keys().next().map(|(at, _)| *at);
+            let next = [deadline, queued].into_iter().flatten().min().unwrap_or(end);
+            if next > end {
+                self.now = end;
+                return None;
+            }
+            self.now = next;
+            let event = match self.queue.first_entry() {
+                Some(entry) if entry.key().0 <= next => entry.remove(),
+                _ => Event::Deadline,
+            };
+            self.handle(event);
+        }
+        panic!("the simulation does not end; log: {:#?}", self.log.iter().rev().take(20).collect::<Vec<_>>());
+    }
+
+    fn handle(&mut self, event: Event) {
+        if let Event::Probed { id, .. } = &event {
+            self.pending_probes.remove(id);
+        }
+        let mut effects = Vec::new();
+        if let Some(director) = &mut self.director {
+            director.handle(event, self.now, &mut effects);
+        }
+        self.execute(effects);
+    }
+
+    fn post(&mut self, event: Event, delay_us: u64) {
+        self.next += 1;
+        self.queue.insert((Mono::from_micros(self.now.micros() + delay_us), self.next), event);
+    }
+
+    fn execute(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Observe(sysctls) => {
+                    // A real kernel has these files; the model makes them when they are first asked for.
+                    for name in sysctls {
+                        self.kernel.state.sysctls.entry(name).or_insert_with(|| "unset".to_string());
+                    }
+                    self.post(Event::Observed(Ok(Box::new(self.kernel.state.clone()))), ANSWER_US);
+                }
+                Effect::Apply { batch, ops } => {
+                    let results = ops.iter().map(|op| self.apply(op)).collect();
+                    self.post(Event::Applied { batch, results }, ANSWER_US);
+                }
+                Effect::Probe { id, spec, deadline } => {
+                    assert!(self.pending_probes.insert(id), "probe number used twice");
+                    let remaining = deadline.micros_since(self.now);
+                    let refused = || Err("connection refused".to_string());
+                    let (result, took) = match self.servers.get(&spec.target) {
+                        Some(Server::Good) => (Ok(()), ANSWER_US),
+                        Some(Server::Refuses) | None => (refused(), ANSWER_US),
+                        Some(Server::Hangs) => (Err("no answer".to_string()), remaining),
+                    };
+                    let outcome = ProbeOutcome { result, took_us: u32::try_from(took).unwrap() };
+                    self.post(Event::Probed { id, outcome }, took);
+                }
+                Effect::Save { generation, state, config } => {
+                    let result = self.write(generation, state, *config);
+                    self.post(Event::Saved { generation, result }, ANSWER_US);
+                }
+                Effect::Mark { generation, state } => {
+                    let config = self.flash.get(&generation).map(|(_, c)| c.clone());
+                    let result = config.map_or(Err(StoreError::NoSuchGeneration(generation)), |config| {
+                        self.write(generation, state, config)
+                    });
+                    self.post(Event::Saved { generation, result }, ANSWER_US);
+                }
+                Effect::Reply { reply, .. } => self.replies.push(*reply),
+                Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
+                Effect::Log { text, .. } => self.log.push((self.now, text)),
+                Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    fn write(&mut self, generation: Generation, state: SlotState, config: Config) -> Result<(), StoreError> {
+        if self.flash_broken {
+            return Err(StoreError::ReadBack);
+        }
+        self.flash.insert(generation, (state, config));
+        Ok(())
+    }
+
+    fn apply(&mut self, op: &Op) -> Result<(), OpError> {
+        if self.refuse.is_some_and(|refuse| refuse(op)) {
+            return Err(OpError { errno: 22, message: "Invalid argument".to_string() });
+        }
+        self.ops.push((self.now, op.clone()));
+        self.kernel.apply(op).map_err(|message| panic!("the kernel refused what the director planned: {message}"))
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
