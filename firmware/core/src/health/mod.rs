@@ -1,10 +1,37 @@
 //! Which real servers are usable: the verdict machine, the schedule of probes, and the probe dialogues.
 //!
-//! Identical probes of one address run once, whatever the number of pools that use the answer.
+//! Two levels. A *probe* is one question to one address and port at one interval; it runs once, however many
+//! pools use the answer ([`schedule`]). A *verdict* belongs to one real server in one pool and is fed by its
+//! probe under the pool's rise, fall, dead time and reentry ([`verdict`]). [`Health`] joins them:
+//!
+//! ```text
+//! Config --configure--> targets --> probes --Output::Probe--> shell
+//!                          |           ^                        |
+//!                          v           +---------probed---------+
+//!                       verdicts <-----+
+//!                          |
+//!                          +--> Output::Changed, usable()
+//! ```
+//!
+//! Nothing here trusts the shell: a run that nobody answered ends by itself, and an answer that comes late or
+//! twice changes nothing.
 
-use crate::model::Mono;
+mod checkpoint;
+mod engine;
+pub mod http;
+pub mod schedule;
+mod targets;
+pub mod verdict;
+mod words;
+
+pub use checkpoint::Checkpoint;
+pub use engine::{ALARMS_MAX, Health, STALL_US, STEPS_PER_CALL};
+
 use crate::model::config::HttpCheck;
+use crate::model::{Mono, Name};
+use alloc::boxed::Box;
 use alloc::string::String;
+use core::fmt;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
@@ -26,15 +53,46 @@ pub struct ProbeSpec {
 pub enum ProbeKind {
     /// Complete a TCP handshake.
     Tcp,
-    /// HTTP GET.
-    Http(HttpCheck),
+    /// HTTP GET. Boxed: its texts are half a kilobyte, and most probes of a large site are TCP.
+    Http(Box<HttpCheck>),
 }
 
-/// How a probe ended.
+/// Why a run of a probe was not good, in words an operator understands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Failure {
+    /// The server was asked and did not give a good answer: `connection refused`, `status 500, wanted 200-299`.
+    Server(String),
+    /// The server could not be asked, for a reason of our own: `out of file descriptors`. Says nothing about the
+    /// server, so no verdict moves; it is an alarm instead.
+    NotAsked(String),
+}
+
+impl From<&str> for Failure {
+    fn from(words: &str) -> Self {
+        Self::Server(words.into())
+    }
+}
+
+impl From<String> for Failure {
+    fn from(words: String) -> Self {
+        Self::Server(words)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(words) => f.write_str(words),
+            Self::NotAsked(words) => write!(f, "not asked: {words}"),
+        }
+    }
+}
+
+/// How a run of a probe ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ProbeOutcome {
-    /// Good, or why not, in words an operator understands: `connection refused`, `status 500`.
-    pub result: Result<(), String>,
+    /// Good, or why not.
+    pub result: Result<(), Failure>,
     /// Microseconds from start to end.
     pub took_us: u32,
 }
@@ -52,5 +110,49 @@ pub enum State {
     Reentering {
         /// When it may be used.
         until: Mono,
+    },
+}
+
+/// A verdict with its grounds, as `show servers` prints it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The state; with several checked ports the worst of them.
+    pub state: State,
+    /// When it was entered.
+    pub since: Mono,
+    /// The rule that decided and the last answer, in words: `connection refused (3 of 3 failures)`.
+    pub reason: String,
+    /// When the check last ended; `None` while it never did, and without a check.
+    pub checked: Option<Mono>,
+    /// Microseconds the last good check took.
+    pub took_us: Option<u32>,
+}
+
+/// What [`Health`] wants done or known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Run one probe and report its end through [`Health::probed`], once, at the deadline at the latest.
+    Probe {
+        /// Which run.
+        id: ProbeId,
+        /// What to ask whom.
+        spec: ProbeSpec,
+        /// Hard end.
+        deadline: Mono,
+    },
+    /// A verdict changed.
+    Changed {
+        /// Pool.
+        pool: Name,
+        /// Real server.
+        server: Name,
+        /// The port that was checked.
+        port: u16,
+        /// State before.
+        from: State,
+        /// State now.
+        to: State,
+        /// Why, in words.
+        reason: String,
     },
 }

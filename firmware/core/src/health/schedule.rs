@@ -1,0 +1,365 @@
+//! When which probe runs.
+//!
+//! Each probe has a grid: first start + n x interval. A start that is late is made up for once; further ones that
+//! were missed are left out, so nothing drifts and nothing bursts. First starts are [`START_SPACING_US`] apart, and
+//! closer only when that would not fit the interval.
+//!
+//! At most one run of a probe and [`IN_FLIGHT_MAX`] runs in all are under way. A run ends by the answer, or
+//! [`UNANSWERED_GRACE_US`] after its hard end without one; whatever comes later finds no run and changes nothing.
+
+use super::{Failure, ProbeId, ProbeOutcome, ProbeSpec};
+use crate::model::{Millis, Mono};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Most runs under way at a time, each one socket. Chosen: Linux gives a process 4,096 descriptors at most by default
+/// (`INR_OPEN_MAX`), and the rest of the director needs some.
+pub const IN_FLIGHT_MAX: usize = 3840;
+/// Microseconds between the first starts of probes configured together. Chosen: 100 probes start within 100 ms.
+pub const START_SPACING_US: u64 = 1000;
+/// Microseconds after its hard end at which a run that nobody answered is counted as failed. The shell answers at the
+/// hard end; this is for a shell that is broken.
+pub const UNANSWERED_GRACE_US: u64 = 1_000_000;
+/// Intervals without a finished run after which a probe is stale.
+pub const STALE_INTERVALS: u64 = 3;
+
+/// Number of a probe, never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct ProbeNo(u64);
+
+/// What makes two probes the same.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct ProbeKey {
+    pub(crate) spec: ProbeSpec,
+    pub(crate) interval: Millis,
+    pub(crate) timeout: Millis,
+}
+
+impl ProbeKey {
+    fn interval_us(&self) -> u64 {
+        u64::from(self.interval.get().max(1)).saturating_mul(1000)
+    }
+
+    fn timeout_us(&self) -> u64 {
+        u64::from(self.timeout.get()).saturating_mul(1000)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    id: ProbeId,
+    /// Hard end; after a stall, when it is fair to expect the answer.
+    end: Mono,
+}
+
+impl Run {
+    fn lost_at(self) -> Mono {
+        Mono::from_micros(self.end.micros().saturating_add(UNANSWERED_GRACE_US))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    key: Arc<ProbeKey>,
+    /// Next start on the grid. In `starts` unless a run is under way.
+    next: Mono,
+    run: Option<Run>,
+    /// Since when it is asked; what staleness is counted from before the first end.
+    since: Mono,
+    pub(crate) finished: Option<Mono>,
+    pub(crate) took_us: Option<u32>,
+    /// The last run was never answered.
+    lost: bool,
+    /// The last run could not be asked, and why.
+    not_asked: Option<String>,
+    /// Configuration round that wanted it last.
+    round: u64,
+}
+
+impl Probe {
+    pub(crate) const fn key(&self) -> &Arc<ProbeKey> {
+        &self.key
+    }
+
+    /// Where its next run starts, or when it was due.
+    pub(crate) const fn next(&self) -> Mono {
+        self.next
+    }
+
+    /// Hard end of the run under way.
+    pub(crate) fn unanswered(&self) -> Option<Mono> {
+        self.run.map(|run| run.end)
+    }
+
+    /// Microseconds since it last ended, or since it is asked.
+    fn silent_us(&self, now: Mono) -> u64 {
+        now.micros_since(self.finished.unwrap_or(self.since))
+    }
+
+    fn is_stale(&self, now: Mono) -> bool {
+        let span_us = self.key.interval_us().max(self.key.timeout_us());
+        self.silent_us(now) > span_us.saturating_mul(STALE_INTERVALS)
+    }
+}
+
+/// A run to make.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) probe: ProbeNo,
+    pub(crate) id: ProbeId,
+    pub(crate) spec: ProbeSpec,
+    pub(crate) deadline: Mono,
+}
+
+/// How a run ended, for the verdicts.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) probe: ProbeNo,
+    pub(crate) result: Result<(), Failure>,
+    /// Microseconds since the end before, or since the probe is asked.
+    pub(crate) silent_us: u64,
+}
+
+/// A probe that needs somebody's attention.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble<'a> {
+    /// It has not ended for more than [`STALE_INTERVALS`] intervals. When it last did.
+    Stale(Option<Mono>),
+    /// The shell never answered the last run: a defect of ours.
+    Lost,
+    /// The last run could not be asked, and why.
+    NotAsked(&'a str),
+}
+
+/// All probes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Schedule {
+    probes: BTreeMap<ProbeNo, Probe>,
+    by_key: BTreeMap<Arc<ProbeKey>, ProbeNo>,
+    /// Probes without a run under way, by their next start.
+    starts: BTreeSet<(Mono, ProbeNo)>,
+    runs: BTreeMap<ProbeId, ProbeNo>,
+    /// Runs under way, by when they are lost. May be early, never late.
+    ends: BTreeSet<(Mono, ProbeId)>,
+    last_run: u64,
+    last_probe: u64,
+    round: u64,
+    /// Probes new in this round, in order.
+    fresh: Vec<ProbeNo>,
+}
+
+impl Schedule {
+    /// Continues the numbering of runs after `last_run`.
+    pub(crate) fn new(last_run: u64) -> Self {
+        Self { last_run, ..Self::default() }
+    }
+
+    pub(crate) const fn last_run(&self) -> u64 {
+        self.last_run
+    }
+
+    /// Starts a configuration round: what is not wanted until [`Self::end_round`] goes.
+    pub(crate) fn begin_round(&mut self) {
+        self.round = self.round.wrapping_add(1);
+        self.fresh.clear();
+    }
+
+    /// The probe with this key, made when there is none.
+    pub(crate) fn want(&mut self, key: &ProbeKey, now: Mono) -> ProbeNo {
+        if let Some(no) = self.by_key.get(key) {
+            if let Some(probe) = self.probes.get_mut(no) {
+                probe.round = self.round;
+            }
+            return *no;
+        }
+        self.last_probe = self.last_probe.saturating_add(1);
+        let no = ProbeNo(self.last_probe);
+        let key = Arc::new(key.clone());
+        self.by_key.insert(Arc::clone(&key), no);
+        let probe = Probe {
+            key,
+            next: now,
+            run: None,
+            since: now,
+            finished: None,
+            took_us: None,
+            lost: false,
+            not_asked: None,
+            round: self.round,
+        };
+        self.probes.insert(no, probe);
+        self.fresh.push(no);
+        no
+    }
+
+    /// Drops what was not wanted, with its runs, and gives the new probes their first starts.
+    pub(crate) fn end_round(&mut self, now: Mono) {
+        let unwanted: Vec<ProbeNo> =
+            self.probes.iter().filter(|(_, p)| p.round != self.round).map(|(no, _)| *no).collect();
+        for no in unwanted {
+            self.remove(no);
+        }
+        let count = u64::try_from(self.fresh.len()).unwrap_or(u64::MAX);
+        for (index, no) in (0_u64..).zip(core::mem::take(&mut self.fresh)) {
+            let Some(probe) = self.probes.get_mut(&no) else { continue };
+            let even_us = probe.key.interval_us().saturating_mul(index) / count.max(1);
+            let offset_us = even_us.min(index.saturating_mul(START_SPACING_US));
+            probe.next = Mono::from_micros(now.micros().saturating_add(offset_us));
+            self.starts.insert((probe.next, no));
+        }
+    }
+
+    fn remove(&mut self, no: ProbeNo) {
+        let Some(probe) = self.probes.remove(&no) else { return };
+        self.by_key.remove(&probe.key);
+        self.starts.remove(&(probe.next, no));
+        if let Some(run) = probe.run {
+            // Its entry in `ends` finds no run when it is due.
+            self.runs.remove(&run.id);
+        }
+    }
+
+    pub(crate) fn get(&self, no: ProbeNo) -> Option<&Probe> {
+        self.probes.get(&no)
+    }
+
+    /// The next run that is due, if there is room for one.
+    pub(crate) fn start_due(&mut self, now: Mono) -> Option<Start> {
+        let (due, no) = self.starts.first().copied()?;
+        if due > now || self.runs.len() >= IN_FLIGHT_MAX {
+            return None;
+        }
+        self.starts.remove(&(due, no));
+        let probe = self.probes.get_mut(&no)?;
+        self.last_run = self.last_run.saturating_add(1);
+        let id = ProbeId(self.last_run);
+        let deadline = now.after(probe.key.timeout);
+        let run = Run { id, end: deadline };
+        probe.run = Some(run);
+        probe.next = grid_after(probe.next, probe.key.interval_us(), now);
+        self.runs.insert(id, no);
+        self.ends.insert((run.lost_at(), id));
+        Some(Start { probe: no, id, spec: probe.key.spec.clone(), deadline })
+    }
+
+    /// The answer to a run; `None` when there is no such run any more.
+    pub(crate) fn answer(&mut self, id: ProbeId, outcome: ProbeOutcome, now: Mono) -> Option<End> {
+        let no = self.runs.remove(&id)?;
+        let probe = self.probes.get_mut(&no)?;
+        if let Some(run) = probe.run.take() {
+            // When a stall moved the end, the entry stays and finds no run when it is due.
+            self.ends.remove(&(run.lost_at(), id));
+        }
+        self.starts.insert((probe.next, no));
+        let silent_us = probe.silent_us(now);
+        probe.lost = false;
+        probe.not_asked = None;
+        match &outcome.result {
+            Ok(()) => {
+                probe.finished = Some(now);
+                probe.took_us = Some(outcome.took_us);
+            }
+            Err(Failure::Server(_)) => probe.finished = Some(now),
+            Err(Failure::NotAsked(words)) => probe.not_asked = Some(super::words::clip(words)),
+        }
+        Some(End { probe: no, result: outcome.result, silent_us })
+    }
+
+    /// The next run that nobody answered; it ends as a failure.
+    pub(crate) fn lost_due(&mut self, now: Mono) -> Option<End> {
+        // Each round takes an entry out; those put back are later than `now`.
+        loop {
+            let (at, id) = self.ends.first().copied()?;
+            if at > now {
+                return None;
+            }
+            self.ends.remove(&(at, id));
+            let Some(no) = self.runs.get(&id).copied() else { continue };
+            let Some(probe) = self.probes.get_mut(&no) else { continue };
+            let Some(run) = probe.run else { continue };
+            if run.lost_at() > now {
+                self.ends.insert((run.lost_at(), id));
+                continue;
+            }
+            self.runs.remove(&id);
+            let silent_us = probe.silent_us(now);
+            probe.run = None;
+            probe.lost = true;
+            probe.not_asked = None;
+            self.starts.insert((probe.next, no));
+            let result = Err(Failure::Server(String::from("the check did not finish")));
+            return Some(End { probe: no, result, silent_us });
+        }
+    }
+
+    /// When [`Self::start_due`] or [`Self::lost_due`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Mono> {
+        let start = self.starts.first().map(|(at, _)| *at).filter(|_| self.runs.len() < IN_FLIGHT_MAX);
+        let end = self.ends.first().map(|(at, _)| *at);
+        match (start, end) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// The process did not run until `now`: answers may lie in the queue, so the runs under way get time to be
+    /// answered, and probes that missed more than one interval go back to their own place on the grid.
+    pub(crate) fn wake(&mut self, now: Mono) {
+        for no in self.runs.values() {
+            if let Some(run) = self.probes.get_mut(no).and_then(|probe| probe.run.as_mut()) {
+                run.end = run.end.max(now);
+            }
+        }
+        let late: Vec<(Mono, ProbeNo)> = self.starts.range(..(now, ProbeNo(0))).copied().collect();
+        for (due, no) in late {
+            let Some(probe) = self.probes.get_mut(&no) else { continue };
+            if now.micros_since(due) > probe.key.interval_us() {
+                self.starts.remove(&(due, no));
+                probe.next = grid_after(due, probe.key.interval_us(), now);
+                self.starts.insert((probe.next, no));
+            }
+        }
+    }
+
+    /// Probes that have not ended for too long.
+    pub(crate) fn stale(&self, now: Mono) -> impl Iterator<Item = (&ProbeSpec, Option<Mono>)> {
+        self.probes.values().filter(move |p| p.is_stale(now)).map(|p| (&p.key.spec, p.finished))
+    }
+
+    /// Probes that need attention. Each once, with the worst of its troubles.
+    pub(crate) fn troubles(&self, now: Mono) -> impl Iterator<Item = (&ProbeSpec, Trouble<'_>)> {
+        self.probes.values().filter_map(move |p| {
+            let trouble = if p.lost {
+                Trouble::Lost
+            } else if let Some(words) = &p.not_asked {
+                Trouble::NotAsked(words)
+            } else if p.is_stale(now) {
+                Trouble::Stale(p.finished)
+            } else {
+                return None;
+            };
+            Some((&p.key.spec, trouble))
+        })
+    }
+
+    /// Number of probes.
+    pub(crate) fn len(&self) -> usize {
+        self.probes.len()
+    }
+
+    /// Number of runs under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.runs.len()
+    }
+}
+
+/// The first point of the grid `from` + n x `step_us`, n >= 1, that is later than `now`.
+fn grid_after(from: Mono, step_us: u64, now: Mono) -> Mono {
+    let steps = (now.micros_since(from) / step_us.max(1)).saturating_add(1);
+    Mono::from_micros(from.micros().saturating_add(step_us.saturating_mul(steps)))
+}
+
+#[cfg(test)]
+mod tests;
