@@ -15,7 +15,7 @@
 extern crate alloc;
 
 pub mod cli;
-//pub mod director;
+pub mod director;
 pub mod health;
 pub mod model;
 pub mod plan;

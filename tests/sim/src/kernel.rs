@@ -7,14 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An established connection, by what keeps it alive.
 pub type Connection = (ServiceKey, DestKey);
 
+/// What Linux would hold, and the connections through it.
 #[derive(Clone, Debug, Default)]
 pub struct ModelKernel {
+    /// All objects.
     pub state: Observed,
+    /// Established connections.
     pub connections: BTreeSet<Connection>,
+    /// Addresses announced, in order.
     pub announced: Vec<AddressKey>,
 }
 
 impl ModelKernel {
+    /// A kernel with these devices, down.
     pub fn with_devices(devices: &[&str]) -> Self {
         let mut kernel = Self::default();
         for device in devices {
@@ -31,6 +36,7 @@ impl ModelKernel {
         }
     }
 
+    /// Executes one operation, or says what is wrong with it.
     pub fn apply(&mut self, op: &Op) -> Result<(), String> {
         let exists = || Err(format!("EEXIST {op:?}"));
         let missing = || Err(format!("ESRCH {op:?}"));

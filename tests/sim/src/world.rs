@@ -3,7 +3,7 @@
 use crate::kernel::ModelKernel;
 use director_core::director::protocol::{Reply, Request, SessionId};
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
-use director_core::health::{ProbeId, ProbeOutcome};
+use director_core::health::{Failure, ProbeId, ProbeOutcome};
 use director_core::model::{Config, Mono};
 use director_core::plan::{Op, OpError};
 use director_core::store::identity::Role;
@@ -167,11 +167,11 @@ impl World {
             }
             let deadline = self.director.as_ref().map(|d| d.next_deadline().max(self.now));
             let queued = self.queue.keys().next().map(|(at, _)| *at);
-            let next = [deadline, queued].into_iter().flatten().min().unwrap_or(end);
-            if next > end {
+            let next = [deadline, queued].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= end) else {
                 self.now = end;
                 return None;
-            }
+            };
             self.now = next;
             let event = match self.queue.first_entry() {
                 Some(entry) if entry.key().0 <= next => entry.remove(),
@@ -215,11 +215,11 @@ impl World {
                 Effect::Probe { id, spec, deadline } => {
                     assert!(self.pending_probes.insert(id), "probe number used twice");
                     let remaining = deadline.micros_since(self.now);
-                    let refused = || Err("connection refused".to_string());
+                    let refused = || Err(Failure::from("connection refused"));
                     let (result, took) = match self.servers.get(&spec.target) {
                         Some(Server::Good) => (Ok(()), ANSWER_US),
                         Some(Server::Refuses) | None => (refused(), ANSWER_US),
-                        Some(Server::Hangs) => (Err("no answer".to_string()), remaining),
+                        Some(Server::Hangs) => (Err(Failure::from("no answer")), remaining),
                     };
                     let outcome = ProbeOutcome { result, took_us: u32::try_from(took).unwrap() };
                     self.post(Event::Probed { id, outcome }, took);
@@ -257,7 +257,9 @@ impl World {
             return Err(OpError { errno: 22, message: "Invalid argument".to_string() });
         }
         self.ops.push((self.now, op.clone()));
-        self.kernel.apply(op).map_err(|message| panic!("the kernel refused what the director planned: {message}"))
+        self.kernel
+            .apply(op)
+            .map_err(|message| panic!("the kernel refused what the director planned: {message}"))
     }
 }
 

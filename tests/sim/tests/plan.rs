@@ -6,10 +6,10 @@ use director_core::plan::desired::{DesiredLink, DesiredService, Ruleset};
 use director_core::plan::observed::{Observed, ObservedService};
 use director_core::plan::*;
 use director_sim::kernel::ModelKernel;
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 const DEVICES: [&str; 2] = ["eth0", "eth1"];
 
@@ -19,12 +19,11 @@ fn ip(last: u8) -> IpAddr {
 
 fn address_key() -> impl Strategy<Value = AddressKey> {
     // eth9 does not exist.
-    (prop_oneof![Just("eth0"), Just("eth1"), Just("eth9")], 1..4_u8, prop_oneof![Just(24_u8), Just(32)]).prop_map(
-        |(device, last, prefix)| AddressKey {
+    (prop_oneof![Just("eth0"), Just("eth1"), Just("eth9")], 1..4_u8, prop_oneof![Just(24_u8), Just(32)])
+        .prop_map(|(device, last, prefix)| AddressKey {
             device: device.parse().unwrap(),
             cidr: Cidr::new(ip(last), prefix).unwrap(),
-        },
-    )
+        })
 }
 
 fn address_spec() -> impl Strategy<Value = AddressSpec> {
@@ -93,7 +92,9 @@ fn kernel_at(state: &Desired) -> ModelKernel {
 /// Addresses of devices that do not exist cannot be there.
 fn possible(desired: &Desired, observed: &Observed) -> BTreeMap<AddressKey, AddressSpec> {
     let all = desired.node_addresses.iter().chain(&desired.floating_addresses);
-    all.filter(|(key, _)| observed.links.contains_key(&key.device)).map(|(k, s)| (k.clone(), s.clone())).collect()
+    all.filter(|(key, _)| observed.links.contains_key(&key.device))
+        .map(|(k, s)| (k.clone(), s.clone()))
+        .collect()
 }
 
 fn check_reached(want: &Desired, kernel: &ModelKernel) {
@@ -230,10 +231,8 @@ proptest! {
 
 #[test]
 fn an_address_that_changes_its_prefix_is_there_all_the_time() {
-    let key = |prefix| AddressKey {
-        device: "eth0".parse().unwrap(),
-        cidr: Cidr::new(ip(1), prefix).unwrap(),
-    };
+    let key =
+        |prefix| AddressKey { device: "eth0".parse().unwrap(), cidr: Cidr::new(ip(1), prefix).unwrap() };
     let at = |prefix| {
         let mut want = Desired::default();
         want.floating_addresses.insert(key(prefix), AddressSpec::default());
@@ -255,8 +254,10 @@ fn a_weight_change_is_one_edit() {
     let dest = DestKey { address: ip(11), port: 80 };
     let at = |weight| {
         let spec = DestSpec { forward: Forward::Nat, weight };
-        let service_state =
-            DesiredService { spec: ServiceSpec::new(Scheduler::Wlc, None), dests: BTreeMap::from([(dest, spec)]) };
+        let service_state = DesiredService {
+            spec: ServiceSpec::new(Scheduler::Wlc, None),
+            dests: BTreeMap::from([(dest, spec)]),
+        };
         Desired { services: BTreeMap::from([(service, service_state)]), ..Desired::default() }
     };
     let edit = Op::DestEdit { service, key: dest, spec: DestSpec { forward: Forward::Nat, weight: 7 } };

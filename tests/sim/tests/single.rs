@@ -28,13 +28,18 @@ fn running() -> World {
     }
     world.start();
     world.run_ms(1000);
-    assert_eq!(weights(&world), [("192.168.1.3".into(), 2000), ("192.168.1.4".into(), 1000), ("192.168.1.5".into(), 1000)]);
+    assert_eq!(
+        weights(&world),
+        [("192.168.1.3".into(), 2000), ("192.168.1.4".into(), 1000), ("192.168.1.5".into(), 1000)]
+    );
     world
 }
 
 fn weights(world: &World) -> Vec<(String, u32)> {
     let service = world.kernel.state.services.values().next();
-    service.map_or_else(Vec::new, |s| s.dests.iter().map(|(k, d)| (k.address.to_string(), d.spec.weight)).collect())
+    service.map_or_else(Vec::new, |s| {
+        s.dests.iter().map(|(k, d)| (k.address.to_string(), d.spec.weight)).collect()
+    })
 }
 
 fn has(world: &World, address: &str) -> bool {
@@ -44,12 +49,20 @@ fn has(world: &World, address: &str) -> bool {
 #[test]
 fn power_on_leads_to_the_whole_cluster_and_then_to_silence() {
     let mut world = running();
-    let addresses: Vec<String> = world.kernel.state.addresses.keys().map(|k| format!("{} {}", k.device, k.cidr)).collect();
-    assert_eq!(addresses, ["eth0 1.2.3.1/24", "eth0 1.2.3.2/24", "eth1 192.168.1.1/24", "eth1 192.168.1.254/24"]);
+    let addresses: Vec<String> =
+        world.kernel.state.addresses.keys().map(|k| format!("{} {}", k.device, k.cidr)).collect();
+    assert_eq!(
+        addresses,
+        ["eth0 1.2.3.1/24", "eth0 1.2.3.2/24", "eth1 192.168.1.1/24", "eth1 192.168.1.254/24"]
+    );
     assert_eq!(world.kernel.state.sysctls["net.ipv4.ip_forward"], "1");
     let before = world.ops.len();
     world.run_ms(60_000);
-    let rest: Vec<&Op> = world.ops[before..].iter().map(|(_, op)| op).filter(|op| !matches!(op, Op::Announce { .. })).collect();
+    let rest: Vec<&Op> = world.ops[before..]
+        .iter()
+        .map(|(_, op)| op)
+        .filter(|op| !matches!(op, Op::Announce { .. }))
+        .collect();
     assert_eq!(rest, Vec::<&Op>::new());
 }
 
@@ -95,7 +108,8 @@ fn a_restarted_director_issues_no_operation() {
         world.start();
         world.run_ms(5000);
     }
-    let done: Vec<_> = world.ops[before..].iter().filter(|(_, op)| !matches!(op, Op::Announce { .. })).collect();
+    let done: Vec<_> =
+        world.ops[before..].iter().filter(|(_, op)| !matches!(op, Op::Announce { .. })).collect();
     assert_eq!(done, Vec::<&(_, Op)>::new());
     assert_eq!(world.kernel.connections, connections);
 }
@@ -108,7 +122,11 @@ fn a_director_that_lost_its_checkpoint_leaves_the_table_alone() {
     world.lose_checkpoint();
     world.start();
     world.run_ms(5000);
-    assert!(world.ops[before..].iter().all(|(_, op)| matches!(op, Op::Announce { .. })), "{:?}", &world.ops[before..]);
+    assert!(
+        world.ops[before..].iter().all(|(_, op)| matches!(op, Op::Announce { .. })),
+        "{:?}",
+        &world.ops[before..]
+    );
 }
 
 #[test]
@@ -141,11 +159,29 @@ fn a_committed_weight_is_one_edit_in_the_kernel_and_survives_the_power() {
     let mut world = running();
     let before = world.ops.len();
     let mut changed = config();
-    changed.pools.get_mut(&"web".parse().unwrap()).unwrap().servers.get_mut(&"rs1".parse().unwrap()).unwrap().weight = 500;
+    changed
+        .pools
+        .get_mut(&"web".parse().unwrap())
+        .unwrap()
+        .servers
+        .get_mut(&"rs1".parse().unwrap())
+        .unwrap()
+        .weight = 500;
     world.ask(Request::Commit { base: Generation(1), config: changed.clone() });
     world.run_ms(1000);
-    assert!(matches!(world.replies.last(), Some(Reply::Committed { generation: Generation(2), operations: 1, .. })), "{:?}", world.replies);
-    let edits: Vec<&Op> = world.ops[before..].iter().map(|(_, op)| op).collect();
+    assert!(
+        matches!(
+            world.replies.last(),
+            Some(Reply::Committed { generation: Generation(2), operations: 1, .. })
+        ),
+        "{:?}",
+        world.replies
+    );
+    let edits: Vec<&Op> = world.ops[before..]
+        .iter()
+        .map(|(_, op)| op)
+        .filter(|op| !matches!(op, Op::Announce { .. }))
+        .collect();
     assert!(matches!(edits[..], [Op::DestEdit { .. }]), "{edits:?}");
     world.power_cut();
     world.start();
@@ -168,7 +204,10 @@ fn a_commit_that_the_kernel_refuses_is_taken_back() {
     assert_eq!(world.flash[&Generation(2)].0, SlotState::Tentative);
     world.refuse = None;
     world.run_ms(20_000);
-    assert_eq!(world.kernel.state.services.keys().collect::<Vec<_>>(), before.services.keys().collect::<Vec<_>>());
+    assert_eq!(
+        world.kernel.state.services.keys().collect::<Vec<_>>(),
+        before.services.keys().collect::<Vec<_>>()
+    );
     world.ask(Request::Config);
     world.run_ms(10);
     assert!(matches!(world.replies.last(), Some(Reply::Config { generation: Generation(1), .. })));
@@ -244,7 +283,11 @@ fn the_factory_configuration_touches_no_device() {
     let mut world = World::new();
     world.start();
     world.run_ms(20_000);
-    assert!(world.ops.iter().all(|(_, op)| matches!(op, Op::SysctlSet { .. } | Op::RulesetSet { .. })), "{:?}", world.ops);
+    assert!(
+        world.ops.iter().all(|(_, op)| matches!(op, Op::SysctlSet { .. } | Op::RulesetSet { .. })),
+        "{:?}",
+        world.ops
+    );
 }
 
 #[test]

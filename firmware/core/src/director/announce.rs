@@ -64,8 +64,7 @@ mod tests {
 
     #[test]
     fn an_address_is_announced_in_a_burst_and_then_refreshed_for_ever() {
-        let key =
-            AddressKey { device: "eth0".parse().unwrap(), cidr: "1.2.3.1/24".parse().unwrap() };
+        let key = AddressKey { device: "eth0".parse().unwrap(), cidr: "1.2.3.1/24".parse().unwrap() };
         let mut announcer = Announcer::default();
         let mut now = Mono::from_millis(1000);
         announcer.announced(key.clone(), now);

@@ -182,13 +182,18 @@ impl Director {
         let config = core::mem::take(&mut self.config);
         self.with_health(out, |h, o| h.configure(&config, now, o));
         self.config = config;
-        let hostname = self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
+        let hostname =
+            self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
         out.push(Effect::Hostname(hostname));
         self.reconcile.desired_changed();
         self.reconcile.retry_now();
     }
 
-    fn with_health(&mut self, out: &mut Vec<Effect>, act: impl FnOnce(&mut Health, &mut Vec<health::Output>)) {
+    fn with_health(
+        &mut self,
+        out: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Health, &mut Vec<health::Output>),
+    ) {
         let mut outputs = Vec::new();
         act(&mut self.health, &mut outputs);
         let mut changed = false;
@@ -197,7 +202,7 @@ impl Director {
                 health::Output::Probe { id, spec, deadline } => {
                     out.push(Effect::Probe { id, spec: Box::new(spec), deadline });
                 }
-                health::Output::Changed { pool, server, from, to, reason } => {
+                health::Output::Changed { pool, server, port: _, from, to, reason } => {
                     changed = true;
                     let (level, text) = view::transition(&pool, &server, from, to, &reason);
                     self.log(level, text, out);
@@ -294,7 +299,7 @@ impl Director {
             match result {
                 Ok(()) => done = done.saturating_add(1),
                 Err(error) => {
-                    let text = format!("{}: {error}", crate::cli::show::ops::describe(op));
+                    let text = format!("{op}: {error}");
                     self.log(Level::Error, format!("kernel refused to {text}"), out);
                     first_error.get_or_insert(text);
                 }

@@ -4,8 +4,8 @@
 //!            need / drift deadline              observed, plan empty
 //!   Idle ───────────────────────────> Observing ─────────────────────> Idle (settled)
 //!    ^                                    │ plan
-//!    │ all done, picture assumed          v
-//!    └───────────────────────────────  Applying ── an operation failed ──> Backoff ── deadline ──> Observing
+//!    │ all done: picture assumed, plan    v
+//!    └──────── again ────────────────  Applying ── an operation failed ──> Backoff ── deadline ──> Observing
 //! ```
 //!
 //! After its own operations it believes its picture (see [`Observed::assume`]); the netlink notification that they cause
@@ -184,6 +184,8 @@ impl Reconcile {
         } else {
             self.failures = 0;
             self.phase = Phase::Idle;
+            // One more comparison, with the assumed picture: only an empty plan is settled.
+            self.dirty = true;
         }
         Some(Applied { results })
     }

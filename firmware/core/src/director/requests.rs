@@ -15,9 +15,17 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 impl Director {
-    pub(super) fn on_request(&mut self, session: SessionId, request: Request, now: Mono, out: &mut Vec<Effect>) {
+    pub(super) fn on_request(
+        &mut self,
+        session: SessionId,
+        request: Request,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
         match request {
-            Request::Status if self.status_waiters.len() < STATUS_WAITERS_MAX => self.status_waiters.push(session),
+            Request::Status if self.status_waiters.len() < STATUS_WAITERS_MAX => {
+                self.status_waiters.push(session)
+            }
             Request::Status => answer(session, Reply::Status(self.status(now)), out),
             Request::Config => {
                 let reply = Reply::Config { generation: self.generation, config: (*self.config).clone() };
@@ -135,7 +143,9 @@ impl Director {
         now: Mono,
         out: &mut Vec<Effect>,
     ) {
-        let Some(transaction) = self.transaction.as_ref().filter(|t| t.generation == generation) else { return };
+        let Some(transaction) = self.transaction.as_ref().filter(|t| t.generation == generation) else {
+            return;
+        };
         match (&transaction.stage, result) {
             (Stage::Saving, Ok(())) => self.run_new(now, out),
             (Stage::Saving, Err(error)) => {

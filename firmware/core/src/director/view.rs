@@ -16,7 +16,13 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// A verdict's change as a log line.
-pub(super) fn transition(pool: &Name, server: &Name, from: State, to: State, reason: &str) -> (Level, String) {
+pub(super) fn transition(
+    pool: &Name,
+    server: &Name,
+    from: State,
+    to: State,
+    reason: &str,
+) -> (Level, String) {
     let level = if to == State::Down { Level::Warning } else { Level::Notice };
     let word = |state| match state {
         State::Unknown => "unknown",
@@ -75,7 +81,11 @@ impl Director {
                 link: Some(link.clone()),
             })
             .collect();
-        all.extend(roles.into_iter().map(|(device, role)| InterfaceStatus { role: Some(role), device, link: None }));
+        all.extend(roles.into_iter().map(|(device, role)| InterfaceStatus {
+            role: Some(role),
+            device,
+            link: None,
+        }));
         all
     }
 
@@ -162,7 +172,9 @@ impl Director {
         let mut all = Vec::new();
         for (pool_name, pool) in &self.config.pools {
             let keys = users.get(pool_name).map_or(&[][..], |keys| keys.as_slice());
-            all.extend(pool.servers.keys().filter_map(|name| self.one_server(pool_name, pool, name, keys, observed)));
+            all.extend(
+                pool.servers.keys().filter_map(|name| self.one_server(pool_name, pool, name, keys, observed)),
+            );
         }
         all
     }
@@ -210,7 +222,9 @@ impl Director {
     fn alarms(&self, observed: &Observed, now: Mono) -> Vec<String> {
         let mut alarms = Vec::new();
         if !self.start.flash {
-            alarms.push("no flash partition was found: nothing that is committed survives a power cut".to_string());
+            alarms.push(
+                "no flash partition was found: nothing that is committed survives a power cut".to_string(),
+            );
         }
         alarms.extend(self.last_error.clone());
         for (role, interface) in &self.config.interfaces {
@@ -222,14 +236,15 @@ impl Director {
             }
         }
         if self.config.backup.is_some() {
-            alarms.push("two nodes are configured, but this version does not take over by itself".to_string());
+            alarms
+                .push("two nodes are configured, but this version does not take over by itself".to_string());
         }
         for service in self.service_status(observed) {
             if service.usable == 0 {
                 alarms.push(format!("service {}: no usable server in pool {}", service.name, service.pool));
             }
         }
-        alarms.extend(self.health.stale(now).into_iter().map(|what| format!("check does not finish: {what}")));
+        alarms.extend(self.health.alarms(now));
         alarms.dedup();
         alarms
     }

@@ -310,14 +310,19 @@ impl Health {
         Checkpoint { at: self.seen, last_run: self.schedule.last_run(), members }
     }
 
+    /// The verdict's state for `port`, the port of its destination in the kernel; `None` for what is not configured.
+    #[must_use]
+    pub fn state(&self, pool: &Name, server: &Name, port: u16) -> Option<State> {
+        let port = self.check_ports.get(pool).copied().unwrap_or(port);
+        let key = MemberKey { pool: pool.clone(), server: server.clone(), port };
+        self.by_key.get(&key).and_then(|no| self.members.get(no)).map(|member| member.machine.state())
+    }
+
     /// Whether a server may take new connections on `port`, the port of its destination in the kernel. `false` for what
     /// is not configured.
     #[must_use]
     pub fn usable(&self, pool: &Name, server: &Name, port: u16) -> bool {
-        let port = self.check_ports.get(pool).copied().unwrap_or(port);
-        let key = MemberKey { pool: pool.clone(), server: server.clone(), port };
-        let member = self.by_key.get(&key).and_then(|no| self.members.get(no));
-        member.is_some_and(|member| member.machine.state() == State::Up)
+        self.state(pool, server, port) == Some(State::Up)
     }
 
     /// The verdict on a server in a pool; the worst of its ports, which the reason then names. `None` for what is not

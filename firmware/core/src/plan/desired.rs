@@ -155,7 +155,8 @@ fn add_service(
     circumstances: &impl Circumstances,
     services: &mut BTreeMap<ServiceKey, DesiredService>,
 ) {
-    let Some((pool_name, pool)) = service.pool.as_ref().and_then(|name| config.pools.get_key_value(name)) else {
+    let Some((pool_name, pool)) = service.pool.as_ref().and_then(|name| config.pools.get_key_value(name))
+    else {
         return;
     };
     let persistence_s = service.persistence.map(|p| p.get() / 1000);
@@ -229,7 +230,9 @@ fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, Desired
         inside.extend(
             networks
                 .iter()
-                .filter(|(_, network)| network.contains(source.address()) || source.contains(network.address()))
+                .filter(|(_, network)| {
+                    network.contains(source.address()) || source.contains(network.address())
+                })
                 .map(|(device, _)| (device.clone(), source.network())),
         );
     }

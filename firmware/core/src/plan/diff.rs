@@ -86,7 +86,12 @@ fn links(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
     }
 }
 
-fn addresses(want: &BTreeMap<AddressKey, AddressSpec>, observed: &Observed, announce: bool, ops: &mut Vec<Op>) {
+fn addresses(
+    want: &BTreeMap<AddressKey, AddressSpec>,
+    observed: &Observed,
+    announce: bool,
+    ops: &mut Vec<Op>,
+) {
     for (key, spec) in want.iter().filter(|(key, _)| observed.links.contains_key(&key.device)) {
         match observed.addresses.get(key) {
             Some(have) if have == spec => {}
@@ -105,7 +110,9 @@ fn addresses(want: &BTreeMap<AddressKey, AddressSpec>, observed: &Observed, anno
 fn service(key: &ServiceKey, want: &DesiredService, have: Option<&ObservedService>, ops: &mut Vec<Op>) {
     match have {
         None => ops.push(Op::ServiceAdd { key: *key, spec: want.spec.clone() }),
-        Some(have) if have.spec != want.spec => ops.push(Op::ServiceEdit { key: *key, spec: want.spec.clone() }),
+        Some(have) if have.spec != want.spec => {
+            ops.push(Op::ServiceEdit { key: *key, spec: want.spec.clone() })
+        }
         Some(_) => {}
     }
     let mut raised = Vec::new();

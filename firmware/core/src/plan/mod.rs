@@ -10,6 +10,7 @@ pub mod diff;
 pub mod observed;
 pub mod op;
 pub mod spec;
+mod words;
 
 pub use desired::{Desired, desired};
 pub use diff::plan;

@@ -1,7 +1,7 @@
 //! What the kernel was seen to hold, as dumped by the platform.
 
-use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
 use super::op::Op;
+use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
 use crate::model::Device;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
