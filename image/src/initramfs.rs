@@ -33,20 +33,21 @@ pub fn pack(program: &[u8]) -> Result<Vec<u8>> {
     if !program.starts_with(b"\x7fELF") {
         bail!("the program is not an ELF file");
     }
+    // The type after the mode: the crate's `mode` sets both.
     let mut entries: Vec<(&str, Builder, &[u8])> = vec![
         (
             "dev/console",
             Builder::new("dev/console")
-                .set_mode_file_type(ModeFileType::Char)
                 .mode(0o600)
+                .set_mode_file_type(ModeFileType::Char)
                 .rdev_major(CONSOLE.0)
                 .rdev_minor(CONSOLE.1),
             &[],
         ),
-        ("init", Builder::new("init").set_mode_file_type(ModeFileType::Regular).mode(PROGRAM_MODE), program),
+        ("init", Builder::new("init").mode(PROGRAM_MODE).set_mode_file_type(ModeFileType::Regular), program),
     ];
     for (name, mode) in MOUNT_POINTS {
-        let folder = Builder::new(name).set_mode_file_type(ModeFileType::Directory).mode(mode).nlink(2);
+        let folder = Builder::new(name).mode(mode).set_mode_file_type(ModeFileType::Directory).nlink(2);
         entries.push((name, folder, &[]));
     }
     // By name: a folder sorts before what is in it.
