@@ -63,8 +63,8 @@ pub struct Disk<'a> {
     pub kernel: &'a [u8],
     /// Initramfs for slot A.
     pub initramfs: &'a [u8],
-    /// What the data partition holds; none leaves it empty, and the box formats it when it boots.
-    pub seed: Option<&'a Seed>,
+    /// What the data partition holds.
+    pub seed: &'a Seed,
 }
 
 impl Disk<'_> {
@@ -104,10 +104,8 @@ impl Disk<'_> {
             file.seek(SeekFrom::Start(at))?;
             file.write_all(content)?;
         }
-        if let Some(seed) = self.seed {
-            let data = Window { file: &mut file, start: DATA_AT, length: self.size - DATA_AT, position: 0 };
-            seed::plant(seed, data).context("data partition")?;
-        }
+        let data = Window { file: &mut file, start: DATA_AT, length: self.size - DATA_AT, position: 0 };
+        seed::plant(self.seed, data).context("data partition")?;
         file.sync_all().context("sync")
     }
 }
@@ -213,8 +211,10 @@ mod tests {
     use crate::testing::Folder;
     use std::os::unix::fs::MetadataExt;
 
+    const EMPTY: Seed = Seed { role: None, config: None };
+
     fn disk(size: u64) -> Disk<'static> {
-        Disk { size, kernel: b"kernel", initramfs: b"initramfs", seed: None }
+        Disk { size, kernel: b"kernel", initramfs: b"initramfs", seed: &EMPTY }
     }
 
     #[test]

@@ -117,11 +117,10 @@ fn main() -> Result<()> {
         Command::Disk { out, kernel, initramfs, size, role, config } => {
             let config =
                 config.map(|path| read(&path).and_then(|b| Ok(String::from_utf8(b)?))).transpose()?;
-            let seed = (role.is_some() || config.is_some())
-                .then(|| Seed { role: role.map_or(Role::default(), Role::from), config });
+            let seed = Seed { role: role.map(Role::from), config };
             let (kernel, initramfs) = (read(&kernel)?, read(&initramfs)?);
             let size = size.saturating_mul(MIB);
-            Disk { size, kernel: &kernel, initramfs: &initramfs, seed: seed.as_ref() }.write(&out)?;
+            Disk { size, kernel: &kernel, initramfs: &initramfs, seed: &seed }.write(&out)?;
             say(format!("disk: {}, {} MiB", out.display(), size / MIB));
             Ok(())
         }
