@@ -39,7 +39,7 @@ pub const INITRAMFS_AT: u64 = 11 * MIB;
 const DATA_BYTES_MIN: u64 = 32 * MIB;
 
 /// Where the data partition begins.
-const DATA_AT: u64 = START + BOOT_BYTES + 2 * SLOT_BYTES;
+pub const DATA_AT: u64 = START + BOOT_BYTES + 2 * SLOT_BYTES;
 
 /// Bytes of the smallest disk.
 pub const SIZE_MIN: u64 = DATA_AT + DATA_BYTES_MIN;
@@ -104,7 +104,7 @@ impl Disk<'_> {
             file.seek(SeekFrom::Start(at))?;
             file.write_all(content)?;
         }
-        let data = Window { file: &mut file, start: DATA_AT, length: self.size - DATA_AT, position: 0 };
+        let data = Window::new(&mut file, DATA_AT, self.size - DATA_AT);
         seed::plant(self.seed, data).context("data partition")?;
         file.sync_all().context("sync")
     }
@@ -148,7 +148,12 @@ pub struct Window<'a> {
     position: u64,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// The `length` bytes of `file` from `start` on.
+    pub fn new(file: &'a mut File, start: u64, length: u64) -> Self {
+        Self { file, start, length, position: 0 }
+    }
+
     /// Bytes of the partition.
     pub fn length(&self) -> u64 {
         self.length
@@ -294,7 +299,7 @@ mod tests {
         let path = folder.join("file");
         fs::write(&path, b"0123456789").unwrap();
         let mut file = File::options().read(true).write(true).open(&path).unwrap();
-        let mut window = Window { file: &mut file, start: 2, length: 4, position: 0 };
+        let mut window = Window::new(&mut file, 2, 4);
         let mut text = String::new();
         window.read_to_string(&mut text).unwrap();
         assert_eq!(text, "2345");
