@@ -1,0 +1,79 @@
+# The one entrance. `make` alone lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+TARGET := x86_64-unknown-linux-musl
+CARGO_HOME ?= $(HOME)/.cargo
+PROGRAM := build/target/$(TARGET)/release/director
+IMAGE := build/target/debug/director-image
+LAB := build/target/debug/lab
+SCENARIO ?= five-node
+
+# The flashed program names source files in its messages; without this the bytes would depend on the folder it was
+# built in. Only for this target, so that nothing of the host tools is compiled again.
+REMAP := --remap-path-prefix=$(CURDIR)=director --remap-path-prefix=$(CARGO_HOME)=cargo
+
+.PHONY: help setup run test lint unit vm image lab docs clean firmware image-tool lab-tool
+
+help: ## this list
+	@printf 'Director: firmware for a two-NIC Linux Virtual Server director. Start with run or test.\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nvm takes CASE=filter, lab takes SCENARIO=name. Everything built lies under build/.\n'
+
+run: firmware lab-tool ## boot the five-node cluster in QEMU, show who answers, attach to the director's console
+	@$(LAB) run five-node
+
+test: setup ## everything that must pass: lint, unit, vm, with the time of each
+	@set -u; began=$$SECONDS; \
+	for stage in lint unit vm; do \
+	  printf '\n== %s\n' $$stage; start=$$SECONDS; \
+	  if $(MAKE) $$stage; then result=passed; else result=FAILED; fi; \
+	  printf '== %s %s after %d s\n' $$stage $$result $$((SECONDS - start)); \
+	  [ $$result = passed ] || exit 1; \
+	done; \
+	printf '\n== all passed after %d s\n' $$((SECONDS - began))
+
+lint: setup ## formatting, and clippy for the host and for the firmware's target, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --package director --target $(TARGET) --locked -- -D warnings
+
+unit: setup ## unit, property, golden and tidy tests: no root, no network, no QEMU
+	$(CARGO) test --workspace --exclude director-vm-tests --locked
+
+vm: firmware lab-tool ## the real image in QEMU; CASE=filter runs the cases whose name contains it
+	$(CARGO) test --package director-vm-tests --locked -- $(CASE)
+
+image: firmware ## kernel, initramfs and disk image, with their sizes against the budget
+	@$(IMAGE) disk
+	@printf '\ninitramfs:\n'; $(IMAGE) ls
+	@printf '\nsizes (build/sizes.md):\n'; $(IMAGE) report
+
+lab: firmware lab-tool ## boot a named topology and stay, with its consoles; SCENARIO=five-node
+	@$(LAB) up $(SCENARIO)
+
+docs: setup ## the documentation of the source code, build/target/doc; broken links are errors
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+
+clean: ## remove build/; built kernels stay in ~/.cache/director
+	rm -rf build
+
+setup: ## install what is missing: Debian packages (with sudo when not root) and the Rust target
+	@image/setup.sh
+
+# --- parts of the above
+
+firmware: image-tool
+	@$(IMAGE) kernel
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS='$(REMAP)' \
+	  $(CARGO) build --release --package director --target $(TARGET) --locked
+	@$(IMAGE) initramfs --program $(PROGRAM)
+
+image-tool: setup
+	$(CARGO) build --package director-image --locked
+
+lab-tool: setup
+	$(CARGO) build --package director-qemu --locked

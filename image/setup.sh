@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Installs what building and testing need and this machine lacks: Debian packages, and parts of the Rust toolchain.
+# Called by the make targets that need it. When nothing is missing it says nothing and takes well under a second.
+# DIRECTOR_SKIP_SETUP=1 skips it (another distribution, or a machine where nothing may be installed).
+set -euo pipefail
+
+[ "${DIRECTOR_SKIP_SETUP:-}" = 1 ] && exit 0
+
+# Package, and why.
+packages=(
+  "build-essential      compiles the kernel and links the Rust programs"
+  "bc bison flex        kernel build: configuration parser and generated headers"
+  "libelf-dev           kernel build: objtool reads object files"
+  "libssl-dev           kernel build: host tools"
+  "cpio kmod rsync      kernel build: host tools"
+  "xz-utils zstd        unpack the kernel source, compress the kernel"
+  "linux-source-6.1     the kernel's source"
+  "qemu-system-x86      the machines of the lab"
+  "ipxe-qemu seabios    firmware of those machines"
+  "nginx                the real servers of the lab (its service is not started)"
+  "curl                 the client of the lab"
+  "iproute2 util-linux  network namespaces of the lab"
+)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+stop() { say "$*"; exit 1; }
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then as_root=(sudo); fi
+
+# Sets `missing` to the packages that are not installed.
+find_missing() {
+  local names installed name
+  names=$(for line in "${packages[@]}"; do sed 's/   *.*//' <<<"$line"; done | xargs)
+  # shellcheck disable=SC2086  # a list of words
+  installed=" $(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' $names 2>/dev/null | sed -n 's/^ii *//p' | xargs) "
+  missing=()
+  for name in $names; do
+    [[ $installed == *" $name "* ]] || missing+=("$name")
+  done
+}
+
+# A Debian package starts its service when it is installed and at every boot. The lab runs nginx with configurations of
+# its own inside namespaces, so no web server must appear on this machine: starting is denied while we install, and
+# the service is disabled afterwards. An nginx that was here before is left as it is.
+deny_services() {
+  policy=/usr/sbin/policy-rc.d
+  [ -e $policy ] && return
+  trap '"${as_root[@]}" rm -f '$policy EXIT
+  printf '#!/bin/sh\n# Made by image/setup.sh while it installs packages, and removed right after.\nexit 101\n' |
+    "${as_root[@]}" tee $policy >/dev/null
+  "${as_root[@]}" chmod 755 $policy
+}
+
+disable_nginx() {
+  "${as_root[@]}" deb-systemd-helper disable nginx.service >/dev/null 2>&1 || true
+  "${as_root[@]}" update-rc.d nginx disable >/dev/null 2>&1 || true
+  say "nginx's service is disabled; to use it yourself: systemctl enable --now nginx"
+}
+
+install_packages() {
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0)
+  local yes=(-y) plan
+  say "these Debian packages are missing and will be installed${as_root:+ with sudo}:"
+  for line in "${packages[@]}"; do
+    for name in "${missing[@]}"; do
+      if [[ " ${line%%   *} " == *" $name "* ]] || [[ "$line" == "$name "* ]]; then say "  $line"; break; fi
+    done
+  done
+  if [ -n "${as_root[*]}" ] && ! command -v sudo >/dev/null; then
+    stop "there is no sudo: as root, run apt-get install --no-install-recommends ${missing[*]}"
+  fi
+  "${apt[@]}" update >/dev/null || say "apt-get update failed; trying with the package lists that are here"
+  plan=$(apt-get -s install --no-install-recommends "${missing[@]}") || stop "apt-get cannot install them: see above"
+  if grep -q '^Remv ' <<<"$plan"; then
+    say "apt-get would remove, because versions conflict: $(sed -n 's/^Remv \([^ ]*\).*/\1/p' <<<"$plan" | xargs)"
+    # Taking something away is the user's decision; a CI machine belongs to nobody.
+    if [ "${CI:-}" != true ]; then
+      [ -t 0 ] || stop "nothing was changed; run make setup in a terminal to decide"
+      yes=()
+    fi
+  fi
+  deny_services
+  "${apt[@]}" install "${yes[@]}" --no-install-recommends "${missing[@]}" >&2
+  [[ " ${missing[*]} " == *" nginx "* ]] && disable_nginx
+  find_missing
+  [ ${#missing[@]} = 0 ] || stop "still missing: ${missing[*]}"
+}
+
+# rust-toolchain.toml names channel, components and target. rustup installs them by itself when cargo is called, unless
+# it was told not to (RUSTUP_AUTO_INSTALL=0, or auto-install off) or the toolchain was there before without them.
+check_rust() {
+  command -v cargo >/dev/null || stop "cargo is missing: install Rust with rustup (https://rustup.rs) and come again"
+  local target=x86_64-unknown-linux-musl
+  if command -v rustup >/dev/null && ! rustc --version >/dev/null 2>&1; then
+    say "installing the Rust toolchain that rust-toolchain.toml names"
+    rustup toolchain install >&2
+  fi
+  if ! [ -d "$(rustc --print target-libdir --target $target)" ]; then
+    command -v rustup >/dev/null || stop "this Rust has no $target target, and there is no rustup to add it"
+    say "adding the Rust target $target: the firmware is one static program"
+    rustup target add $target >&2
+  fi
+  local component
+  for component in rustfmt clippy; do
+    if ! cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1; then
+      command -v rustup >/dev/null || stop "this Rust has no $component, and there is no rustup to add it"
+      say "adding the Rust component $component: make lint needs it"
+      rustup component add $component >&2
+    fi
+  done
+}
+
+cd "$(dirname "$0")/.."
+command -v dpkg-query >/dev/null ||
+  stop "this is not Debian. Install the equivalents of: ${packages[*]%%  *}; then set DIRECTOR_SKIP_SETUP=1"
+find_missing
+[ ${#missing[@]} = 0 ] || install_packages
+check_rust
