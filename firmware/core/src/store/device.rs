@@ -56,7 +56,7 @@ fn refused(action: &str, words: &dyn fmt::Display) -> StoreError {
 }
 
 /// Takes as many characters as fit.
-struct Clipped(heapless::String<96>);
+struct Clipped(heapless::String<72>);
 
 impl fmt::Write for Clipped {
     fn write_str(&mut self, text: &str) -> fmt::Result {

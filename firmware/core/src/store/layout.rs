@@ -29,9 +29,9 @@
 //! A power cut while one erase block is written can take a neighbouring one with it. Generation g lies in slot
 //! 7 g mod 16, so next to it lie generations g-7 and g-9, and within three slots on either side none of the last
 //! one: the running configuration, g-1, is seven slots away. [`super::slots`] departs from this only to spare
-//! what a failed commit or a damaged slot would otherwise push out, and then keeps the same distance rule.
-//! Erase blocks up to 2 MiB are covered. For the same reason the two copies of the identity and of the
-//! superblock are far apart.
+//! what a failed commit or a damaged slot would otherwise push out, and even then never writes right beside the
+//! running one. So erase blocks up to 1 MiB are covered always, and up to 2 MiB while commits succeed. For the same
+//! reason the two copies of the identity and of the superblock are far apart.
 
 /// Version of the table above, in the superblock.
 pub const VERSION: u16 = 1;

@@ -16,6 +16,7 @@ pub mod slots;
 pub mod superblock;
 
 #[cfg(test)]
+#[expect(clippy::as_conversions, reason = "test data; the numbers are small")]
 mod tests;
 
 use crate::model::Config;
@@ -51,7 +52,7 @@ pub enum StoreError {
         /// `read`, `write`, `seek` or `sync`.
         action: heapless::String<16>,
         /// The device's words.
-        message: heapless::String<96>,
+        message: heapless::String<72>,
     },
     /// What was read back is not what was written.
     ReadBack,
