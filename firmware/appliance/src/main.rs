@@ -1,2 +1,5 @@
 //! The one program of the firmware.
+
+mod platform;
+
 fn main() {}

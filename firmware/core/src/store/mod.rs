@@ -1,7 +1,23 @@
 //! Which bytes of the flash count.
+//!
+//! [`layout`] says where things lie, [`record`] what a slot's header looks like, [`blob`] how a configuration
+//! becomes bytes. [`slots`] writes and chooses configurations, [`identity`] keeps what differs between the two
+//! boxes of a pair, [`superblock`] marks the partition as ours. All of it works on a [`device::Device`], which
+//! may lose power after any byte: whatever happens, what is found afterwards is the old or the new committed
+//! configuration. Everything here blocks for as long as the device does, so it runs off the main loop.
 
+pub mod blob;
+pub mod device;
+mod fixed;
 pub mod identity;
+pub mod layout;
 pub mod record;
+pub mod slots;
+pub mod superblock;
+
+#[cfg(test)]
+#[expect(clippy::as_conversions, reason = "test data; the numbers are small")]
+mod tests;
 
 use crate::model::Config;
 use core::fmt;
@@ -33,10 +49,10 @@ pub enum StoreError {
     NoDevice,
     /// The device refused: what was tried, and errno's text.
     Device {
-        /// `read`, `write` or `sync`.
+        /// `read`, `write`, `seek` or `sync`.
         action: heapless::String<16>,
         /// The device's words.
-        message: heapless::String<96>,
+        message: heapless::String<72>,
     },
     /// What was read back is not what was written.
     ReadBack,
@@ -47,8 +63,33 @@ pub enum StoreError {
         /// Bytes that fit.
         max: u32,
     },
+    /// There is nothing to store: the configuration could not be encoded.
+    Empty,
+    /// The device is smaller than the layout.
+    TooSmall {
+        /// Bytes of the device.
+        bytes: u64,
+        /// Bytes needed.
+        min: u64,
+    },
     /// No slot holds this generation.
     NoSuchGeneration(Generation),
+    /// A committed record of this or a higher generation exists, so that the new one would not count.
+    OldGeneration {
+        /// The number asked for.
+        wanted: Generation,
+        /// The highest committed one.
+        newest: Generation,
+    },
+    /// The record is there, but its bytes are not what was written.
+    Damaged(Generation),
+    /// The record is intact, but this firmware cannot read its schema or contents.
+    Undecodable {
+        /// Its generation.
+        generation: Generation,
+        /// Its schema version.
+        schema: u16,
+    },
 }
 
 impl fmt::Display for StoreError {
@@ -60,7 +101,20 @@ impl fmt::Display for StoreError {
             Self::TooLarge { bytes, max } => {
                 write!(f, "the configuration needs {bytes} bytes, a flash slot holds {max}")
             }
+            Self::Empty => f.write_str("the configuration could not be encoded for the flash"),
+            Self::TooSmall { bytes, min } => {
+                write!(f, "the flash partition has {bytes} bytes, at least {min} are needed")
+            }
             Self::NoSuchGeneration(g) => write!(f, "no flash slot holds generation {g}"),
+            Self::OldGeneration { wanted, newest } => {
+                write!(f, "generation {wanted} is not newer than generation {newest} in flash")
+            }
+            Self::Damaged(g) => write!(f, "generation {g} is damaged in flash"),
+            Self::Undecodable { generation, schema } => {
+                write!(f, "generation {generation} is in schema {schema}, which this firmware cannot read")
+            }
         }
     }
 }
+
+impl core::error::Error for StoreError {}

@@ -33,3 +33,6 @@ impl fmt::Display for Finding {
         write!(f, "{kind}: {}: {}", self.path, self.message)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod fixture;

@@ -1,0 +1,255 @@
+//! The flash partition: finding it, the block device behind [`Device`], and the thread that does the work.
+//!
+//! A flash write can take a second, so it never happens on the main loop: one thread executes jobs in order and
+//! sends each result back. A job that was accepted is answered exactly once, unless the receiver is gone.
+
+use director_core::store::device::Device;
+use director_core::store::identity::{self, Identity};
+use director_core::store::record::SlotState;
+use director_core::store::superblock::{self, Found};
+use director_core::store::{Commit, Generation, StoreError, slots};
+use embedded_io_adapters::std::FromStd;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use tokio::sync::mpsc::Sender;
+
+/// Jobs that wait while one is executed. Chosen: a commit has at most a save and a mark under way, and the
+/// identity may be written beside them.
+pub(crate) const JOBS: usize = 8;
+
+/// Partitions looked at by [`find`]. Chosen: four of each of more disks than such a box has.
+const PARTITIONS: usize = 256;
+
+/// The opened partition. Reads after a sync come from the medium, not from the page cache.
+pub(crate) struct Flash {
+    file: FromStd<File>,
+}
+
+impl fmt::Debug for Flash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Flash").field(self.file.inner()).finish()
+    }
+}
+
+impl Flash {
+    /// Opens a partition (or, in tests and tools, an image of one) for reading and writing. Does not check whose it is.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        OpenOptions::new().read(true).write(true).open(path).map(Self::from)
+    }
+}
+
+impl From<File> for Flash {
+    fn from(file: File) -> Self {
+        Self { file: FromStd::new(file) }
+    }
+}
+
+impl embedded_io::ErrorType for Flash {
+    type Error = io::Error;
+}
+
+impl embedded_io::Read for Flash {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buf)
+    }
+}
+
+impl embedded_io::Write for Flash {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.file.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl embedded_io::Seek for Flash {
+    fn seek(&mut self, pos: embedded_io::SeekFrom) -> io::Result<u64> {
+        self.file.seek(pos)
+    }
+}
+
+impl Device for Flash {
+    fn sync(&mut self) -> io::Result<()> {
+        let file = self.file.inner();
+        file.sync_data()?;
+        // Clean pages are dropped, so that reading back reads the medium. Length 0 means to the end.
+        posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).map_err(io::Error::from)
+    }
+}
+
+/// The device node of the flash partition, if it has appeared by now; waiting is the caller's matter.
+///
+/// Looks at every partition the kernel knows (whole disks are not ours, even when their last bytes are). Should there be
+/// several of ours, the first by name counts. Needs `/sys` and a devtmpfs on `/dev`.
+pub(crate) fn find() -> Option<PathBuf> {
+    find_in(Path::new("/sys/class/block"), Path::new("/dev"))
+}
+
+fn find_in(class: &Path, dev: &Path) -> Option<PathBuf> {
+    let mut names: Vec<_> = fs::read_dir(class)
+        .ok()?
+        .filter_map(|entry| entry.ok().map(|e| e.file_name()))
+        .filter(|name| class.join(name).join("partition").exists())
+        .take(PARTITIONS)
+        .collect();
+    names.sort();
+    names.into_iter().map(|name| dev.join(name)).find(|path| is_ours(path))
+}
+
+fn is_ours(path: &Path) -> bool {
+    // Read only: the partitions of others are none of our business.
+    File::open(path).is_ok_and(|file| superblock::check(&mut Flash::from(file)).is_ok())
+}
+
+/// Work for the flash.
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    /// Read everything needed to start. Repairs the superblock when one copy is damaged.
+    Load,
+    /// Write a configuration: [`slots::save`].
+    Save {
+        /// Its number, higher than any before.
+        generation: Generation,
+        /// Tentative, as a rule.
+        state: SlotState,
+        /// The encoded [`Commit`].
+        payload: Vec<u8>,
+    },
+    /// Change the state of a record: [`slots::mark`].
+    Mark {
+        /// Of which record.
+        generation: Generation,
+        /// To what.
+        state: SlotState,
+    },
+    /// Read one stored configuration: [`slots::read`].
+    Read(Generation),
+    /// Write the identity record: [`identity::save`].
+    SaveIdentity(Identity),
+}
+
+/// What became of a job.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum FlashResult {
+    /// Of [`Job::Load`].
+    Loaded {
+        /// The configuration slots.
+        slots: Box<slots::Loaded>,
+        /// The identity record.
+        identity: identity::Loaded,
+        /// Sentences about the partition as a whole, for the console.
+        warnings: Vec<String>,
+    },
+    /// Of [`Job::Save`] and [`Job::Mark`].
+    Saved {
+        /// Of which record.
+        generation: Generation,
+        /// Whether it was read back as written.
+        result: Result<(), StoreError>,
+    },
+    /// Of [`Job::Read`].
+    Read {
+        /// Of which record.
+        generation: Generation,
+        /// The configuration.
+        result: Box<Result<Commit, StoreError>>,
+    },
+    /// Of [`Job::SaveIdentity`].
+    IdentitySaved(Result<(), StoreError>),
+}
+
+/// Why a job was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refused {
+    /// [`JOBS`] jobs wait already.
+    Full,
+    /// The thread has ended: nobody receives results any more.
+    Stopped,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the flash has not finished earlier writes",
+            Self::Stopped => "the flash is no longer in use",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The thread that owns the flash. When this handle is dropped, jobs already accepted are finished and the thread ends.
+#[derive(Debug)]
+pub(crate) struct FlashWorker {
+    jobs: SyncSender<Job>,
+}
+
+impl FlashWorker {
+    /// Starts the thread. When `results` is full the thread waits, and jobs queue up to [`JOBS`].
+    pub(crate) fn start(flash: Flash, results: Sender<FlashResult>) -> io::Result<Self> {
+        let (jobs, queue) = sync_channel(JOBS);
+        thread::Builder::new().name("flash".to_string()).spawn(move || run(flash, &queue, &results))?;
+        Ok(Self { jobs })
+    }
+
+    /// Hands over a job without waiting.
+    pub(crate) fn submit(&self, job: Job) -> Result<(), Refused> {
+        self.jobs.try_send(job).map_err(|e| match e {
+            TrySendError::Full(_) => Refused::Full,
+            TrySendError::Disconnected(_) => Refused::Stopped,
+        })
+    }
+}
+
+fn run(mut flash: Flash, jobs: &Receiver<Job>, results: &Sender<FlashResult>) {
+    for job in jobs {
+        if results.blocking_send(execute(&mut flash, job)).is_err() {
+            return;
+        }
+    }
+}
+
+fn execute(flash: &mut Flash, job: Job) -> FlashResult {
+    match job {
+        Job::Load => {
+            let warnings = inspect(flash);
+            FlashResult::Loaded {
+                slots: Box::new(slots::load(flash)),
+                identity: identity::load(flash),
+                warnings,
+            }
+        }
+        Job::Save { generation, state, payload } => {
+            FlashResult::Saved { generation, result: slots::save(flash, generation, state, &payload) }
+        }
+        Job::Mark { generation, state } => {
+            FlashResult::Saved { generation, result: slots::mark(flash, generation, state) }
+        }
+        Job::Read(generation) => {
+            FlashResult::Read { generation, result: Box::new(slots::read(flash, generation)) }
+        }
+        Job::SaveIdentity(identity) => FlashResult::IdentitySaved(identity::save(flash, &identity)),
+    }
+}
+
+/// Checks the superblock and mends a damaged copy.
+fn inspect(flash: &mut Flash) -> Vec<String> {
+    match superblock::check(flash) {
+        Ok(Found { first: true, last: true }) => Vec::new(),
+        Ok(_) => vec![match superblock::write(flash) {
+            Ok(()) => "one copy of the flash superblock was damaged and has been written again".to_string(),
+            Err(e) => format!("one copy of the flash superblock is damaged: {e}"),
+        }],
+        Err(e) => vec![format!("flash partition: {e}")],
+    }
+}
+
+#[cfg(test)]
+mod tests;
