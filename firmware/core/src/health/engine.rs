@@ -259,7 +259,7 @@ impl Health {
                 Ok(()) => member.machine.outcome(&member.rule, Ok(()), now),
                 Err(Failure::Server(words)) => member.machine.outcome(&member.rule, Err(words), now),
                 Err(Failure::NotAsked(_)) => {
-                    member.machine.skip(&member.rule, end.silent_us, now);
+                    member.machine.skip(end.silent_us, now);
                     None
                 }
             };
@@ -289,7 +289,7 @@ impl Health {
         }
         self.schedule.wake(now);
         for member in self.members.values_mut() {
-            member.machine.skip(&member.rule, gap_us, now);
+            member.machine.stall(gap_us, now);
         }
     }
 

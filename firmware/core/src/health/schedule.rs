@@ -360,6 +360,3 @@ fn grid_after(from: Mono, step_us: u64, now: Mono) -> Mono {
     let steps = (now.micros_since(from) / step_us.max(1)).saturating_add(1);
     Mono::from_micros(from.micros().saturating_add(step_us.saturating_mul(steps)))
 }
-
-#[cfg(test)]
-mod tests;

@@ -20,7 +20,7 @@
 //! or while the server still has time to answer, is no evidence.
 //!
 //! Silence counts only while somebody asked. A gap (the process was restarted or did not run) is told by
-//! [`Machine::skip`] or [`Machine::resume`]; it moves the start of the silence and voids what was seen before, so
+//! [`Machine::skip`], [`Machine::stall`] or [`Machine::resume`]; it moves the start of the silence and voids what was seen before, so
 //! that neither a failure nor a good answer from before the gap decides after it.
 
 use super::State;
@@ -29,6 +29,10 @@ use crate::model::{Millis, Mono};
 use alloc::format;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
+
+/// Stalls of the process that may delay the removal of one server. Chosen: more than happen by accident, and a director
+/// that is late all the time still removes dead servers.
+pub const STALLS_FORGIVEN: u8 = 8;
 
 /// Thresholds of a pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,8 +80,8 @@ pub struct Machine {
     bad_run: u32,
     /// Where the silence starts that the dead time measures.
     quiet_from: Mono,
-    /// How far gaps have moved `quiet_from` since the last good answer.
-    skipped_us: u64,
+    /// Stalls since the last good answer.
+    stalls: u8,
     /// A run failed since the last good answer and the last gap.
     failed: bool,
     /// A run was good since the last gap.
@@ -100,7 +104,7 @@ impl Machine {
             good_run: 0,
             bad_run: 0,
             quiet_from: first_start,
-            skipped_us: 0,
+            stalls: 0,
             failed: false,
             fresh: false,
             reentered: Mono::ZERO,
@@ -146,7 +150,7 @@ impl Machine {
         self.good_run = self.good_run.saturating_add(1);
         self.bad_run = 0;
         self.quiet_from = now;
-        self.skipped_us = 0;
+        self.stalls = 0;
         self.failed = false;
         self.fresh = true;
         self.last_error.clear();
@@ -254,17 +258,19 @@ impl Machine {
     }
 
     /// Nobody asked for `gap_us` before `now`: that silence does not count, and it takes a new answer to decide.
-    /// Gaps since one good answer count up to the dead time in all, so that a director which is late all the time
-    /// still removes a dead server, within twice the dead time.
-    pub fn skip(&mut self, rule: &Rule, gap_us: u64, now: Mono) {
-        let most_us = rule.dead_time.map_or(0, |dead| u64::from(dead.get()).saturating_mul(1000));
-        let gap_us = gap_us.min(most_us.saturating_sub(self.skipped_us));
-        if gap_us == 0 {
-            return;
-        }
-        self.skipped_us = self.skipped_us.saturating_add(gap_us);
-        self.quiet_from = Mono::from_micros(self.quiet_from.micros().saturating_add(gap_us)).min(now);
+    pub fn skip(&mut self, gap_us: u64, now: Mono) {
+        self.fresh = false;
         self.failed = false;
+        self.quiet_from = Mono::from_micros(self.quiet_from.micros().saturating_add(gap_us)).min(now);
+    }
+
+    /// The process stood still for `gap_us` before `now`. Like [`Self::skip`], but only [`STALLS_FORGIVEN`] times since
+    /// a good answer.
+    pub fn stall(&mut self, gap_us: u64, now: Mono) {
+        if self.stalls < STALLS_FORGIVEN {
+            self.stalls += 1;
+            self.skip(gap_us, now);
+        }
     }
 
     /// Goes on in a new process at `now` from what was saved at `saved`. The silence that was counted until then
@@ -272,7 +278,6 @@ impl Machine {
     pub fn resume(&mut self, saved: Mono, now: Mono) {
         let silent_us = saved.micros_since(self.quiet_from);
         self.quiet_from = Mono::from_micros(now.micros().saturating_sub(silent_us));
-        self.skipped_us = 0;
         self.failed = false;
         self.fresh = false;
     }

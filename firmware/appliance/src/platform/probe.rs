@@ -1,0 +1,150 @@
+//! Sockets of the health checks.
+//!
+//! [`Prober::start`] spawns one task for each run. The task owns its socket, ends at the run's deadline at the latest,
+//! and sends exactly one outcome; when the queue of outcomes is full it waits there, so nothing is dropped. Tasks end
+//! unanswered only with the runtime. The core keeps at most one run of each probe and [`IN_FLIGHT_MAX`] runs in all
+//! under way; a run beyond that, or one for which the system lacks resources, is answered with [`Failure::NotAsked`].
+//!
+//! Sockets are closed with a reset (`SO_LINGER` 0). The side that closes first keeps a connection in TIME_WAIT for 60 s
+//! (Linux `TCP_TIMEWAIT_LEN`), and that side is us: 10,000 checks a second would hold 600,000 of them and in the end
+//! all local ports towards a server.
+
+use super::clock;
+use director_core::health::http::{Dialogue, Step};
+use director_core::health::schedule::IN_FLIGHT_MAX;
+use director_core::health::{Failure, ProbeId, ProbeKind, ProbeOutcome, ProbeSpec};
+use director_core::model::{Millis, Mono};
+use nix::errno::Errno;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+
+/// Bytes read at a time. Chosen: a usual header comes in one piece.
+const READ_BYTES: usize = 2048;
+
+/// Runs probes.
+#[derive(Clone, Debug)]
+pub(crate) struct Prober {
+    results: mpsc::Sender<(ProbeId, ProbeOutcome)>,
+    room: Arc<Semaphore>,
+}
+
+/// How far a run came; says what was missing when its time is over.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Connecting,
+    Asked,
+    Answering,
+}
+
+impl Prober {
+    /// Sends outcomes to `results`.
+    pub(crate) fn new(results: mpsc::Sender<(ProbeId, ProbeOutcome)>) -> Self {
+        Self { results, room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)) }
+    }
+
+    /// Starts a run. Does not wait. Must be called inside a tokio runtime with time and I/O.
+    pub(crate) fn start(&self, id: ProbeId, spec: ProbeSpec, deadline: Mono) {
+        let permit = Arc::clone(&self.room).try_acquire_owned();
+        let results = self.results.clone();
+        tokio::spawn(async move {
+            let outcome = match &permit {
+                Ok(_) => run(&spec, deadline).await,
+                Err(_) => {
+                    let words = format!("more than {IN_FLIGHT_MAX} checks under way");
+                    ProbeOutcome { result: Err(Failure::NotAsked(words)), took_us: 0 }
+                }
+            };
+            // The socket is closed; another may open while this outcome waits for its place in the queue.
+            drop(permit);
+            // The receiver is gone only when the director ends, and then nobody wants the outcome.
+            drop(results.send((id, outcome)).await);
+        });
+    }
+}
+
+async fn run(spec: &ProbeSpec, deadline: Mono) -> ProbeOutcome {
+    let started = clock::now();
+    let left_us = deadline.micros_since(started);
+    let mut stage = Stage::Connecting;
+    let asking = ask(spec, &mut stage);
+    let result = match tokio::time::timeout(Duration::from_micros(left_us), asking).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::Server(too_late(stage, left_us))),
+    };
+    let took_us = clock::now().micros_since(started);
+    ProbeOutcome { result, took_us: u32::try_from(took_us).unwrap_or(u32::MAX) }
+}
+
+async fn ask(spec: &ProbeSpec, stage: &mut Stage) -> Result<(), Failure> {
+    let mut stream = connect(spec.target).await.map_err(|e| failure(&e))?;
+    *stage = Stage::Asked;
+    match &spec.kind {
+        ProbeKind::Tcp => Ok(()),
+        ProbeKind::Http(check) => http(&mut stream, Dialogue::new(spec.target, check), stage).await,
+    }
+}
+
+async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_zero_linger()?;
+    socket.connect(target).await
+}
+
+/// The core's dialogue bounds the bytes, the caller the time.
+async fn http(stream: &mut TcpStream, mut dialogue: Dialogue, stage: &mut Stage) -> Result<(), Failure> {
+    stream.write_all(dialogue.request()).await.map_err(|e| failure(&e))?;
+    let mut buffer = [0_u8; READ_BYTES];
+    loop {
+        let count = match stream.read(&mut buffer).await {
+            Ok(count) => count,
+            // A server that closes with our request unread resets the connection; what it said before tells more.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset && dialogue.answered() => 0,
+            Err(e) => return Err(failure(&e)),
+        };
+        if count == 0 {
+            return Err(Failure::Server(dialogue.closed()));
+        }
+        *stage = Stage::Answering;
+        if let Step::Done(result) = dialogue.feed(buffer.get(..count).unwrap_or_default()) {
+            return result.map_err(Failure::Server);
+        }
+    }
+}
+
+fn too_late(stage: Stage, left_us: u64) -> String {
+    let span = Millis::new(u32::try_from(left_us.div_ceil(1000)).unwrap_or(u32::MAX));
+    match stage {
+        Stage::Connecting => format!("no answer within {span}"),
+        Stage::Asked => format!("connected, but no answer within {span}"),
+        Stage::Answering => format!("the answer was not complete within {span}"),
+    }
+}
+
+/// Words for an error of a socket call. What we ran out of ourselves says nothing about the server.
+fn failure(error: &io::Error) -> Failure {
+    let Some(errno) = error.raw_os_error().map(Errno::from_raw) else {
+        return Failure::Server(error.to_string());
+    };
+    let not_asked = |words: &str| Failure::NotAsked(words.to_owned());
+    match errno {
+        Errno::ECONNREFUSED => "connection refused".into(),
+        Errno::ECONNRESET => "connection reset by the server".into(),
+        Errno::EPIPE => "connection closed before the question".into(),
+        Errno::ETIMEDOUT => "no answer".into(),
+        Errno::EHOSTUNREACH => "host unreachable (nobody answers for its address)".into(),
+        Errno::ENETUNREACH => "no route to its network".into(),
+        Errno::EMFILE | Errno::ENFILE => not_asked("out of file descriptors"),
+        Errno::ENOMEM | Errno::ENOBUFS => not_asked("out of memory for sockets"),
+        Errno::EADDRNOTAVAIL | Errno::EAGAIN => not_asked("no local address or port is free"),
+        Errno::EPERM | Errno::EACCES => not_asked("refused by a rule on this box"),
+        other => Failure::Server(other.desc().to_lowercase()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+use super::*;
+use director_core::model::config::HttpCheck;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Plenty on a loaded machine for what ends by itself.
+const GENEROUS: Millis = Millis::from_secs(20);
+/// For what must end by its deadline.
+const SHORT: Millis = Millis::new(150);
+/// How much later than its deadline a run may be seen to end on a loaded test machine.
+const SLACK_US: u64 = 5_000_000;
+
+fn http_kind() -> ProbeKind {
+    let path = "/health".parse().unwrap();
+    ProbeKind::Http(Box::new(HttpCheck { path, host: None, status: (200, 299) }))
+}
+
+/// Runs one probe and asserts that it is answered once and in time.
+async fn probe(target: SocketAddr, kind: ProbeKind, timeout: Millis) -> Result<(), Failure> {
+    let (send, mut results) = mpsc::channel(1);
+    let prober = Prober::new(send);
+    let deadline = clock::now().after(timeout);
+    prober.start(ProbeId(7), ProbeSpec { target, kind }, deadline);
+    drop(prober);
+    let (id, outcome) = results.recv().await.expect("an outcome");
+    assert_eq!(id, ProbeId(7));
+    assert!(clock::now().micros_since(deadline) < SLACK_US, "ended long after its deadline");
+    assert!(results.recv().await.is_none(), "answered twice");
+    outcome.result
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// A server that accepts one connection, reads the request, sends `parts` one by one and, when told, closes.
+async fn server(parts: Vec<Vec<u8>>, close: bool) -> (SocketAddr, JoinHandle<Vec<u8>>) {
+    let (listener, address) = listen().await;
+    let task = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).await.unwrap();
+            request.push(byte[0]);
+        }
+        for part in parts {
+            // The probe may have decided and gone before the last part.
+            if stream.write_all(&part).await.is_err() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        if !close {
+            // Until the probe gives up and closes.
+            drop(stream.read(&mut [0]).await);
+        }
+        request
+    });
+    (address, task)
+}
+
+fn words(result: Result<(), Failure>) -> String {
+    match result {
+        Err(Failure::Server(words)) => words,
+        other => panic!("expected the server's failure, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_listening_server_passes_the_tcp_check() {
+    let (_listener, address) = listen().await;
+    assert_eq!(probe(address, ProbeKind::Tcp, GENEROUS).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_refusing_server_fails_both_checks_in_the_operators_words() {
+    let (listener, address) = listen().await;
+    drop(listener);
+    assert_eq!(words(probe(address, ProbeKind::Tcp, GENEROUS).await), "connection refused");
+    assert_eq!(words(probe(address, http_kind(), GENEROUS).await), "connection refused");
+}
+
+#[tokio::test]
+async fn a_healthy_server_passes_the_http_check() {
+    let (address, task) = server(vec![b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\nhello".to_vec()], true).await;
+    assert_eq!(probe(address, http_kind(), GENEROUS).await, Ok(()));
+    let request = String::from_utf8(task.await.unwrap()).unwrap();
+    assert!(request.starts_with("GET /health HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains(&format!("Host: {address}\r\n")), "{request}");
+}
+
+#[tokio::test]
+async fn an_answer_byte_by_byte_is_put_together() {
+    let parts = b"HTTP/1.1 503 Busy\r\n\r\n".iter().map(|b| vec![*b]).collect();
+    let (address, _task) = server(parts, false).await;
+    assert_eq!(words(probe(address, http_kind(), GENEROUS).await), "status 503, wanted 200-299");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_slow_ends_at_the_deadline() {
+    let (address, _task) = server(vec![b"HTTP/1.1 2".to_vec()], false).await;
+    let why = words(probe(address, http_kind(), SHORT).await);
+    assert!(why.starts_with("the answer was not complete within"), "{why}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_after_accept_ends_at_the_deadline() {
+    let (address, _task) = server(Vec::new(), false).await;
+    let why = words(probe(address, http_kind(), SHORT).await);
+    assert!(why.starts_with("connected, but no answer within"), "{why}");
+}
+
+#[tokio::test]
+async fn garbage_is_quoted() {
+    let (address, _task) = server(vec![b"SSH-2.0-OpenSSH\r\n".to_vec()], false).await;
+    let why = words(probe(address, http_kind(), GENEROUS).await);
+    assert!(why.contains("not an HTTP answer") && why.contains("SSH-2.0"), "{why}");
+}
+
+#[tokio::test]
+async fn an_early_close_says_how_far_it_came() {
+    let (address, _task) = server(Vec::new(), true).await;
+    assert_eq!(words(probe(address, http_kind(), GENEROUS).await), "connection closed without an answer");
+    let (address, _task) = server(vec![b"HTTP/1.1 200 OK\r\n".to_vec()], true).await;
+    let why = words(probe(address, http_kind(), GENEROUS).await);
+    assert!(why.starts_with("connection closed inside the header"), "{why}");
+}
+
+#[tokio::test]
+async fn a_deadline_in_the_past_ends_at_once() {
+    let (_listener, address) = listen().await;
+    let (send, mut results) = mpsc::channel(1);
+    Prober::new(send).start(ProbeId(1), ProbeSpec { target: address, kind: http_kind() }, Mono::ZERO);
+    assert!(results.recv().await.unwrap().1.result.is_err());
+}
+
+#[tokio::test]
+async fn a_run_beyond_the_bound_is_answered_as_not_asked() {
+    let (listener, address) = listen().await;
+    drop(listener);
+    let (send, mut results) = mpsc::channel(1);
+    let prober = Prober { results: send, room: Arc::new(Semaphore::new(0)) };
+    prober.start(
+        ProbeId(1),
+        ProbeSpec { target: address, kind: ProbeKind::Tcp },
+        clock::now().after(GENEROUS),
+    );
+    let (_, outcome) = results.recv().await.unwrap();
+    assert!(matches!(outcome.result, Err(Failure::NotAsked(_))));
+}
+
+#[tokio::test]
+async fn a_full_queue_of_outcomes_drops_none() {
+    let (listener, address) = listen().await;
+    drop(listener);
+    let (send, mut results) = mpsc::channel(1);
+    let prober = Prober::new(send);
+    for id in 0..50 {
+        prober.start(
+            ProbeId(id),
+            ProbeSpec { target: address, kind: ProbeKind::Tcp },
+            clock::now().after(GENEROUS),
+        );
+    }
+    drop(prober);
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some((id, _)) = results.recv().await {
+        assert!(seen.insert(id), "{id:?} was answered twice");
+    }
+    assert_eq!(seen.len(), 50);
+}
+
+#[test]
+fn our_own_shortage_is_not_the_servers_failure() {
+    for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::EADDRNOTAVAIL, Errno::EPERM] {
+        assert!(matches!(failure(&io::Error::from(errno)), Failure::NotAsked(_)), "{errno}");
+    }
+    for errno in [Errno::ECONNREFUSED, Errno::EHOSTUNREACH, Errno::ENETUNREACH, Errno::ECONNRESET] {
+        assert!(matches!(failure(&io::Error::from(errno)), Failure::Server(_)), "{errno}");
+    }
+}
