@@ -7,9 +7,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::model::Cidr;
 use crate::model::config::Protocol;
+
+/// Version of the rules that the platform makes of a [`Ruleset`] (`appliance/src/platform/nft/rules.rs`). Raise it
+/// with every change there, so that a new firmware replaces the table of an old one.
+pub const RULESET_FORMAT: u16 = 1;
 
 /// A virtual server as it should be.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -40,6 +45,18 @@ pub struct Ruleset {
     /// Devices that face the real servers: forwarding from them is allowed, towards them only what belongs to a
     /// tracked connection. Everything else that would be forwarded is dropped.
     pub inside: BTreeSet<Device>,
+}
+
+impl Ruleset {
+    /// Identifies these rules: SHA-256 over [`RULESET_FORMAT`] and the postcard encoding. The platform stores it in the
+    /// table and gives it back in [`super::Observed::ruleset`].
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        // Serialising to memory has no way to fail for this type: no maps of unknown length, no skipped fields.
+        let encoded = postcard::to_allocvec(self).unwrap_or_default();
+        let hasher = Sha256::new().chain_update(RULESET_FORMAT.to_le_bytes()).chain_update(encoded);
+        hasher.finalize().into()
+    }
 }
 
 /// Everything the kernel should hold.
