@@ -1,2 +1,4 @@
 //! The one program of the firmware.
+mod platform;
+
 fn main() {}
