@@ -20,3 +20,4 @@ pub mod health;
 pub mod model;
 pub mod plan;
 pub mod store;
+pub mod wire;

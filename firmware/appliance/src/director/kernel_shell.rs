@@ -1,8 +1,9 @@
 //! Owns the netlink sockets: executes dumps and operations in the order they were asked for, one at a time.
 
-use crate::platform::kernel::{Changes, Kernel};
+use crate::platform::changes::Changes;
+use crate::platform::kernel::Kernel;
 use director_core::director::Event;
-use director_core::plan::{Op, OpError};
+use director_core::plan::Op;
 use tokio::sync::mpsc;
 
 /// What the loop asks for.
@@ -21,17 +22,17 @@ pub(super) enum Job {
 
 /// Executes jobs until the loop is gone.
 pub(super) async fn serve(mut jobs: mpsc::Receiver<Job>, events: mpsc::Sender<Event>) {
-    let mut kernel = Kernel::open();
+    let mut kernel = Kernel::open().await;
     while let Some(job) = jobs.recv().await {
         if kernel.is_err() {
-            kernel = Kernel::open();
+            kernel = Kernel::open().await;
         }
         let event = match (&mut kernel, job) {
             (Ok(kernel), Job::Observe(sysctls)) => Event::Observed(kernel.observe(&sysctls).await.map(Box::new)),
             (Ok(kernel), Job::Apply { batch, ops }) => Event::Applied { batch, results: kernel.apply(&ops).await },
-            (Err(error), Job::Observe(_)) => Event::Observed(Err(refusal(error))),
+            (Err(error), Job::Observe(_)) => Event::Observed(Err(error.clone())),
             (Err(error), Job::Apply { batch, ops }) => {
-                Event::Applied { batch, results: ops.iter().map(|_| Err(refusal(error))).collect() }
+                Event::Applied { batch, results: ops.iter().map(|_| Err(error.clone())).collect() }
             }
         };
         if events.send(event).await.is_err() {
@@ -56,8 +57,4 @@ pub(super) async fn watch(events: mpsc::Sender<Event>) {
             return;
         }
     }
-}
-
-fn refusal(error: &std::io::Error) -> OpError {
-    OpError { errno: error.raw_os_error().unwrap_or(0), message: error.to_string() }
 }

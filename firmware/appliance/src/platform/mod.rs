@@ -1,6 +1,17 @@
 //! The kernel's side: everything that is a system call.
 
+pub(crate) mod announce;
+pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod flash;
+pub(crate) mod ipvs;
+pub(crate) mod kernel;
+pub(crate) mod netlink;
+pub(crate) mod nft;
 pub(crate) mod probe;
+pub(crate) mod rtnl;
+pub(crate) mod sysctl;
 pub(crate) mod uevent;
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,10 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// Version of the rules that the platform makes of a [`Ruleset`] (`appliance/src/platform/nft/rules.rs`). Raise it
+/// with every change there, so that a new firmware replaces the table of an old one.
+pub const RULESET_FORMAT: u16 = 1;
+
 /// A virtual server as it should be.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DesiredService {
@@ -44,19 +48,16 @@ pub struct Ruleset {
 }
 
 impl Ruleset {
-    /// SHA-256 over the encoding of the rules, by which the kernel's table is recognised as this one.
+    /// Identifies these rules: SHA-256 over [`RULESET_FORMAT`] and the postcard encoding. The platform stores it in the
+    /// table and gives it back in [`super::Observed::ruleset`].
+    #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut hasher = Sha256::new();
-        // Raised when the platform makes other rules of the same ruleset, so that an upgrade replaces the table.
-        hasher.update([RULES_VERSION]);
-        // Encoding into memory cannot fail for a type without floats or unsized parts.
-        hasher.update(postcard::to_allocvec(self).unwrap_or_default());
+        // Serialising to memory has no way to fail for this type: no maps of unknown length, no skipped fields.
+        let encoded = postcard::to_allocvec(self).unwrap_or_default();
+        let hasher = Sha256::new().chain_update(RULESET_FORMAT.to_le_bytes()).chain_update(encoded);
         hasher.finalize().into()
     }
 }
-
-/// Version of the rules that `appliance/src/platform/nft/` makes of a [`Ruleset`].
-const RULES_VERSION: u8 = 1;
 
 /// Everything the kernel should hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

@@ -39,7 +39,7 @@ pub enum Op {
         spec: AddressSpec,
     },
     /// Give an address another label. The kernel cannot change a label in place, so the platform deletes and adds the
-    /// address in one send; it is away for microseconds and connections do not notice.
+    /// address; it is away for microseconds and connections do not notice.
     AddressRelabel {
         /// Device and address.
         key: AddressKey,

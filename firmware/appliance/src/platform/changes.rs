@@ -1,0 +1,76 @@
+//! Tells that something in the kernel changed, not what: the director dumps again.
+//!
+//! Separate sockets, so that a flood of notifications can never delay an answer. IPVS has no notifications.
+
+use super::netlink::channel::Socket;
+use neli::consts::socket::NlFamily;
+use std::io;
+use std::time::Duration;
+
+/// `RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV6_IFADDR`, `_IPV6_ROUTE` (`include/uapi/linux/rtnetlink.h`).
+const ROUTE_GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
+/// `NFNLGRP_NFTABLES` (`include/uapi/linux/netfilter/nfnetlink.h`).
+const NFTABLES_GROUP: u32 = 7;
+/// How long after the first notification to wait for its companions: one action makes several (address, route,
+/// link). Chosen: not felt by a takeover.
+const SETTLE: Duration = Duration::from_millis(5);
+/// Most datagrams that are thrown away at once; what is left tells of a change again.
+const DRAIN_MAX: usize = 1024;
+/// Pause after a socket error that should not exist, so that it cannot occupy the processor.
+const ERROR_PAUSE: Duration = Duration::from_secs(1);
+
+/// Notifications of links, addresses, routes and nf_tables.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    route: Socket,
+    /// `None` in a kernel without nf_tables.
+    nftables: Option<Socket>,
+    /// A notification was taken from a socket and not yet reported, should [`Self::next`] be cancelled.
+    pending: bool,
+}
+
+impl Changes {
+    /// Subscribes. Needs a running tokio reactor.
+    pub(crate) fn open() -> io::Result<Self> {
+        let route = Socket::open(NlFamily::Route, &ROUTE_GROUPS)?;
+        let nftables = Socket::open(NlFamily::Netfilter, &[NFTABLES_GROUP]).ok();
+        Ok(Self { route, nftables, pending: false })
+    }
+
+    /// Waits for a change. One call reports all that happened until it returns; what happens later is reported by the
+    /// next. Lost notifications (ENOBUFS) are a change. Safe to cancel.
+    pub(crate) async fn next(&mut self) {
+        while !self.pending {
+            let ready = match &self.nftables {
+                Some(nftables) => tokio::select! {
+                    biased; // both lead to the same; the order has no meaning
+                    ready = self.route.readable() => ready,
+                    ready = nftables.readable() => ready,
+                },
+                None => self.route.readable().await,
+            };
+            if ready.is_err() {
+                tokio::time::sleep(ERROR_PAUSE).await;
+                self.pending = true;
+            }
+            self.drain();
+        }
+        tokio::time::sleep(SETTLE).await;
+        self.drain();
+        self.pending = false;
+    }
+
+    fn drain(&mut self) {
+        // The content does not matter, so a datagram may be cut.
+        let mut buffer = [0; 16];
+        for socket in [Some(&self.route), self.nftables.as_ref()].into_iter().flatten() {
+            for _ in 0..DRAIN_MAX {
+                match socket.try_receive(&mut buffer) {
+                    Ok(_) => self.pending = true,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => self.pending = true,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The kernel as the director sees it: observe, and apply operations.
+
+use super::announce::Announcer;
+use super::ipvs::{self, Ipvs};
+use super::nft::Nft;
+use super::rtnl::Rtnl;
+use super::{netlink, sysctl};
+use director_core::plan::{AddressKey, Observed, Op, OpError};
+use std::io;
+
+/// All sockets to the kernel. One owner, one operation at a time. Works in a kernel without IPVS: it then has no virtual
+/// servers, and operations on them fail and say so.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    rtnl: Rtnl,
+    ipvs: Ipvs,
+    nft: Nft,
+    announcer: Announcer,
+}
+
+impl Kernel {
+    /// Opens all sockets. Needs a tokio runtime with I/O and time.
+    pub(crate) async fn open() -> Result<Self, OpError> {
+        let failed = |what: &'static str| move |error: io::Error| netlink::from_io(what, &error);
+        Ok(Self {
+            rtnl: Rtnl::open().map_err(failed("rtnetlink"))?,
+            ipvs: Ipvs::open().await?,
+            nft: Nft::open().map_err(failed("nf_tables"))?,
+            announcer: Announcer::open().map_err(failed("packet socket"))?,
+        })
+    }
+
+    /// Dumps what we manage, and the sysctls of the given names. Other tasks get turns meanwhile; a cancelled call leaves
+    /// nothing behind.
+    pub(crate) async fn observe(&mut self, sysctls: &[String]) -> Result<Observed, OpError> {
+        let mut observed = Observed::default();
+        self.rtnl.observe(&mut observed).await?;
+        observed.ruleset = self.nft.observe().await?;
+        observed.services = self.ipvs.observe().await?;
+        let values = sysctls.iter().filter_map(|name| Some((name.clone(), sysctl::read(name)?)));
+        observed.sysctls = values.collect();
+        Ok(observed)
+    }
+
+    /// Executes operations in order; one result for each. A failure does not stop those that follow. Neighbouring IPVS
+    /// operations go to the kernel in batches.
+    pub(crate) async fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
+        let mut results = Vec::with_capacity(ops.len());
+        for run in ops.chunk_by(|a, b| ipvs::concerns(a) && ipvs::concerns(b)) {
+            if run.first().is_some_and(ipvs::concerns) {
+                results.extend(self.ipvs.apply(run).await);
+            } else {
+                for op in run {
+                    results.push(self.apply_one(op).await);
+                }
+            }
+        }
+        results
+    }
+
+    async fn apply_one(&mut self, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::SysctlSet { name, value } => sysctl::write(name, value),
+            Op::LinkUp { device } => self.rtnl.set_up(device).await,
+            Op::LinkMtu { device, mtu } => self.rtnl.set_mtu(device, *mtu).await,
+            Op::AddressAdd { key, spec } => self.rtnl.add_address(key, spec).await,
+            Op::AddressRelabel { key, spec } => match self.rtnl.delete_address(key).await {
+                Ok(()) => self.rtnl.add_address(key, spec).await,
+                Err(error) => Err(error),
+            },
+            Op::AddressDelete { key } => self.rtnl.delete_address(key).await,
+            Op::RouteSet { key, spec } => self.rtnl.set_route(key, spec).await,
+            Op::RouteDelete { key } => self.rtnl.delete_route(key).await,
+            Op::RulesetSet { ruleset } => self.nft.replace(ruleset).await,
+            Op::Announce { key } => self.announce(key).await,
+            Op::ServiceAdd { .. }
+            | Op::ServiceEdit { .. }
+            | Op::ServiceDelete { .. }
+            | Op::DestAdd { .. }
+            | Op::DestEdit { .. }
+            | Op::DestDelete { .. } => {
+                self.ipvs.apply(std::slice::from_ref(op)).await.pop().unwrap_or(Ok(()))
+            }
+        }
+    }
+
+    async fn announce(&mut self, key: &AddressKey) -> Result<(), OpError> {
+        let link = self.rtnl.link(&key.device).await?;
+        self.announcer.announce(&link, key.cidr.address())
+    }
+}
