@@ -343,3 +343,6 @@ fn parse_stats(nest: &Attribute<'_>) -> Result<Stats, Malformed> {
     }
     Ok(stats)
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ impl Ipvs {
         };
         self.channel.dump(family, &mut services, codec::dump_services, take, BTreeMap::clear).await?;
         for (count, (key, service)) in services.iter_mut().enumerate() {
-            if count.checked_rem(DUMPS_PER_TURN) == Some(0) {
+            if count.is_multiple_of(DUMPS_PER_TURN) {
                 tokio::task::yield_now().await;
             }
             self.dests(family, key, &mut service.dests).await?;
