@@ -11,7 +11,8 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::io;
 
-/// Services whose servers are dumped before other tasks get a turn (one dump takes about 50 us on the slowest box).
+/// Services whose servers are dumped before other tasks get a turn (measured: 0.2 ms for
+/// one dump of ten servers in an emulated guest).
 const DUMPS_PER_TURN: usize = 16;
 
 /// A generic netlink socket, and the number of the IPVS family.
