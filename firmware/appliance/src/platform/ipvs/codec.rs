@@ -345,3 +345,6 @@ fn parse_stats(nest: &Attribute<'_>) -> Result<Stats, Malformed> {
     }
     Ok(stats)
 }
+
+#[cfg(test)]
+mod tests;

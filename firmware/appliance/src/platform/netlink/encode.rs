@@ -27,18 +27,6 @@ impl Encoder {
         self.too_long = false;
     }
 
-    /// Bytes written so far.
-    #[must_use]
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether nothing was written.
-    #[must_use]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     /// The messages, ready to be sent.
     pub(crate) fn finish(&self) -> Result<&[u8], TooLong> {
         if self.too_long { Err(TooLong) } else { Ok(&self.bytes) }

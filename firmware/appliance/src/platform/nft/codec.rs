@@ -405,3 +405,6 @@ fn value(body: &mut Body<'_>, kind: u16, bytes: &[u8]) {
 fn be32(attribute: &Attribute<'_>) -> Result<u32, Malformed> {
     attribute.u32().map(u32::from_be)
 }
+
+#[cfg(test)]
+mod tests;

@@ -319,3 +319,6 @@ fn unspecified(family: u8) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
