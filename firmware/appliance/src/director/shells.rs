@@ -3,13 +3,15 @@
 use super::boot::save_checkpoint;
 use super::kernel_shell::{self, Job};
 use crate::ipc;
-use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
+use crate::platform::flash::{Flash, FlashResult, FlashWorker, Job as FlashJob};
 use crate::platform::probe::Prober;
-use crate::platform::{clock, kmsg, liveness::Liveness};
-use director_core::director::protocol::{Reply, Request, SessionId};
-use director_core::director::{Effect, Event};
+use crate::platform::{clock, kmsg};
+use director_core::director::protocol::{Request, SessionId};
+use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
-use director_core::store::{Commit, StoreError, blob};
+use director_core::plan::OpError;
+use director_core::store::{Commit, Generation, StoreError, blob};
+use std::collections::VecDeque;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -31,7 +33,7 @@ pub(super) struct Inputs {
     stop: Signal,
     kernel: mpsc::Receiver<Event>,
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
-    flash: mpsc::Receiver<Event>,
+    flash: mpsc::Receiver<FlashResult>,
     consoles: mpsc::Receiver<(SessionId, Request)>,
 }
 
@@ -44,7 +46,7 @@ impl Inputs {
             _ = self.stop.recv() => Event::Stop,
             Some(event) = self.kernel.recv() => event,
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
-            Some(event) = self.flash.recv() => event,
+            Some(Some(event)) = async { self.flash.recv().await.map(written) } => event,
             Some((session, request)) = self.consoles.recv() => {
                 Event::Request { session, request: Box::new(request) }
             }
@@ -59,11 +61,19 @@ impl Inputs {
         if let Ok((id, outcome)) = self.probes.try_recv() {
             return Some(Event::Probed { id, outcome });
         }
-        if let Ok(event) = self.flash.try_recv() {
-            return Some(event);
+        if let Ok(result) = self.flash.try_recv() {
+            return written(result);
         }
         let (session, request) = self.consoles.try_recv().ok()?;
         Some(Event::Request { session, request: Box::new(request) })
+    }
+}
+
+/// The event of a flash job; those the loop never asks for have none.
+fn written(result: FlashResult) -> Option<Event> {
+    match result {
+        FlashResult::Saved { generation, result } => Some(Event::Saved { generation, result }),
+        FlashResult::Loaded { .. } | FlashResult::Read { .. } | FlashResult::IdentitySaved(_) => None,
     }
 }
 
@@ -71,12 +81,11 @@ impl Inputs {
 #[derive(Debug)]
 pub(super) struct Shells {
     kernel: mpsc::Sender<Job>,
-    kernel_events: mpsc::Sender<Event>,
     prober: Prober,
     flash: Option<FlashWorker>,
-    flash_events: mpsc::Sender<Event>,
     consoles: ipc::Server,
-    liveness: Liveness,
+    /// Answers known at once: a shell refused the work.
+    refused: VecDeque<Event>,
 }
 
 impl Shells {
@@ -88,17 +97,72 @@ impl Shells {
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         let (requests, consoles) = mpsc::channel(CONSOLE_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
-        tokio::task::spawn_local(kernel_shell::watch(kernel_events.clone()));
+        tokio::task::spawn_local(kernel_shell::watch(kernel_events));
         let shells = Self {
             kernel: jobs,
-            kernel_events,
             prober: Prober::new(probe_events),
-            flash: flash.map(|flash| FlashWorker::start(flash, flash_events.clone())),
-            flash_events,
+            flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             consoles: ipc::Server::open(requests)?,
-            liveness: Liveness::inherited(),
+            refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
         Ok((shells, Inputs { stop, kernel, probes, flash: flash_queue, consoles }))
+    }
+
+    /// Executes effects in order. False when the director is done.
+    pub(super) fn execute(&mut self, effects: &mut Vec<Effect>) -> bool {
+        let mut running = true;
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Observe(sysctls) => self.ask_kernel(Job::Observe(sysctls)),
+                Effect::Apply { batch, ops } => self.ask_kernel(Job::Apply { batch, ops }),
+                Effect::Probe { id, spec, deadline } => self.prober.start(id, *spec, deadline),
+                Effect::Save { generation, state, config } => {
+                    let commit = Commit { config: *config, at_unix_s: clock::unix_s() };
+                    let payload = blob::encode(&commit);
+                    self.ask_flash(generation, FlashJob::Save { generation, state, payload });
+                }
+                Effect::Mark { generation, state } => {
+                    self.ask_flash(generation, FlashJob::Mark { generation, state });
+                }
+                Effect::Reply { session, reply } => self.consoles.reply(session, *reply),
+                Effect::Checkpoint(checkpoint) => save_checkpoint(&checkpoint),
+                Effect::Log { level, text } => kmsg::log(level, &text),
+                Effect::Hostname(name) => {
+                    if let Err(error) = nix::unistd::sethostname(&name) {
+                        kmsg::log(Level::Warning, &format!("host name {name}: {error}"));
+                    }
+                }
+                Effect::Power(power) => crate::init::ask_power(power),
+                Effect::Stopped => running = false,
+            }
+        }
+        running
+    }
+
+    /// An answer that was known at once.
+    pub(super) fn refused(&mut self) -> Option<Event> {
+        self.refused.pop_front()
+    }
+
+    fn ask_kernel(&mut self, job: Job) {
+        let Err(error) = self.kernel.try_send(job) else { return };
+        let why = OpError { errno: 0, message: "the kernel has not finished earlier work".to_owned() };
+        self.refused.push_back(match error.into_inner() {
+            Job::Observe(_) => Event::Observed(Err(why)),
+            Job::Apply { batch, ops } => {
+                Event::Applied { batch, results: ops.iter().map(|_| Err(why.clone())).collect() }
+            }
+        });
+    }
+
+    fn ask_flash(&mut self, generation: Generation, job: FlashJob) {
+        let result = match &self.flash {
+            Some(flash) => flash.submit(job).map_err(|refused| StoreError::device("write", &refused)),
+            None => Err(StoreError::NoDevice),
+        };
+        if result.is_err() {
+            self.refused.push_back(Event::Saved { generation, result });
+        }
     }
 }

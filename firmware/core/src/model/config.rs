@@ -186,9 +186,9 @@ pub struct Pool {
     pub timeout: Millis,
     /// Successes in a row before a server is used.
     pub rise: u8,
-    /// Failures in a row before a server is given up; with `dead_time`, the least number.
+    /// Failures in a row before a server is given up. Not looked at when there is a `dead_time`.
     pub fall: u8,
-    /// Silence after which a server is given up, counted from its last good answer. Absent: `fall` alone decides.
+    /// Silence after which a server is given up, counted from its last good answer. Absent: `fall` decides.
     pub dead_time: Option<Millis>,
     /// How long a server that came back must stay good before it is used again.
     pub reentry: Millis,

@@ -49,10 +49,17 @@ pub(super) fn sync<D: Device>(dev: &mut D) -> Result<(), StoreError> {
 }
 
 fn refused(action: &str, words: &dyn fmt::Display) -> StoreError {
-    let mut message = Clipped(heapless::String::new());
-    // Clipped never fails; what does not fit is left out.
-    write!(message, "{words}").unwrap_or_default();
-    StoreError::Device { action: heapless::String::try_from(action).unwrap_or_default(), message: message.0 }
+    StoreError::device(action, words)
+}
+
+impl StoreError {
+    /// The device refused an `action` (`read`, `write`, `seek` or `sync`), and said why.
+    pub fn device(action: &str, words: &dyn fmt::Display) -> Self {
+        let mut message = Clipped(heapless::String::new());
+        // Clipped never fails; what does not fit is left out.
+        write!(message, "{words}").unwrap_or_default();
+        Self::Device { action: heapless::String::try_from(action).unwrap_or_default(), message: message.0 }
+    }
 }
 
 /// Takes as many characters as fit.
