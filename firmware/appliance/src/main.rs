@@ -1,4 +1,5 @@
 //! The one program of the firmware.
+#[cfg_attr(not(test), expect(dead_code, reason = "called by the entry points, which come next"))]
 mod platform;
 
 fn main() {}
