@@ -126,6 +126,10 @@ fn too_late(stage: Stage, left_us: u64) -> String {
 }
 
 /// Words for an error of a socket call. What we ran out of ourselves says nothing about the server.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "errno has 130 values; those without words of ours keep the system's"
+)]
 fn failure(error: &io::Error) -> Failure {
     let Some(errno) = error.raw_os_error().map(Errno::from_raw) else {
         return Failure::Server(error.to_string());

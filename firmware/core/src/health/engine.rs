@@ -125,10 +125,8 @@ impl Health {
         self.by_key.retain(|key, no| {
             let same_address = |m: &Member| wanted.get(key).is_some_and(|t| t.address == m.address);
             let keep = members.get(no).is_some_and(same_address);
-            if !keep {
-                if let Some(at) = members.remove(no).and_then(|member| member.armed) {
-                    timers.remove(&(at, *no));
-                }
+            if !keep && let Some(at) = members.remove(no).and_then(|member| member.armed) {
+                timers.remove(&(at, *no));
             }
             keep
         });

@@ -63,10 +63,9 @@ impl Dialogue {
         let taken = bytes.get(..room.min(bytes.len())).unwrap_or_default();
         self.answer.extend_from_slice(taken);
         // Only a line end can complete a header; parsing at each byte of a slow answer would be quadratic.
-        if taken.contains(&b'\n') || !self.may_be_http() {
-            if let Some(result) = self.parse() {
-                return Step::Done(result);
-            }
+        let worth_parsing = taken.contains(&b'\n') || !self.may_be_http();
+        if worth_parsing && let Some(result) = self.parse() {
+            return Step::Done(result);
         }
         if taken.len() < bytes.len() {
             return Step::Done(Err(format!("header longer than {} KiB", HEADER_BYTES_MAX / 1024)));

@@ -69,6 +69,8 @@ pub(crate) struct Probe {
     /// Since when it is asked; what staleness is counted from before the first end.
     since: Mono,
     pub(crate) finished: Option<Mono>,
+    /// When a run last ended in any way, also unasked.
+    ended: Mono,
     pub(crate) took_us: Option<u32>,
     /// The last run was never answered.
     lost: bool,
@@ -93,14 +95,14 @@ impl Probe {
         self.run.map(|run| run.end)
     }
 
-    /// Microseconds since it last ended, or since it is asked.
-    fn silent_us(&self, now: Mono) -> u64 {
-        now.micros_since(self.finished.unwrap_or(self.since))
+    /// A run ends: microseconds since the one before, or since it is asked.
+    fn end(&mut self, now: Mono) -> u64 {
+        now.micros_since(core::mem::replace(&mut self.ended, now))
     }
 
     fn is_stale(&self, now: Mono) -> bool {
         let span_us = self.key.interval_us().max(self.key.timeout_us());
-        self.silent_us(now) > span_us.saturating_mul(STALE_INTERVALS)
+        now.micros_since(self.finished.unwrap_or(self.since)) > span_us.saturating_mul(STALE_INTERVALS)
     }
 }
 
@@ -184,6 +186,7 @@ impl Schedule {
             run: None,
             since: now,
             finished: None,
+            ended: now,
             took_us: None,
             lost: false,
             not_asked: None,
@@ -253,7 +256,7 @@ impl Schedule {
             self.ends.remove(&(run.lost_at(), id));
         }
         self.starts.insert((probe.next, no));
-        let silent_us = probe.silent_us(now);
+        let silent_us = probe.end(now);
         probe.lost = false;
         probe.not_asked = None;
         match &outcome.result {
@@ -284,7 +287,7 @@ impl Schedule {
                 continue;
             }
             self.runs.remove(&id);
-            let silent_us = probe.silent_us(now);
+            let silent_us = probe.end(now);
             probe.run = None;
             probe.lost = true;
             probe.not_asked = None;

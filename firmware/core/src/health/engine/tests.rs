@@ -500,7 +500,7 @@ proptest! {
             let starts: Vec<u64> =
                 world.starts.iter().filter(|(_, a)| *a == address(index)).map(|(at, _)| at.micros()).collect();
             let step = u64::from(interval) * 1000;
-            prop_assert!(starts.len() as u64 <= 20_000 / u64::from(interval) + 1, "more starts than intervals");
+            prop_assert!(starts.len() <= usize::try_from(20_000 / interval + 1).unwrap(), "more starts than intervals");
             if matches!(mood, Mood::Good | Mood::Refuses) {
                 prop_assert!(starts.windows(2).all(|w| w[1] - w[0] == step), "{:?}", &starts[..4]);
             }
@@ -528,4 +528,19 @@ proptest! {
         }
         prop_assert!(world.health.alarms(world.now).is_empty());
     }
+}
+
+#[test]
+fn repeated_failures_to_ask_count_each_gap_once() {
+    let mut world = World::new(&config(1, pool()), vec![Mood::Good]);
+    world.for_seconds(3);
+    world.moods[0] = Mood::NotAsked;
+    world.for_seconds(60);
+    world.moods[0] = Mood::Refuses;
+    let died = world.now;
+    world.for_seconds(30);
+    let (at, state) = world.last_change();
+    assert_eq!(state, State::Down);
+    assert!(at.micros_since(died) <= 10_000_000);
+    assert!(at.micros_since(died) >= 6_000_000, "the time nobody asked did not count");
 }
