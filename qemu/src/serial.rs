@@ -14,6 +14,8 @@ use std::time::Duration;
 const TRANSCRIPT_BYTES: usize = 4 << 20;
 /// People attached to one console at the same time.
 const GUESTS_MAX: usize = 16;
+/// What Linux says before it gives up.
+const PANIC: &str = "Kernel panic";
 /// How long the product may take to answer one command, before scaling.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
@@ -163,14 +165,18 @@ impl Serial {
     /// # Errors
     /// When it did not come within `limit`.
     pub fn wait_prompt(&self, mark: Mark, limit: Duration) -> Result<String> {
-        self.hub.until(&format!("{}: a prompt", self.node), limit, || {
+        let prompt = self.hub.until(&format!("{}: a prompt", self.node), limit, || {
             let line = self.present_line();
             if self.mark() > mark && is_prompt(&line) {
-                Ok(line)
-            } else {
-                Err(format!("the line is `{line}`"))
+                return Ok(Some(line));
             }
-        })
+            // Waiting on would only show the same again after the next reset.
+            if self.since(mark).contains(PANIC) { Ok(None) } else { Err(format!("the line is `{line}`")) }
+        })?;
+        let Some(prompt) = prompt else {
+            bail!("{}: the kernel panicked\nlast lines of the timeline:\n{}", self.node, self.hub.recent())
+        };
+        Ok(prompt)
     }
 
     /// Types one command and gives the lines of its answer. One dialogue at a time.
