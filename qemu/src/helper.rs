@@ -14,8 +14,10 @@ pub const FLAG: &str = "--lab-helper";
 /// How long `udp-ask` waits. Chosen: many times what an emulated router takes, below every deadline of a test.
 const ASK_LIMIT: Duration = Duration::from_secs(3);
 
-/// `Some` when this process was started as a helper and has done its work.
-pub(crate) fn run_if_asked() -> Option<ExitCode> {
+/// `Some` when this process was started as a helper and has done its work. A program that parses its arguments calls
+/// this before.
+#[must_use]
+pub fn run_if_asked() -> Option<ExitCode> {
     let mut args = std::env::args().skip(1);
     if args.next()? != FLAG {
         return None;

@@ -35,7 +35,8 @@ const GRACE_S: u32 = 5;
 const FAILED: u8 = 1;
 
 /// Runs `inside` in fresh namespaces and gives its exit status. Call it first thing in `main`: it starts the
-/// executable again with the same arguments. `helper` programs of the lab are handled here too.
+/// executable again with the same arguments. A helper of the lab is run here too, but a program that parses its arguments
+/// first must call [`crate::helper::run_if_asked`] before.
 pub fn isolated(inside: impl FnOnce(RunFolder) -> ExitCode) -> ExitCode {
     if let Some(code) = crate::helper::run_if_asked() {
         return code;

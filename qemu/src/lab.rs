@@ -96,6 +96,9 @@ impl Lab {
     /// # Errors
     /// When a director does not come to its prompt, does not take its configuration, or nothing answers in time.
     pub fn boot(&mut self) -> Result<()> {
+        if self.scenario.directors.is_empty() {
+            return self.wait_until_it_answers();
+        }
         let accel = crate::accel::choose(&self.hub, self.folder.path())?;
         self.hub.line("lab", "accel", &accel);
         for (index, director) in self.scenario.directors.clone().into_iter().enumerate() {

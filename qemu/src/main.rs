@@ -34,9 +34,8 @@ struct Choice {
 }
 
 fn main() -> ExitCode {
-    // Helpers have arguments that clap does not know; `isolated` sees to them.
-    if std::env::args().nth(1).as_deref() == Some(director_qemu::helper::FLAG) {
-        return isolated(|_| ExitCode::FAILURE);
+    if let Some(code) = director_qemu::helper::run_if_asked() {
+        return code;
     }
     let (choice, after) = match Arguments::parse().command {
         Command::List => return list(),

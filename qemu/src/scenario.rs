@@ -77,7 +77,7 @@ pub struct Host {
 }
 
 /// Every scenario.
-pub const ALL: [fn() -> Scenario; 3] = [five_node, five_node_pair, five_node_test];
+pub const ALL: [fn() -> Scenario; 4] = [five_node, five_node_pair, five_node_test, lan];
 
 /// Finds a scenario.
 #[must_use]
@@ -143,6 +143,29 @@ fn five_node_test() -> Scenario {
     scenario
 }
 
+/// Two hosts on one segment and no director: what the lab tests itself with.
+fn lan() -> Scenario {
+    let host = |name, last| Host {
+        name,
+        segment: "lan",
+        address: Ipv4Addr::new(10, 0, 0, last),
+        prefix: 24,
+        gateway: None,
+        web: &[80],
+        udp_echo: Some(7),
+    };
+    Scenario {
+        name: "lan",
+        about: "two hosts on one segment, no director",
+        segments: &["lan"],
+        directors: Vec::new(),
+        hosts: vec![host("a", 1), host("b", 2)],
+        config: String::new(),
+        bring_up: BringUp::Preloaded,
+        answers: Some(("a", Ipv4Addr::new(10, 0, 0, 2))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +195,7 @@ mod tests {
     #[test]
     fn configurations_are_set_lines() {
         for scenario in ALL.map(|make| make()) {
-            assert!(scenario.config.lines().all(|line| line.is_empty() || line.starts_with("set ")));
+            assert!(scenario.config.lines().all(|line| line.starts_with("set ")), "{}", scenario.name);
         }
     }
 }
