@@ -1,1 +1,4 @@
-//! vm
+//! What the VM suites share: running cases on one lab, and reading a director's answers.
+
+pub mod director;
+pub mod suite;

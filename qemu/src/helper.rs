@@ -1,0 +1,66 @@
+//! Small programs that the lab runs in its namespaces, built into every executable that uses the lab.
+//!
+//! `EXE --lab-helper udp-echo ADDRESS` answers each datagram with itself. `EXE --lab-helper udp-ask ADDRESS SIZE`
+//! sends a datagram of that size and ends well when it came back unchanged.
+
+use anyhow::{Context as _, Result, bail};
+use std::io::{self, Write as _};
+use std::net::UdpSocket;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The first argument of a helper.
+pub const FLAG: &str = "--lab-helper";
+/// How long `udp-ask` waits. Chosen: many times what an emulated router takes, below every deadline of a test.
+const ASK_LIMIT: Duration = Duration::from_secs(3);
+
+/// `Some` when this process was started as a helper and has done its work. A program that parses its arguments calls
+/// this before.
+#[must_use]
+pub fn run_if_asked() -> Option<ExitCode> {
+    let mut args = std::env::args().skip(1);
+    if args.next()? != FLAG {
+        return None;
+    }
+    let args: Vec<String> = args.collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["udp-echo", address] => udp_echo(address),
+        ["udp-ask", address, size] => udp_ask(address, size),
+        _ => Err(anyhow::anyhow!("unknown helper {args:?}")),
+    };
+    Some(match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            writeln!(io::stderr(), "{error:#}").ok();
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn udp_echo(address: &str) -> Result<()> {
+    let socket = UdpSocket::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    writeln!(io::stdout(), "listening on {address}")?;
+    let mut buffer = vec![0; usize::from(u16::MAX)];
+    loop {
+        // An ICMP error of an earlier answer comes back here; the next datagram is not affected by it.
+        let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
+        socket.send_to(buffer.get(..length).unwrap_or_default(), from).ok();
+    }
+}
+
+fn udp_ask(address: &str, size: &str) -> Result<()> {
+    let size: u32 = size.parse().context("SIZE is a number of bytes")?;
+    let question: Vec<u8> = (0..size).map(|n| n.to_le_bytes()).map(|[a, b, ..]| a ^ b).collect();
+    let socket = UdpSocket::bind("0.0.0.0:0").context("cannot open a socket")?;
+    socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
+    socket.set_read_timeout(Some(ASK_LIMIT)).context("time limit")?;
+    socket.send(&question).with_context(|| format!("cannot send to {address}"))?;
+    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let length = socket.recv(&mut buffer).with_context(|| format!("no answer from {address}"))?;
+    if buffer.get(..length) != Some(&question) {
+        bail!("sent {size} bytes, got {length} others");
+    }
+    writeln!(io::stdout(), "{length} bytes came back")?;
+    Ok(())
+}

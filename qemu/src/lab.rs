@@ -1,0 +1,429 @@
+//! A running lab.
+
+use crate::clock;
+use crate::helper;
+use crate::hub::Hub;
+use crate::inputs;
+use crate::netns::Netns;
+use crate::nginx::Nginx;
+use crate::process::{Ended, Process, Program};
+use crate::run_folder::RunFolder;
+use crate::scenario::{BringUp, Director, Host, Scenario};
+use crate::serial::Mark;
+use crate::switch::{PortId, SegmentId, Switch};
+use crate::vm::{Vm, VmSpec};
+use anyhow::{Context as _, Result, bail};
+use std::collections::BTreeMap;
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Memory of a director (design section 8: it serves the five-node cluster in 64 MiB).
+const MEMORY_MIB: u32 = 64;
+/// From power-on to the prompt on the reference machine (2 cores, TCG). Deadlines scale with what is measured.
+const BOOT_REFERENCE: Duration = Duration::from_secs(4);
+/// A machine slower than this many times the reference is broken, not slow.
+const SCALE_PERCENT_MAX: u32 = 800;
+/// A boot that takes longer has failed.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+/// From the prompt to the first answer of the virtual address, before scaling.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// Longest time for one request of [`Lab::get`]; curl's own limit ends before.
+const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// Words in an answer of the console that mean that a line was not taken.
+const REFUSALS: [&str; 7] =
+    ["error", "unknown", "invalid", "refused", "out of range", "ambiguous", "incomplete"];
+
+/// Segments, hosts and directors of one scenario.
+#[derive(Debug)]
+pub struct Lab {
+    // In order of dropping: machines before the switch, the switch before the timeline.
+    directors: BTreeMap<&'static str, Vm>,
+    hosts: BTreeMap<&'static str, HostState>,
+    switch: Switch,
+    scenario: Scenario,
+    folder: RunFolder,
+    scale_percent: u32,
+    boot: Option<Duration>,
+    hub: Arc<Hub>,
+}
+
+/// A host under way.
+#[derive(Debug)]
+struct HostState {
+    netns: Netns,
+    web: Option<Nginx>,
+    _echo: Option<Process>,
+}
+
+impl Lab {
+    /// Makes segments and hosts and starts the hosts' servers. The directors are off.
+    ///
+    /// # Errors
+    /// When a part cannot be made; the namespace takes care of the rest.
+    pub fn prepare(scenario: Scenario, folder: RunFolder) -> Result<Self> {
+        // Sockets are made under relative names: a unix socket's path has 108 bytes, a work tree's any length.
+        env::set_current_dir(folder.path()).context("run folder")?;
+        let hub = Arc::new(Hub::new(&folder.path().join("timeline.log"))?);
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        hub.line("lab", "start", &format!("scenario={} load={}", scenario.name, load.trim()));
+        let switch = Switch::start(Arc::clone(&hub))?;
+        for segment in scenario.segments {
+            switch.segment(segment, &folder.path().join(format!("{segment}.pcap")))?;
+        }
+        crate::process::feed(&["ip", "-batch", "-"], "link set lo up\n")?;
+        let mut lab = Self {
+            directors: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            switch,
+            scenario,
+            folder,
+            scale_percent: 100,
+            boot: None,
+            hub,
+        };
+        for (index, host) in lab.scenario.hosts.clone().iter().enumerate() {
+            let state = lab.start_host(host, index).with_context(|| format!("host {}", host.name))?;
+            lab.hosts.insert(host.name, state);
+        }
+        lab.hub.line("lab", "hosts", "all are up");
+        Ok(lab)
+    }
+
+    /// Switches the directors on, gives them their configuration and waits until the cluster answers.
+    ///
+    /// # Errors
+    /// When a director does not come to its prompt, does not take its configuration, or nothing answers in time.
+    pub fn boot(&mut self) -> Result<()> {
+        if self.scenario.directors.is_empty() {
+            return self.wait_until_it_answers();
+        }
+        let accel = crate::accel::choose(&self.hub, self.folder.path())?;
+        self.hub.line("lab", "accel", &accel);
+        for (index, director) in self.scenario.directors.clone().into_iter().enumerate() {
+            let vm = self.make_director(&director, index, &accel)?;
+            self.directors.insert(director.name, vm);
+        }
+        let started = clock::now();
+        for vm in self.directors.values_mut() {
+            vm.power_on(&self.switch)?;
+        }
+        for vm in self.directors.values() {
+            vm.console().wait_prompt(Mark::default(), BOOT_LIMIT)?;
+        }
+        self.calibrate(clock::now().duration_since(started));
+        if self.scenario.bring_up == BringUp::Typed
+            && let Some(first) = self.scenario.directors.first()
+        {
+            self.type_config(first.name, &self.scenario.config)?;
+        }
+        self.wait_until_it_answers()
+    }
+
+    /// Waits until the virtual address answers a request.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn wait_until_it_answers(&self) -> Result<()> {
+        let Some((host, address)) = self.scenario.answers else { return Ok(()) };
+        let url = format!("http://{address}/");
+        let body =
+            self.hub.eventually("an answer of the virtual address", self.scaled(ANSWER_LIMIT), || {
+                self.get(host, &url).map_err(|error| format!("{error:#}"))
+            })?;
+        self.hub.line("lab", "answers", &body);
+        Ok(())
+    }
+
+    /// Types a configuration over the serial console and commits it.
+    ///
+    /// # Errors
+    /// With the first line that was not taken.
+    pub fn type_config(&self, director: &str, config: &str) -> Result<()> {
+        let lines = config.lines().filter(|line| !line.is_empty());
+        for line in ["configure"].into_iter().chain(lines).chain(["commit", "exit"]) {
+            self.tell(director, line)?;
+        }
+        Ok(())
+    }
+
+    /// Types one line and gives the answer; an answer that says no is an error.
+    ///
+    /// # Errors
+    /// When the director refuses the line or does not answer.
+    pub fn tell(&self, director: &str, line: &str) -> Result<Vec<String>> {
+        let answer = self.ask(director, line)?;
+        let said = answer.join("\n");
+        let lower = said.to_lowercase();
+        if REFUSALS.iter().any(|word| lower.contains(word)) {
+            bail!("{director}: `{line}`: {said}");
+        }
+        Ok(answer)
+    }
+
+    /// Types one line and gives the lines of the answer.
+    ///
+    /// # Errors
+    /// When the director does not answer.
+    pub fn ask(&self, director: &str, line: &str) -> Result<Vec<String>> {
+        self.director(director)?.console().command(line)
+    }
+
+    /// Types `COMMAND | json` and gives what came.
+    ///
+    /// # Errors
+    /// When the answer is no JSON.
+    pub fn json(&self, director: &str, command: &str) -> Result<serde_json::Value> {
+        let text = self.ask(director, &format!("{command} | json"))?.join("\n");
+        serde_json::from_str(&text).with_context(|| format!("{director}: `{command} | json`: {text}"))
+    }
+
+    /// Runs a program in a host's namespace to its end.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn run<'a>(
+        &self,
+        host: &str,
+        argv: impl IntoIterator<Item = &'a str>,
+        limit: Duration,
+    ) -> Result<Ended> {
+        self.spawn(host, argv)?.wait(limit)
+    }
+
+    /// Starts a program in a host's namespace.
+    ///
+    /// # Errors
+    /// When there is no such host or program.
+    pub fn spawn<'a>(&self, host: &str, argv: impl IntoIterator<Item = &'a str>) -> Result<Process> {
+        let netns = self.host(host)?.netns.name();
+        Program::new(host, argv).netns(netns).spawn(&self.hub)
+    }
+
+    /// One HTTP request from a host on a connection of its own; the body without its final newline.
+    ///
+    /// # Errors
+    /// When no answer with a good status came.
+    pub fn get(&self, host: &str, url: &str) -> Result<String> {
+        let netns = self.host(host)?.netns.name();
+        let argv = ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", "5", url];
+        let ended = Program::new(host, argv).netns(netns).quiet().spawn(&self.hub)?.wait(REQUEST_LIMIT)?;
+        if !ended.status.success() {
+            bail!("{url}: {}", ended.stderr.trim());
+        }
+        Ok(ended.stdout.trim_end().to_owned())
+    }
+
+    /// As [`Lab::get`] so many times, counted by body.
+    ///
+    /// # Errors
+    /// With the first request that fails.
+    pub fn get_many(&self, host: &str, url: &str, requests: u32) -> Result<BTreeMap<String, u32>> {
+        let mut answers = BTreeMap::new();
+        for number in 1..=requests {
+            let body = self.get(host, url).with_context(|| format!("request {number} of {requests}"))?;
+            *answers.entry(body).or_default() += 1;
+        }
+        Ok(answers)
+    }
+
+    /// Sends one datagram of `bytes` bytes from a host to an echo service and waits for its return.
+    ///
+    /// # Errors
+    /// When it does not come back as it was.
+    pub fn udp_round_trip(&self, host: &str, address: &str, bytes: u32) -> Result<()> {
+        let exe = own_executable()?;
+        let size = bytes.to_string();
+        let ended = self.run(host, [&*exe, helper::FLAG, "udp-ask", address, &size], REQUEST_LIMIT)?;
+        if !ended.status.success() {
+            bail!("{}", ended.stderr.trim());
+        }
+        Ok(())
+    }
+
+    /// A deadline for this machine: as given on the reference machine, longer on a slower one.
+    #[must_use]
+    pub fn scaled(&self, span: Duration) -> Duration {
+        span.saturating_mul(self.scale_percent) / 100
+    }
+
+    /// From power-on to the prompt, as measured at the first boot.
+    #[must_use]
+    pub fn boot_time(&self) -> Option<Duration> {
+        self.boot
+    }
+
+    /// A director.
+    ///
+    /// # Errors
+    /// When the scenario has none of that name, or it was not switched on yet.
+    pub fn director(&self, name: &str) -> Result<&Vm> {
+        self.directors.get(name).with_context(|| format!("there is no director {name}"))
+    }
+
+    /// Cuts the power of a director and switches it on again; waits for its prompt.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn power_cycle(&mut self, name: &str) -> Result<()> {
+        let limit = self.scaled(BOOT_LIMIT);
+        let vm = self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?;
+        vm.power_off()?;
+        let mark = vm.console().mark();
+        vm.power_on(&self.switch)?;
+        vm.console().wait_prompt(mark, limit).map(|_| ())
+    }
+
+    /// Presses the reset button of a director; waits for its prompt.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn reset(&self, name: &str) -> Result<()> {
+        let vm = self.director(name)?;
+        let mark = vm.console().mark();
+        vm.reset()?;
+        vm.console().wait_prompt(mark, self.scaled(BOOT_LIMIT)).map(|_| ())
+    }
+
+    /// The web server of a host.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn web(&mut self, host: &str) -> Result<&mut Nginx> {
+        let state = self.hosts.get_mut(host).with_context(|| format!("there is no host {host}"))?;
+        state.web.as_mut().with_context(|| format!("{host} has no web server"))
+    }
+
+    /// Runs lines of `ip -batch` in a host's namespace.
+    ///
+    /// # Errors
+    /// With what `ip` said.
+    pub fn ip(&self, host: &str, lines: &str) -> Result<()> {
+        self.host(host)?.netns.ip(lines)
+    }
+
+    /// The switch.
+    #[must_use]
+    pub fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
+    /// A segment by name.
+    ///
+    /// # Errors
+    /// When the scenario has none of that name.
+    pub fn segment(&self, name: &str) -> Result<SegmentId> {
+        self.switch.segment_named(name).with_context(|| format!("there is no segment {name}"))
+    }
+
+    /// A node's port on a segment.
+    ///
+    /// # Errors
+    /// When the node is not on the segment.
+    pub fn port(&self, segment: &str, node: &str) -> Result<PortId> {
+        let id = self.segment(segment)?;
+        self.switch.port_named(id, node).with_context(|| format!("{node} is not on {segment}"))
+    }
+
+    /// Timeline and waits.
+    #[must_use]
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// What is being run.
+    #[must_use]
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// Logs, captures and entrances.
+    #[must_use]
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    fn host(&self, name: &str) -> Result<&HostState> {
+        self.hosts.get(name).with_context(|| format!("there is no host {name}"))
+    }
+
+    fn start_host(&self, host: &Host, index: usize) -> Result<HostState> {
+        let netns = Netns::create(host.name)?;
+        let tap = netns.tap("eth0")?;
+        let mut lines = format!(
+            "link set eth0 address 52:54:00:01:00:{:02x} up\naddress add {}/{} dev eth0\n",
+            index + 1,
+            host.address,
+            host.prefix
+        );
+        if let Some(gateway) = host.gateway {
+            lines.push_str(&format!("route add default via {gateway}\n"));
+        }
+        netns.ip(&lines)?;
+        self.switch.plug(self.segment(host.segment)?, host.name, tap)?;
+        let folder = self.folder.node(host.name)?;
+        let web = if host.web.is_empty() {
+            None
+        } else {
+            let mut web = Nginx::prepare(host.name, host.web, folder, &self.hub)?;
+            web.start()?;
+            Some(web)
+        };
+        let echo = match host.udp_echo {
+            Some(port) => Some(self.start_echo(&netns, port)?),
+            None => None,
+        };
+        Ok(HostState { netns, web, _echo: echo })
+    }
+
+    fn start_echo(&self, netns: &Netns, port: u16) -> Result<Process> {
+        let exe = own_executable()?;
+        let address = format!("0.0.0.0:{port}");
+        let argv = [&*exe, helper::FLAG, "udp-echo", &address];
+        let echo = Program::new(netns.name(), argv).netns(netns.name()).spawn(&self.hub)?;
+        self.hub.until("the echo service", REQUEST_LIMIT, || {
+            if echo.stdout().contains("listening") { Ok(()) } else { Err(echo.stderr()) }
+        })?;
+        Ok(echo)
+    }
+
+    fn make_director(&self, director: &Director, index: usize, accel: &str) -> Result<Vm> {
+        let folder = self.folder.node(director.name)?;
+        let scenario = &self.scenario;
+        let disk = inputs::disk(&self.hub, &folder, director.role, &scenario.config, scenario.bring_up)?;
+        let mut nics = Vec::new();
+        for (nic, segment) in director.nics.iter().enumerate() {
+            nics.push((self.segment(segment)?, format!("52:54:00:00:{:02x}:{nic:02x}", index + 1)));
+        }
+        let spec = VmSpec {
+            name: director.name.to_owned(),
+            accel: accel.to_owned(),
+            memory_mib: MEMORY_MIB,
+            kernel: inputs::kernel()?,
+            initramfs: inputs::initramfs()?,
+            append: inputs::append(),
+            disk,
+            nics,
+            folder: PathBuf::from(director.name),
+        };
+        Vm::new(spec, &self.hub)
+    }
+
+    fn calibrate(&mut self, boot: Duration) {
+        let percent = boot.as_millis().saturating_mul(100) / BOOT_REFERENCE.as_millis();
+        self.scale_percent = u32::try_from(percent).unwrap_or(u32::MAX).clamp(100, SCALE_PERCENT_MAX);
+        self.boot = Some(boot);
+        let scale = self.scale_percent;
+        self.hub.line(
+            "lab",
+            "boot",
+            &format!("prompt after {} ms, deadlines at {scale} %", boot.as_millis()),
+        );
+    }
+}
+
+/// Path of this executable, for helpers.
+fn own_executable() -> Result<String> {
+    Ok(env::current_exe().context("own executable")?.to_string_lossy().into_owned())
+}

@@ -1,0 +1,201 @@
+//! Named topologies. A new one is a function here and a line in [`ALL`].
+
+use std::net::Ipv4Addr;
+
+/// Text of the five-node cluster of the Piranha manual, in the shape of `set` lines.
+const FIVE_NODE: &str = include_str!("../scenarios/five-node.set");
+/// What the tests change in it.
+const FIVE_NODE_TEST: &str = include_str!("../scenarios/five-node-test.set");
+
+/// A topology.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// Broadcast domains.
+    pub segments: &'static [&'static str],
+    /// Directors.
+    pub directors: Vec<Director>,
+    /// Everything else.
+    pub hosts: Vec<Host>,
+    /// `set` lines of the pair.
+    pub config: String,
+    /// How the configuration gets into the primary.
+    pub bring_up: BringUp,
+    /// What answers when the cluster is up: asked from this host, this address.
+    pub answers: Option<(&'static str, Ipv4Addr)>,
+}
+
+/// How a configuration gets into a director.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BringUp {
+    /// It lies on the flash disk before the first boot.
+    Preloaded,
+    /// It is typed over the serial console.
+    Typed,
+}
+
+/// Which box of the pair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// `node primary`.
+    Primary,
+    /// `node backup`.
+    Backup,
+}
+
+/// A director VM; its network cards are in order of the segments.
+#[derive(Clone, Debug)]
+pub struct Director {
+    /// Its name.
+    pub name: &'static str,
+    /// Which box it is.
+    pub role: Role,
+    /// Segments of eth0, eth1, ...
+    pub nics: &'static [&'static str],
+}
+
+/// A host in a namespace, with one interface eth0.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Its name.
+    pub name: &'static str,
+    /// Segment of eth0.
+    pub segment: &'static str,
+    /// Address of eth0.
+    pub address: Ipv4Addr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// Default route.
+    pub gateway: Option<Ipv4Addr>,
+    /// Ports of its web server; empty: none.
+    pub web: &'static [u16],
+    /// UDP port that answers each datagram with itself.
+    pub udp_echo: Option<u16>,
+}
+
+/// Every scenario.
+pub const ALL: [fn() -> Scenario; 4] = [five_node, five_node_pair, five_node_test, lan];
+
+/// Finds a scenario.
+#[must_use]
+pub fn named(name: &str) -> Option<Scenario> {
+    ALL.iter().map(|make| make()).find(|scenario| scenario.name == name)
+}
+
+const NAT_ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 254);
+const VIRTUAL: Ipv4Addr = Ipv4Addr::new(1, 2, 3, 1);
+
+fn real_server(name: &'static str, last: u8) -> Host {
+    Host {
+        name,
+        segment: "private",
+        address: Ipv4Addr::new(192, 168, 1, last),
+        prefix: 24,
+        gateway: Some(NAT_ROUTER),
+        web: &[80],
+        udp_echo: Some(7),
+    }
+}
+
+fn five_node() -> Scenario {
+    Scenario {
+        name: "five-node",
+        about: "the cluster of the Piranha manual: NAT, three web servers of weights 2000, 1000, 1000",
+        segments: &["public", "private"],
+        directors: vec![Director { name: "lvs1", role: Role::Primary, nics: &["public", "private"] }],
+        hosts: vec![
+            real_server("rs1", 3),
+            real_server("rs2", 4),
+            real_server("rs3", 5),
+            Host {
+                name: "client",
+                segment: "public",
+                address: Ipv4Addr::new(1, 2, 3, 100),
+                prefix: 24,
+                gateway: None,
+                web: &[8080],
+                udp_echo: None,
+            },
+        ],
+        config: FIVE_NODE.to_owned(),
+        bring_up: BringUp::Preloaded,
+        answers: Some(("client", VIRTUAL)),
+    }
+}
+
+fn five_node_pair() -> Scenario {
+    let mut scenario = five_node();
+    scenario.name = "five-node-pair";
+    scenario.about = "the same with both directors switched on";
+    scenario.directors.push(Director { name: "lvs2", role: Role::Backup, nics: &["public", "private"] });
+    scenario
+}
+
+fn five_node_test() -> Scenario {
+    let mut scenario = five_node();
+    scenario.name = "five-node-test";
+    scenario.about = "what the VM tests use: short reentry, a UDP echo service, typed over the console";
+    scenario.config.push_str(FIVE_NODE_TEST);
+    scenario.bring_up = BringUp::Typed;
+    scenario
+}
+
+/// Two hosts on one segment and no director: what the lab tests itself with.
+fn lan() -> Scenario {
+    let host = |name, last| Host {
+        name,
+        segment: "lan",
+        address: Ipv4Addr::new(10, 0, 0, last),
+        prefix: 24,
+        gateway: None,
+        web: &[80],
+        udp_echo: Some(7),
+    };
+    Scenario {
+        name: "lan",
+        about: "two hosts on one segment, no director",
+        segments: &["lan"],
+        directors: Vec::new(),
+        hosts: vec![host("a", 1), host("b", 2)],
+        config: String::new(),
+        bring_up: BringUp::Preloaded,
+        answers: Some(("a", Ipv4Addr::new(10, 0, 0, 2))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        let names: BTreeSet<&str> = ALL.iter().map(|make| make().name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(names.iter().all(|name| named(name).is_some()));
+        assert!(named("no-such").is_none());
+    }
+
+    #[test]
+    fn every_node_is_on_a_segment_of_its_scenario() {
+        for scenario in ALL.map(|make| make()) {
+            let known = |segment: &&str| scenario.segments.contains(segment);
+            assert!(scenario.hosts.iter().all(|host| known(&host.segment)), "{}", scenario.name);
+            assert!(
+                scenario.directors.iter().all(|director| director.nics.iter().all(known)),
+                "{}",
+                scenario.name
+            );
+        }
+    }
+
+    #[test]
+    fn configurations_are_set_lines() {
+        for scenario in ALL.map(|make| make()) {
+            assert!(scenario.config.lines().all(|line| line.starts_with("set ")), "{}", scenario.name);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! One director: QEMU, its serial lines, its monitor and its power.
+
+use crate::accel::QEMU;
+use crate::hub::Hub;
+use crate::process::{Process, Program};
+use crate::qmp::Qmp;
+use crate::serial::Serial;
+use crate::switch::{SegmentId, Switch};
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long QEMU may take to end after it was told to.
+const QUIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a VM is made of.
+#[derive(Clone, Debug)]
+pub struct VmSpec {
+    /// Its name in the lab.
+    pub name: String,
+    /// Accelerator for QEMU.
+    pub accel: String,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Kernel image.
+    pub kernel: PathBuf,
+    /// Root file system archive.
+    pub initramfs: PathBuf,
+    /// Kernel command line.
+    pub append: String,
+    /// Image of the flash disk, a raw file.
+    pub disk: PathBuf,
+    /// Network cards in order: segment and hardware address.
+    pub nics: Vec<(SegmentId, String)>,
+    /// The node's folder, for sockets and logs. Relative, so that socket paths stay below the 108 bytes of `sun_path`.
+    pub folder: PathBuf,
+}
+
+/// A virtual machine.
+#[derive(Debug)]
+pub struct Vm {
+    spec: VmSpec,
+    console: Serial,
+    kernel_log: Serial,
+    power: Option<Power>,
+    hub: Arc<Hub>,
+}
+
+/// A machine that is switched on.
+#[derive(Debug)]
+struct Power {
+    qmp: Qmp,
+    process: Process,
+}
+
+impl Vm {
+    /// A machine that is switched off.
+    ///
+    /// # Errors
+    /// When its logs or sockets cannot be made.
+    pub fn new(spec: VmSpec, hub: &Arc<Hub>) -> Result<Self> {
+        let console = Serial::new(&spec.name, "console", &spec.folder.join("console.log"), hub)?;
+        let kernel_log = Serial::new(&spec.name, "kernel", &spec.folder.join("kernel.log"), hub)?;
+        console.publish(&spec.folder.join("console"))?;
+        Ok(Self { spec, console, kernel_log, power: None, hub: Arc::clone(hub) })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// ttyS0.
+    #[must_use]
+    pub fn console(&self) -> &Serial {
+        &self.console
+    }
+
+    /// ttyS2.
+    #[must_use]
+    pub fn kernel_log(&self) -> &Serial {
+        &self.kernel_log
+    }
+
+    /// The monitor.
+    ///
+    /// # Errors
+    /// When the machine is off.
+    pub fn qmp(&self) -> Result<&Qmp> {
+        self.power.as_ref().map(|power| &power.qmp).with_context(|| format!("{} is off", self.spec.name))
+    }
+
+    /// Whether QEMU runs.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.power.as_ref().is_some_and(|power| power.process.status().is_none())
+    }
+
+    /// Switches on.
+    ///
+    /// # Errors
+    /// When it is on, or QEMU does not start.
+    pub fn power_on(&mut self, switch: &Switch) -> Result<()> {
+        if self.is_on() {
+            bail!("{} is on already", self.spec.name);
+        }
+        let mut inherit: Vec<OwnedFd> = Vec::new();
+        let mut give = |fd: OwnedFd| {
+            let number = fd.as_raw_fd();
+            inherit.push(fd);
+            number
+        };
+        let mut argv = self.fixed_arguments();
+        for (index, (segment, mac)) in self.spec.nics.iter().enumerate() {
+            // A connected pair has no limit of queued datagrams, only of bytes; named sockets would lose frames after
+            // ten (net.unix.max_dgram_qlen).
+            let (ours, theirs) = UnixDatagram::pair().context("socket pair")?;
+            switch.plug(*segment, &self.spec.name, ours.into())?;
+            let fd = give(theirs.into());
+            argv.push("-netdev".into());
+            argv.push(format!("dgram,id=net{index},local.type=fd,local.str={fd}"));
+            argv.push("-device".into());
+            argv.push(format!("virtio-net-pci,netdev=net{index},mac={mac},romfile="));
+        }
+        let (console, theirs) = UnixStream::pair().context("socket pair")?;
+        let console_fd = give(theirs.into());
+        let (kernel, theirs) = UnixStream::pair().context("socket pair")?;
+        let kernel_fd = give(theirs.into());
+        let (monitor, theirs) = UnixStream::pair().context("socket pair")?;
+        let monitor_fd = give(theirs.into());
+        // ttyS1 is for the heartbeat. The third port gets an interrupt of its own: by default it shares that of the
+        // first, which the driver refuses for ISA ports.
+        for (option, value) in [
+            ("-chardev", format!("socket,id=ttyS0,fd={console_fd}")),
+            ("-device", "isa-serial,chardev=ttyS0,index=0".to_owned()),
+            ("-chardev", "null,id=ttyS1".to_owned()),
+            ("-device", "isa-serial,chardev=ttyS1,index=1".to_owned()),
+            ("-chardev", format!("socket,id=ttyS2,fd={kernel_fd}")),
+            ("-device", "isa-serial,chardev=ttyS2,index=2,irq=5".to_owned()),
+            ("-chardev", format!("socket,id=monitor,fd={monitor_fd}")),
+            ("-mon", "chardev=monitor,mode=control".to_owned()),
+        ] {
+            argv.push(option.into());
+            argv.push(value);
+        }
+        self.note_command_line(&argv);
+        let process = Program::new(&self.spec.name, argv).inherit(inherit).spawn(&self.hub)?;
+        self.console.connect(console)?;
+        self.kernel_log.connect(kernel)?;
+        let qmp = Qmp::start(&self.spec.name, monitor, &self.hub)
+            .with_context(|| format!("QEMU says: {}", process.stderr().trim()))?;
+        self.power = Some(Power { qmp, process });
+        Ok(())
+    }
+
+    /// The reset button.
+    ///
+    /// # Errors
+    /// When the machine is off.
+    pub fn reset(&self) -> Result<()> {
+        self.qmp()?.execute("system_reset", &json!({})).map(|_| ())
+    }
+
+    /// Pulls the power cord: QEMU is killed, and what it had not written to the disk image is lost.
+    ///
+    /// # Errors
+    /// When QEMU does not end.
+    pub fn power_off(&mut self) -> Result<()> {
+        let Some(power) = self.power.take() else { return Ok(()) };
+        power.process.signal(nix::sys::signal::Signal::SIGKILL);
+        power.process.wait(QUIT_LIMIT).map(|_| ())
+    }
+
+    /// Stops the processors, as a machine that hangs.
+    ///
+    /// # Errors
+    /// When the machine is off.
+    pub fn freeze(&self) -> Result<()> {
+        self.qmp()?.execute("stop", &json!({})).map(|_| ())
+    }
+
+    /// Lets the processors go on.
+    ///
+    /// # Errors
+    /// When the machine is off.
+    pub fn thaw(&self) -> Result<()> {
+        self.qmp()?.execute("cont", &json!({})).map(|_| ())
+    }
+
+    /// Pulls or plugs the cable of a network card, as the card sees it (carrier).
+    ///
+    /// # Errors
+    /// When the machine is off or has no such card.
+    pub fn set_carrier(&self, nic: usize, up: Carrier) -> Result<()> {
+        let arguments = json!({ "name": format!("net{nic}"), "up": up == Carrier::Up });
+        self.qmp()?.execute("set_link", &arguments).map(|_| ())
+    }
+
+    fn fixed_arguments(&self) -> Vec<String> {
+        let spec = &self.spec;
+        let drive = format!("file={},format=raw,if=none,id=flash,cache=writethrough", spec.disk.display());
+        let outside = format!("unix:{},server=on,wait=off", spec.folder.join("qmp").display());
+        [
+            QEMU,
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-machine",
+            "q35",
+            "-cpu",
+            "max",
+            "-accel",
+            &spec.accel,
+            "-name",
+            &spec.name,
+            "-m",
+            &spec.memory_mib.to_string(),
+            "-kernel",
+            &spec.kernel.to_string_lossy(),
+            "-initrd",
+            &spec.initramfs.to_string_lossy(),
+            "-append",
+            &spec.append,
+            "-drive",
+            &drive,
+            "-device",
+            "virtio-blk-pci,drive=flash",
+            "-device",
+            "virtio-rng-pci",
+            "-qmp",
+            &outside,
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+
+    /// For people who want to start the same machine by hand. A missing note harms nothing.
+    fn note_command_line(&self, argv: &[String]) {
+        let path = self.spec.folder.join("qemu.command");
+        if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
+            writeln!(file, "{}", argv.join(" ")).ok();
+        }
+    }
+}
+
+/// State of a cable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Carrier {
+    /// Plugged in.
+    Up,
+    /// Pulled.
+    Down,
+}

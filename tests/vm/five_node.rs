@@ -1,0 +1,250 @@
+//! The five-node cluster: from power-on to balanced traffic, and what must not break it.
+
+use anyhow::{Context as _, Result, ensure};
+use director_qemu::lab::Lab;
+use director_qemu::run_folder::RunFolder;
+use director_qemu::scenario;
+use director_vm_tests::director::{
+    LVS1, SOON, Usable, commit, kernel_weight, number, rows, server, system, wait_usable,
+};
+use director_vm_tests::suite::{self, Case, Suite};
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const VIRTUAL: &str = "http://1.2.3.1/";
+const SERVERS: [(&str, &str); 3] = [("rs1", "192.168.1.3"), ("rs2", "192.168.1.4"), ("rs3", "192.168.1.5")];
+/// `pool web dead-time` of the scenario.
+const DEAD_TIME: Duration = Duration::from_secs(10);
+/// `pool web reentry` of the test's scenario.
+const REENTRY: Duration = Duration::from_secs(4);
+/// Defaults of `pool web interval` and `timeout`.
+const INTERVAL: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+const CASES: &[Case] = &[
+    ("forty_requests_are_balanced_by_weight", forty_requests_are_balanced_by_weight),
+    ("real_servers_reach_out_under_an_address_of_the_director", real_servers_reach_out),
+    ("nothing_is_forwarded_from_outside_to_inside", nothing_is_forwarded_inside),
+    ("a_datagram_in_fragments_passes_the_virtual_address", a_datagram_in_fragments_passes),
+    ("a_changed_weight_is_one_edit", a_changed_weight_is_one_edit),
+    ("bad_input_names_the_value_and_changes_nothing", bad_input_changes_nothing),
+    ("a_stopped_server_leaves_in_time_and_comes_back_after_reentry", a_stopped_server_leaves_and_comes_back),
+    ("a_killed_director_process_breaks_nothing", a_killed_director_process_breaks_nothing),
+    ("the_reset_button_keeps_the_committed_configuration", the_reset_button_keeps_the_configuration),
+    ("a_power_cut_keeps_the_committed_configuration", a_power_cut_keeps_the_configuration),
+];
+
+fn main() -> ExitCode {
+    suite::main(Suite { start, baseline, repair, cases: CASES })
+}
+
+fn start(folder: RunFolder) -> Result<Lab> {
+    let mut lab = Lab::prepare(scenario::named("five-node-test").context("scenario")?, folder)?;
+    lab.boot()?;
+    Ok(lab)
+}
+
+/// Every server serves, and the console is in operational mode.
+fn baseline(lab: &mut Lab) -> Result<()> {
+    for (_, address) in SERVERS {
+        wait_usable(lab, address, Usable::Yes, lab.scaled(REENTRY + DEAD_TIME + SOON))?;
+    }
+    Ok(())
+}
+
+/// Servers that a failed case stopped are started, and the director starts anew from its flash.
+fn repair(lab: &mut Lab) -> Result<()> {
+    for (name, _) in SERVERS {
+        let web = lab.web(name)?;
+        web.stop()?;
+        web.start()?;
+    }
+    lab.ip("client", "route flush 192.168.1.0/24\n").ok();
+    lab.power_cycle(LVS1)?;
+    lab.wait_until_it_answers()
+}
+
+fn forty_requests_are_balanced_by_weight(lab: &mut Lab) -> Result<()> {
+    let answers = lab.get_many("client", VIRTUAL, 40)?;
+    let expected: [(&str, RangeInclusive<u32>); 3] = [("rs1", 16..=24), ("rs2", 7..=13), ("rs3", 7..=13)];
+    for (name, range) in expected {
+        let count = answers.get(name).copied().unwrap_or(0);
+        ensure!(range.contains(&count), "{name} answered {count} of 40, not {range:?}: {answers:?}");
+    }
+    ensure!(answers.values().sum::<u32>() == 40, "{answers:?}");
+    Ok(())
+}
+
+/// Also the proof of `ip_forward`: without it no packet of rs1 would leave the private network.
+fn real_servers_reach_out(lab: &mut Lab) -> Result<()> {
+    for (name, _) in SERVERS {
+        let seen = lab.get(name, "http://1.2.3.100:8080/whoami")?;
+        ensure!(["1.2.3.1", "1.2.3.2"].contains(&&*seen), "{name} was seen as {seen}");
+    }
+    Ok(())
+}
+
+fn nothing_is_forwarded_inside(lab: &mut Lab) -> Result<()> {
+    let client = Ipv4Addr::new(1, 2, 3, 100);
+    let inside = Ipv4Addr::new(192, 168, 1, 3);
+    let tried = lab.switch().watch(lab.segment("public")?, move |frame| {
+        frame.ipv4().is_some_and(|packet| packet.src == client && packet.dst == inside)
+    });
+    let passed = lab.switch().watch(lab.segment("private")?, move |frame| {
+        frame.ipv4().is_some_and(|packet| packet.src == client && packet.ports.is_none_or(|(_, to)| to != 80))
+    });
+    // What the virtual server sends to rs1 also comes from the client; so the forbidden packets go to other ports.
+    lab.ip("client", "route add 192.168.1.0/24 via 1.2.3.2\n")?;
+    let direct = lab.get("client", "http://192.168.1.3:8081/");
+    let echo = lab.udp_round_trip("client", "192.168.1.3:7", 100);
+    lab.ip("client", "route del 192.168.1.0/24\n")?;
+    ensure!(direct.is_err() && echo.is_err(), "{direct:?} {echo:?}");
+    ensure!(tried.hits() >= 2, "the client did not try");
+    ensure!(passed.hits() == 0, "{} frames got inside", passed.hits());
+    // The way in that is meant stays open.
+    lab.get("client", VIRTUAL).map(|_| ())
+}
+
+fn a_datagram_in_fragments_passes(lab: &mut Lab) -> Result<()> {
+    let client = Ipv4Addr::new(1, 2, 3, 100);
+    let fragments = lab.switch().watch(lab.segment("public")?, move |frame| {
+        frame.ipv4().is_some_and(|packet| packet.src == client && packet.fragment_offset > 0)
+    });
+    // Three: one for each server of the round robin.
+    for _ in SERVERS {
+        lab.udp_round_trip("client", "1.2.3.1:7", 4000)?;
+    }
+    ensure!(fragments.hits() == 6, "{} later fragments for 3 datagrams of 4,000 bytes", fragments.hits());
+    Ok(())
+}
+
+fn a_changed_weight_is_one_edit(lab: &mut Lab) -> Result<()> {
+    for weight in [500, 1000] {
+        let before = number(&system(lab)?, "operations")?;
+        commit(lab, &[&format!("set pool web server rs2 weight {weight}")])?;
+        ensure!(kernel_weight(lab, 80, "192.168.1.4")? == Some(weight));
+        let after = system(lab)?;
+        ensure!(number(&after, "operations")? == before + 1, "not one operation after {before}: {after}");
+        ensure!(number(&after, "last_plan")? == 1, "{after}");
+    }
+    Ok(())
+}
+
+fn bad_input_changes_nothing(lab: &mut Lab) -> Result<()> {
+    let before = lab.ask(LVS1, "show configuration")?;
+    let table = rows(lab, "ipvs")?.len();
+    // What is typed, and a word that the answer must have.
+    let wrong = [
+        ("set pool web server rs1 weight 70000", "weight"),
+        ("set pool web colour red", "colour"),
+        ("set real-server rs9 address 300.1.1.1", "300.1.1.1"),
+        ("set pool web dead-time 10", "10"),
+    ];
+    lab.tell(LVS1, "configure")?;
+    for (line, word) in wrong {
+        let answer = lab.ask(LVS1, line)?.join("\n");
+        ensure!(answer.contains(word), "`{line}` was answered with `{answer}`");
+    }
+    // Each line is right, together they are not; commit shows all errors at once.
+    for line in ["set real-server twin address 192.168.1.3", "set service lonely protocol tcp port 81"] {
+        lab.tell(LVS1, line)?;
+    }
+    let refused = lab.ask(LVS1, "commit")?.join("\n");
+    lab.ask(LVS1, "discard")?;
+    lab.ask(LVS1, "exit")?;
+    ensure!(refused.contains("twin") && refused.contains("lonely"), "commit said `{refused}`");
+    ensure!(lab.ask(LVS1, "show configuration")? == before, "the configuration changed");
+    ensure!(rows(lab, "ipvs")?.len() == table, "the kernel's table changed");
+    lab.get("client", VIRTUAL).map(|_| ())
+}
+
+fn a_stopped_server_leaves_and_comes_back(lab: &mut Lab) -> Result<()> {
+    let stopped = lab.hub().elapsed();
+    lab.web("rs2")?.stop()?;
+    // The silence counts from the last good answer; the check that sees its end starts within an interval.
+    let limit = DEAD_TIME + INTERVAL + TIMEOUT;
+    let gone = wait_usable(lab, "192.168.1.4", Usable::No, limit)?;
+    lab.hub().line("test", "figure", &format!("rs2 left after {:?}", gone.saturating_sub(stopped)));
+    let answers = lab.get_many("client", VIRTUAL, 20)?;
+    ensure!(!answers.contains_key("rs2"), "{answers:?}");
+
+    let started = lab.hub().elapsed();
+    lab.web("rs2")?.start()?;
+    let back = wait_usable(lab, "192.168.1.4", Usable::Yes, REENTRY + INTERVAL + lab.scaled(SOON))?;
+    let took = back.saturating_sub(started);
+    lab.hub().line("test", "figure", &format!("rs2 came back after {took:?}"));
+    ensure!(took >= REENTRY, "back after {took:?}, before the reentry time");
+    let answers = lab.get_many("client", VIRTUAL, 20)?;
+    ensure!(answers.contains_key("rs2"), "{answers:?}");
+    Ok(())
+}
+
+fn a_killed_director_process_breaks_nothing(lab: &mut Lab) -> Result<()> {
+    // 8 MB at 2 MB a second: it is under way all the time.
+    const RANGE: &str = "0-8388607";
+    let since = |lab: &Lab| -> Result<Vec<serde_json::Value>> {
+        SERVERS.iter().map(|(name, _)| Ok(server(lab, "web", name)?["since"].clone())).collect()
+    };
+    let (before, verdicts) = (system(lab)?, since(lab)?);
+    let data = lab.switch().watch(lab.segment("public")?, |frame| {
+        frame.ipv4().and_then(|packet| packet.ports).is_some_and(|(from, _)| from == 80)
+    });
+    let url = format!("{VIRTUAL}slow");
+    let argv = [
+        "curl",
+        "-sS",
+        "--noproxy",
+        "*",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{size_download}",
+        "--range",
+        RANGE,
+        &url,
+    ];
+    let download = lab.spawn("client", argv)?;
+    lab.hub().eventually("a download under way", SOON, || match data.hits() {
+        0..100 => Err(format!("{} frames", data.hits())),
+        _ => Ok(()),
+    })?;
+    lab.ask(LVS1, "restart control-plane")?;
+    let after = lab.hub().eventually("another director process", lab.scaled(SOON), || {
+        let now = system(lab).map_err(|error| format!("{error:#}"))?;
+        let new = now["started"] != before["started"] && !now["reconciled"].is_null();
+        if new { Ok(now) } else { Err(now.to_string()) }
+    })?;
+    ensure!(download.status().is_none(), "the download ended before the kill: it proves nothing");
+    ensure!(number(&after, "operations")? == 0, "the first plan was not empty: {after}");
+    ensure!(since(lab)? == verdicts, "verdicts were formed anew");
+    let ended = download.wait(Duration::from_secs(30))?;
+    ensure!(ended.stdout == (8 << 20).to_string(), "{} bytes; {}", ended.stdout, ended.stderr);
+    lab.get_many("client", VIRTUAL, 10).map(|_| ())
+}
+
+fn the_reset_button_keeps_the_configuration(lab: &mut Lab) -> Result<()> {
+    comes_back_as_it_was(lab, |lab| lab.reset(LVS1))
+}
+
+fn a_power_cut_keeps_the_configuration(lab: &mut Lab) -> Result<()> {
+    comes_back_as_it_was(lab, |lab| lab.power_cycle(LVS1))
+}
+
+fn comes_back_as_it_was(lab: &mut Lab, restart: impl FnOnce(&mut Lab) -> Result<()>) -> Result<()> {
+    let (config, before) = (lab.ask(LVS1, "show configuration")?, system(lab)?);
+    let start = lab.hub().elapsed();
+    restart(lab)?;
+    lab.wait_until_it_answers()?;
+    let took = lab.hub().elapsed().saturating_sub(start);
+    lab.hub().line("test", "figure", &format!("first answer {took:?} after power-on"));
+    ensure!(lab.ask(LVS1, "show configuration")? == config, "another configuration came up");
+    let after = system(lab)?;
+    ensure!(after["generation"] == before["generation"], "{before} {after}");
+    ensure!(number(&after, "boots")? > number(&before, "boots")?, "{before} {after}");
+    for (_, address) in SERVERS {
+        wait_usable(lab, address, Usable::Yes, lab.scaled(DEAD_TIME))?;
+    }
+    Ok(())
+}
