@@ -64,7 +64,7 @@ install_packages() {
   say "these Debian packages are missing and will be installed${as_root:+ with sudo}:"
   for line in "${packages[@]}"; do
     for name in "${missing[@]}"; do
-      if [[ " ${line%%   *} " == *" $name "* ]] || [[ "$line" == "$name "* ]]; then say "  $line"; break; fi
+      if [[ " ${line%%  *} " == *" $name "* ]]; then say "  $line"; break; fi
     done
   done
   if [ -n "${as_root[*]}" ] && ! command -v sudo >/dev/null; then
