@@ -32,8 +32,9 @@ if [ "$(id -u)" != 0 ]; then as_root=(sudo); fi
 find_missing() {
   local names installed name
   names=$(for line in "${packages[@]}"; do sed 's/   *.*//' <<<"$line"; done | xargs)
+  # dpkg-query's status is 1 when it does not know one of them.
   # shellcheck disable=SC2086  # a list of words
-  installed=" $(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' $names 2>/dev/null | sed -n 's/^ii *//p' | xargs) "
+  installed=" $({ dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' $names 2>/dev/null || true; } | sed -n 's/^ii *//p' | xargs) "
   missing=()
   for name in $names; do
     [[ $installed == *" $name "* ]] || missing+=("$name")
@@ -64,7 +65,7 @@ install_packages() {
   say "these Debian packages are missing and will be installed${as_root:+ with sudo}:"
   for line in "${packages[@]}"; do
     for name in "${missing[@]}"; do
-      if [[ " ${line%%   *} " == *" $name "* ]] || [[ "$line" == "$name "* ]]; then say "  $line"; break; fi
+      if [[ " ${line%%  *} " == *" $name "* ]]; then say "  $line"; break; fi
     done
   done
   if [ -n "${as_root[*]}" ] && ! command -v sudo >/dev/null; then

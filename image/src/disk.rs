@@ -252,7 +252,8 @@ mod tests {
         let initramfs = slot + usize::try_from(INITRAMFS_AT).unwrap();
         assert!(bytes[slot..].starts_with(b"kernel\0"));
         assert!(bytes[initramfs..].starts_with(b"initramfs\0"));
-        assert!(bytes[initramfs + 9..].iter().all(|b| *b == 0));
+        let data = usize::try_from(DATA_AT).unwrap();
+        assert!(bytes[initramfs + 9..data].iter().all(|b| *b == 0));
         assert!(fs::metadata(&path).unwrap().blocks() * 512 < MIB);
     }
 
