@@ -42,9 +42,11 @@ lint: setup ## formatting, and clippy for the host and for the firmware's target
 	$(CARGO) clippy --package director --target $(TARGET) --locked -- -D warnings
 
 unit: setup ## unit, property, golden and tidy tests: no root, no network, no QEMU
-	$(CARGO) test --workspace --exclude director-vm-tests --locked
+	$(CARGO) test --workspace --exclude director-vm-tests --exclude director-qemu --locked
+	$(CARGO) test --package director-qemu --lib --bins --locked
 
-vm: firmware lab-tool ## the real image in QEMU; CASE=filter runs the cases whose name contains it
+vm: firmware lab-tool ## the lab itself, then the real image in QEMU; CASE=filter runs the cases whose name contains it
+	$(CARGO) test --package director-qemu --test lab --locked -- $(CASE)
 	$(CARGO) test --package director-vm-tests --locked -- $(CASE)
 
 image: firmware ## kernel, initramfs and disk image, with their sizes against the budget

@@ -26,10 +26,10 @@ enum Command {
     /// Build the kernel, or take it from the cache
     Kernel {
         /// Symbols that are laid over tinyconfig
-        #[arg(long, default_value = "board/x86_64/kernel.fragment")]
+        #[arg(long, default_value_os_t = tree().join("board/x86_64/kernel.fragment"))]
         fragment: PathBuf,
         /// Where bzImage goes; its configuration goes beside it as kernel.config
-        #[arg(long, default_value = "build/bzImage")]
+        #[arg(long, default_value_os_t = built("bzImage"))]
         out: PathBuf,
         /// Only see whether every symbol survives olddefconfig
         #[arg(long)]
@@ -41,28 +41,28 @@ enum Command {
         #[arg(long)]
         program: PathBuf,
         /// Where the program is kept for those who want to look at it
-        #[arg(long, default_value = "build/director")]
+        #[arg(long, default_value_os_t = built("director"))]
         keep: PathBuf,
         /// Where the initramfs goes
-        #[arg(long, default_value = INITRAMFS)]
+        #[arg(long, default_value_os_t = built("initramfs.cpio.zst"))]
         out: PathBuf,
     },
     /// List what an initramfs holds
     Ls {
         /// The initramfs
-        #[arg(default_value = INITRAMFS)]
+        #[arg(default_value_os_t = built("initramfs.cpio.zst"))]
         file: PathBuf,
     },
     /// Assemble the disk
     Disk {
         /// Where the image goes
-        #[arg(long, default_value = "build/director-x86_64.img")]
+        #[arg(long, default_value_os_t = built("director-x86_64.img"))]
         out: PathBuf,
         /// The kernel
-        #[arg(long, default_value = "build/bzImage")]
+        #[arg(long, default_value_os_t = built("bzImage"))]
         kernel: PathBuf,
         /// The initramfs
-        #[arg(long, default_value = INITRAMFS)]
+        #[arg(long, default_value_os_t = built("initramfs.cpio.zst"))]
         initramfs: PathBuf,
         /// Bytes of the disk in MiB
         #[arg(long, default_value_t = SIZE_MIN / MIB)]
@@ -77,21 +77,36 @@ enum Command {
     /// Print the sizes, and fail when one is over its budget
     Report {
         /// The static program
-        #[arg(long, default_value = "build/director")]
+        #[arg(long, default_value_os_t = built("director"))]
         program: PathBuf,
         /// The kernel
-        #[arg(long, default_value = "build/bzImage")]
+        #[arg(long, default_value_os_t = built("bzImage"))]
         kernel: PathBuf,
         /// The initramfs
-        #[arg(long, default_value = INITRAMFS)]
+        #[arg(long, default_value_os_t = built("initramfs.cpio.zst"))]
         initramfs: PathBuf,
         /// Where the table goes
-        #[arg(long, default_value = "build/sizes.md")]
+        #[arg(long, default_value_os_t = built("sizes.md"))]
         out: PathBuf,
     },
 }
 
-const INITRAMFS: &str = "build/initramfs.cpio.zst";
+/// The work tree that this was compiled in. Defaults lie there whatever folder this is called from: the lab calls it
+/// from the folder of a test.
+fn tree() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+fn built(name: &str) -> PathBuf {
+    tree().join("build").join(name)
+}
+
+/// A path as people write it: from the current folder.
+fn short(path: &Path) -> String {
+    let current = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(current).unwrap_or(path).display().to_string()
+}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RoleName {
@@ -121,7 +136,7 @@ fn main() -> Result<()> {
             let (kernel, initramfs) = (read(&kernel)?, read(&initramfs)?);
             let size = size.saturating_mul(MIB);
             Disk { size, kernel: &kernel, initramfs: &initramfs, seed: &seed }.write(&out)?;
-            say(format!("disk: {}, {} MiB", out.display(), size / MIB));
+            say(format!("disk: {}, {} MiB", short(&out), size / MIB));
             Ok(())
         }
         Command::Report { program, kernel, initramfs, out } => {
@@ -138,7 +153,7 @@ fn build_kernel(fragment: &Path, out: &Path) -> Result<()> {
     let kernel = kernel::kernel(fragment)?;
     files::install(&out.with_file_name("kernel.config"), &kernel.config)?;
     let news = if files::install(out, &kernel.image)? { "" } else { " (unchanged)" };
-    say(format!("kernel: {}, {} bytes{news}", out.display(), kernel.image.len()));
+    say(format!("kernel: {}, {} bytes{news}", short(out), kernel.image.len()));
     Ok(())
 }
 
@@ -148,7 +163,7 @@ fn pack(program: &Path, keep: &Path, out: &Path) -> Result<()> {
     let packed = initramfs::compress(&archive)?;
     files::install(keep, &program)?;
     let news = if files::install(out, &packed)? { "" } else { " (unchanged)" };
-    say(format!("initramfs: {}, {} bytes of {}{news}", out.display(), packed.len(), archive.len()));
+    say(format!("initramfs: {}, {} bytes of {}{news}", short(out), packed.len(), archive.len()));
     Ok(())
 }
 
