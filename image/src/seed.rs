@@ -1,18 +1,19 @@
 //! What a new data partition holds: the identity of the box and a configuration, so that a box comes up configured.
-//!
-//! Written by the same code that the box reads it with.
 
 use crate::disk::Window;
-use anyhow::{Context as _, Result, bail};
-use director_core::cli::parse_set_lines;
+use anyhow::{Result, anyhow, bail};
 use director_core::model::validate::{Severity, validate};
-use director_core::store::identity::{Identity, Role};
+use director_core::store::identity::{self, Identity, Role};
 use director_core::store::record::SlotState;
-use director_core::store::{Commit, Generation, blob, identity, slots, superblock};
-use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
-use embedded_io_adapters::std::FromStd;
-use std::fmt::Write as _;
-use std::io;
+use director_core::store::device::Device;
+use director_core::store::{Commit, Generation, StoreError, blob, slots, superblock};
+use director_core::{cli, model::Config};
+use embedded_io::{ErrorType, SeekFrom};
+use std::fmt::Display;
+use std::io::{self, Read, Seek, Write};
+
+/// The generation of a configuration that was there from the start; 0 is the factory's.
+const FIRST: Generation = Generation(1);
 
 /// The content of a data partition.
 #[derive(Clone, Debug, Default)]
@@ -23,57 +24,62 @@ pub struct Seed {
     pub config: Option<String>,
 }
 
-/// Writes the regions.
-///
-/// # Errors
-/// When the configuration is wrong, with every finding and its line or path, or when the partition cannot be written.
+impl Seed {
+    /// The configuration, checked as a commit would check it.
+    fn configuration(&self) -> Result<Option<Config>> {
+        let Some(text) = &self.config else { return Ok(None) };
+        let config = cli::parse_set_lines(text).map_err(|errors| lines("the configuration", &errors))?;
+        let findings = validate(&config);
+        let errors: Vec<_> = findings.iter().filter(|f| f.severity == Severity::Error).collect();
+        if !errors.is_empty() {
+            bail!(lines("the configuration", &errors));
+        }
+        Ok(Some(config))
+    }
+}
+
+/// Writes the regions, through the same code that reads them on the box.
 pub fn plant(seed: &Seed, data: Window<'_>) -> Result<()> {
-    let mut data = Data(FromStd::new(data));
-    superblock::write(&mut data).context("superblock")?;
+    let config = seed.configuration()?;
+    let mut device = Partition(data);
+    superblock::write(&mut device).map_err(refused)?;
     if let Some(role) = seed.role {
         let identity = Identity { role, ..Identity::default() };
-        identity::save(&mut data, &identity).context("identity")?;
+        identity::save(&mut device, &identity).map_err(refused)?;
     }
-    if let Some(text) = &seed.config {
-        // No time: the same input gives the same bytes.
-        let commit = Commit { config: checked(text)?, at_unix_s: 0 };
-        slots::save(&mut data, Generation(1), SlotState::Good, &blob::encode(&commit)).context("configuration")?;
+    if let Some(config) = config {
+        // No clock: the same lines give the same bytes.
+        let payload = blob::encode(&Commit { config, at_unix_s: 0 });
+        slots::save(&mut device, FIRST, SlotState::Good, &payload).map_err(refused)?;
     }
     Ok(())
 }
 
-/// The configuration of `set` lines that a box would accept.
-fn checked(text: &str) -> Result<director_core::model::Config> {
-    let config = parse_set_lines(text).map_err(|errors| {
-        let mut all = String::from("the configuration cannot be read:");
-        for error in errors {
-            // Writing into a string does not fail.
-            write!(all, "\n  {error}").unwrap_or_default();
-        }
-        anyhow::Error::msg(all)
-    })?;
-    let errors: Vec<String> =
-        validate(&config).iter().filter(|f| f.severity == Severity::Error).map(ToString::to_string).collect();
-    if !errors.is_empty() {
-        bail!("the configuration has errors:\n  {}", errors.join("\n  "));
-    }
-    Ok(config)
+fn refused(error: StoreError) -> anyhow::Error {
+    anyhow!("{error}")
 }
 
-/// The partition as the store wants it.
-struct Data<'a>(FromStd<Window<'a>>);
+/// All errors at once, one a line.
+fn lines<E: Display>(what: &str, errors: &[E]) -> anyhow::Error {
+    let text: String = errors.iter().map(|error| format!("\n  {error}")).collect();
+    anyhow!("{what} has {} errors:{text}", errors.len())
+}
 
-impl ErrorType for Data<'_> {
+/// A partition of an image as the device that the store writes to.
+#[derive(Debug)]
+struct Partition<'a>(Window<'a>);
+
+impl ErrorType for Partition<'_> {
     type Error = io::Error;
 }
 
-impl Read for Data<'_> {
+impl embedded_io::Read for Partition<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
 
-impl Write for Data<'_> {
+impl embedded_io::Write for Partition<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.0.write(buffer)
     }
@@ -83,14 +89,58 @@ impl Write for Data<'_> {
     }
 }
 
-impl Seek for Data<'_> {
+impl embedded_io::Seek for Partition<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.0.seek(to)
+        self.0.seek(to.into())
     }
 }
 
-impl director_core::store::device::Device for Data<'_> {
+impl Device for Partition<'_> {
     fn sync(&mut self) -> io::Result<()> {
-        self.0.inner_mut().sync()
+        self.0.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{DATA_AT, Disk, SIZE_MIN};
+    use crate::testing::Folder;
+    use std::fs::File;
+    use std::path::Path;
+
+    fn written(folder: &Folder, seed: &Seed) -> Result<std::path::PathBuf> {
+        let path = folder.join("disk.img");
+        Disk { size: SIZE_MIN, kernel: b"kernel", initramfs: b"initramfs", seed }.write(&path)?;
+        Ok(path)
+    }
+
+    fn with<T>(path: &Path, look: impl FnOnce(&mut Partition<'_>) -> T) -> T {
+        let mut file = File::options().read(true).write(true).open(path).unwrap();
+        look(&mut Partition(Window::new(&mut file, DATA_AT, SIZE_MIN - DATA_AT)))
+    }
+
+    #[test]
+    fn the_box_finds_its_role_and_its_configuration() {
+        let folder = Folder::new();
+        let config = Some("set node primary hostname lvs1\nset node backup hostname lvs2\n".to_owned());
+        let path = written(&folder, &Seed { role: Some(Role::Backup), config }).unwrap();
+        with(&path, |device| {
+            assert!(superblock::check(device).is_ok());
+            assert_eq!(identity::load(device).identity.role, Role::Backup);
+            let (generation, commit) = slots::load(device).best.unwrap();
+            assert_eq!(generation, FIRST);
+            assert_eq!(commit.config.backup.unwrap().hostname.unwrap().as_str(), "lvs2");
+        });
+    }
+
+    #[test]
+    fn all_errors_of_a_configuration_are_told_and_no_disk_is_left() {
+        let folder = Folder::new();
+        let config = Some("set node primary hostname lvs1\nset nod primary\nset service web port 70000\n".to_owned());
+        let error = written(&folder, &Seed { role: None, config }).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("2 errors") && text.contains('2') && text.contains('3'), "{text}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
