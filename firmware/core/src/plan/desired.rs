@@ -122,7 +122,10 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
     }
     for (to, route) in &config.routes {
         if let Some(via) = route.via {
-            want.routes.insert(RouteKey { to: to.network(), metric: route.metric }, RouteSpec { via });
+            // IPv6's default metric; the kernel gives it back where 0 was asked for (IP6_RT_PRIO_USER).
+            let default = to.address().is_ipv6() && route.metric == 1024;
+            let metric = if default { 0 } else { route.metric };
+            want.routes.insert(RouteKey { to: to.network(), metric }, RouteSpec { via });
         }
     }
     for service in config.services.values() {
