@@ -226,7 +226,12 @@ fn torn(
     let garbage = Sector(Rc::new(noise(at)));
     for (at, sector) in sectors(at, bytes) {
         let header = at % MIB == 0;
+        let old = medium.sector(at / 512);
         for cut in (0..512).filter(|cut| header || *cut == 0 || *cut == 256) {
+            // A byte that stays as it was makes no other medium.
+            if header && cut > 0 && sector[cut - 1] == old[cut - 1] {
+                continue;
+            }
             let mut partial = medium.clone();
             partial.put(at, &sector[..cut]);
             all.push(partial);
