@@ -6,6 +6,7 @@ use super::netlink::channel::Socket;
 use neli::consts::socket::NlFamily;
 use std::io;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// `RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV6_IFADDR`, `_IPV6_ROUTE` (`include/uapi/linux/rtnetlink.h`).
 const ROUTE_GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
@@ -16,9 +17,6 @@ const NFTABLES_GROUP: u32 = 7;
 const SETTLE: Duration = Duration::from_millis(5);
 /// Most datagrams that are thrown away at once; what is left tells of a change again.
 const DRAIN_MAX: usize = 1024;
-/// Pause after a socket error that should not exist, so that it cannot occupy the processor.
-const ERROR_PAUSE: Duration = Duration::from_secs(1);
-
 /// Notifications of links, addresses, routes and nf_tables.
 #[derive(Debug)]
 pub(crate) struct Changes {
@@ -41,23 +39,27 @@ impl Changes {
     /// next. Lost notifications (ENOBUFS) are a change. Safe to cancel.
     pub(crate) async fn next(&mut self) {
         while !self.pending {
-            let ready = match &self.nftables {
-                Some(nftables) => tokio::select! {
-                    biased; // both lead to the same; the order has no meaning
-                    ready = self.route.readable() => ready,
-                    ready = nftables.readable() => ready,
-                },
-                None => self.route.readable().await,
-            };
-            if ready.is_err() {
-                tokio::time::sleep(ERROR_PAUSE).await;
-                self.pending = true;
-            }
+            // A socket that cannot be waited for is reported as a change: the dump that follows says what is wrong.
+            self.pending = self.readable().await.is_err();
             self.drain();
         }
-        tokio::time::sleep(SETTLE).await;
-        self.drain();
+        // What comes in quick succession is one change.
+        let settled = Instant::now() + SETTLE;
+        while let Ok(Ok(())) = timeout_at(settled, self.readable()).await {
+            self.drain();
+        }
         self.pending = false;
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        match &self.nftables {
+            Some(nftables) => tokio::select! {
+                biased; // both lead to the same; the order has no meaning
+                ready = self.route.readable() => ready.map(drop),
+                ready = nftables.readable() => ready.map(drop),
+            },
+            None => self.route.readable().await.map(drop),
+        }
     }
 
     fn drain(&mut self) {
