@@ -74,7 +74,7 @@ fn ruleset() -> Ruleset {
         defragment: true,
         notrack: [client("1.2.3.1", 80), client("2001:db8::1", 80)].into(),
         masquerade: vec![("192.168.1.0/24".parse().unwrap(), "eth0".parse().unwrap())],
-        inside: ["eth1".parse().unwrap()].into(),
+        inside: [("eth1".parse().unwrap(), "192.168.1.0/24".parse().unwrap())].into(),
     }
 }
 

@@ -9,7 +9,7 @@ fn ruleset() -> Ruleset {
         defragment: true,
         notrack: [(Protocol::Tcp, "1.2.3.1".parse().unwrap(), 80)].into(),
         masquerade: vec![("192.168.1.0/24".parse().unwrap(), "eth0".parse().unwrap())],
-        inside: ["eth1".parse().unwrap()].into(),
+        inside: [("eth1".parse().unwrap(), "192.168.1.0/24".parse().unwrap())].into(),
     }
 }
 
@@ -26,15 +26,17 @@ fn an_empty_rule_set_has_its_golden_bytes() {
         .map(Result::unwrap)
         .map(|m| format!("{:04x} {:04x} {} {:02x?}", m.kind, m.flags, m.seq, m.payload).replace(", ", ""))
         .collect();
-    let golden: [&str; 6] = [
+    let golden: [&str; 7] = [
         "0010 0001 1 [0000000a]",
         "0a00 0401 2 [010000000d0001006469726563746f7200000000]",
         "0a02 0001 3 [010000000d0001006469726563746f7200000000]",
         "0a00 0601 4 [010000000d0001006469726563746f7200000000460006008040d1d1d1d1d1d1d1d1d1d1d1d1d\
-        1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49\
-        5991b7852b8550000]",
-        "0a00 0405 5 [010000000d0001006469726563746f7200000000]",
-        "0011 0001 6 [0000000a]",
+        1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1cb5e7b9b0dde42a9ca50c8de5a1aeb3cd3c04883ba4e748eed6\
+        897fd982fa30e0000]",
+        "0a03 0401 5 [010000000d0001006469726563746f72000000000c000300666f72776172640014000480080001000000\
+        0002080002000000000008000500000000000b00070066696c7465720000]",
+        "0a00 0405 6 [010000000d0001006469726563746f7200000000]",
+        "0011 0001 7 [0000000a]",
     ];
     assert_eq!(hex, golden);
 }
