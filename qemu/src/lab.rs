@@ -141,7 +141,7 @@ impl Lab {
     /// # Errors
     /// With the first line that was not taken.
     pub fn type_config(&self, director: &str, config: &str) -> Result<()> {
-        let lines = config.lines().filter(|line| !line.is_empty());
+        let lines = config.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         for line in ["configure"].into_iter().chain(lines).chain(["commit", "exit"]) {
             self.tell(director, line)?;
         }

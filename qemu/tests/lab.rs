@@ -13,7 +13,10 @@ use director_qemu::scenario;
 use director_qemu::switch::{Action, Rule};
 use libtest_mimic::{Arguments, Trial};
 use nix::sys::signal::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -237,6 +240,13 @@ fn an_accelerator_is_judged_by_a_guest_that_ends_itself(lab: &mut Lab) -> Result
     Ok(())
 }
 
+/// Waits for the end of a process that is not a child of this one.
+fn wait_for_end(process: &OwnedFd) -> Result<bool> {
+    let mut ended = [PollFd::new(process, PollFlags::IN)];
+    let limit = Timespec { tv_sec: LIMIT.as_secs().try_into()?, tv_nsec: 0 };
+    Ok(poll(&mut ended, Some(&limit))? > 0)
+}
+
 fn nothing_stays_behind_however_the_lab_ends(lab: &mut Lab) -> Result<()> {
     for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT] {
         let build = lab.folder().path().join(format!("nested-{signal}"));
@@ -244,7 +254,8 @@ fn nothing_stays_behind_however_the_lab_ends(lab: &mut Lab) -> Result<()> {
         let script = build.join("lab/current/in");
         let said = in_nested(lab.hub(), &script, &["a", "curl", "-sS", "http://10.0.0.2/"])?;
         ensure!(said.trim() == "b", "`in a curl` said {said}");
-        let init = fs::read_to_string(build.join("lab/current/init.pid"))?;
+        let init: i32 = fs::read_to_string(build.join("lab/current/init.pid"))?.trim().parse()?;
+        let init = pidfd_open(Pid::from_raw(init).context("PID 1")?, PidfdFlags::empty())?;
         // A process in a namespace of the lab that no one of the lab started: what an operator runs through `in`.
         let guest = Program::new("guest", [&*script.to_string_lossy(), "b", "tail", "-f", "/dev/null"])
             .spawn(lab.hub())?;
@@ -252,7 +263,7 @@ fn nothing_stays_behind_however_the_lab_ends(lab: &mut Lab) -> Result<()> {
         // wait() ends with the last process that holds the output: this proves that all are gone.
         nested.wait(LIMIT).with_context(|| format!("after {signal}"))?;
         guest.wait(LIMIT).with_context(|| format!("the guest after {signal}"))?;
-        ensure!(!PathBuf::from("/proc").join(init.trim()).exists(), "PID 1 is still there after {signal}");
+        ensure!(wait_for_end(&init)?, "PID 1 is still there after {signal}");
     }
     Ok(())
 }
