@@ -101,11 +101,6 @@ impl Editor {
         self.line.get(..self.cursor).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or_default()
     }
 
-    /// Column of a byte of the line, and whether the whole line was visible.
-    pub(crate) fn column_of(&self, at: usize) -> usize {
-        self.prompt.len().saturating_add(at)
-    }
-
     /// Shows prompt and line in a fresh row.
     pub fn show(&mut self, prompt: &str, out: &mut Vec<u8>) {
         self.prompt = prompt.chars().take(self.width / 2).collect::<alloc::string::String>().into();

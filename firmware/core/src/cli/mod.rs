@@ -6,10 +6,14 @@
 //! out. Nothing here waits or reads; the shell around it moves the bytes.
 
 pub mod bind;
+mod complete;
 pub mod editor;
+mod grammar;
 pub mod json;
 mod path;
 pub mod schema;
+pub mod session;
+pub mod show;
 pub mod text;
 pub mod tree;
 pub mod value;
@@ -18,4 +22,5 @@ mod words;
 #[cfg(test)]
 mod testing;
 
+pub use session::{Output, Session};
 pub use text::{LineError, export_set_lines, parse_set_lines};

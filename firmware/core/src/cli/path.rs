@@ -5,6 +5,7 @@ use super::tree::{Change, Step, item_at};
 use super::value::Value;
 use super::words::{Fault, FaultKind, Token, Worded, either, pick, quoted, suggestion};
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// What the line is for.
@@ -44,6 +45,8 @@ pub(crate) struct Walk {
     pub(crate) expect: Expect,
     /// Whether the line may end here.
     pub(crate) complete: bool,
+    /// Whether any word was taken.
+    moved: bool,
 }
 
 /// Words of the level that a path leads to.
@@ -65,6 +68,7 @@ pub(crate) fn advance(from: &[Step], mode: Mode, words: &[Token<'_>]) -> Result<
         changes: Vec::new(),
         expect: Expect::Words(level(from)),
         complete: mode == Mode::Show,
+        moved: !words.is_empty(),
     };
     // Where the words of the current level hang; leaves of a `set` line return to it.
     let mut base = walk.path.clone();
@@ -162,7 +166,7 @@ fn elsewhere(mut fault: Fault, base: &[Step], items: &'static [Item], token: Tok
         if !ends_at_list(outer) && level(outer).iter().any(|i| i.word == token.text) {
             let place = super::text::path_text(outer);
             let place = if place.is_empty() {
-                alloc::string::String::from("starts a new line")
+                String::from("starts a new line")
             } else {
                 format!("belongs to \"{place}\": start a new line for it")
             };
@@ -182,8 +186,14 @@ fn ends_at_list(path: &[Step]) -> bool {
 /// Walks words that must make a whole line. `end` is the column after the last one.
 pub(crate) fn walk(from: &[Step], mode: Mode, words: &[Token<'_>], end: usize) -> Result<Walk, Fault> {
     let walked = advance(from, mode, words)?;
-    if walked.complete && !(words.is_empty() && mode != Mode::Show) {
-        return Ok(walked);
+    finish(&walked, mode, end)?;
+    Ok(walked)
+}
+
+/// Says what is missing when a line ends too early. `end` is the column after the last word.
+pub(crate) fn finish(walked: &Walk, mode: Mode, end: usize) -> Result<(), Fault> {
+    if walked.complete && (walked.moved || mode == Mode::Show) {
+        return Ok(());
     }
     let message = match walked.expect {
         Expect::Value(item) => format!("{} needs a value: {}", item.word, item.allowed()),
@@ -191,7 +201,7 @@ pub(crate) fn walk(from: &[Step], mode: Mode, words: &[Token<'_>], end: usize) -
             let words: Vec<&str> = items.iter().map(Worded::word).collect();
             format!("more must follow: {}", either(&words))
         }
-        Expect::End => alloc::string::String::from("more must follow"),
+        Expect::End => String::from("more must follow"),
     };
     Err(Fault::incomplete(end, message))
 }

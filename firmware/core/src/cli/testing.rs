@@ -1,5 +1,7 @@
 //! What the tests of this module share.
 
+pub(crate) mod status;
+
 use super::tree::Tree;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -22,11 +24,17 @@ pub(crate) struct Terminal {
     pub(crate) column: usize,
     width: usize,
     sequence: Option<Vec<u8>>,
+    wraps: bool,
 }
 
 impl Terminal {
     pub(crate) fn new(width: usize) -> Self {
-        Self { screen: Vec::from([Vec::new()]), row: 0, column: 0, width, sequence: None }
+        Self { screen: Vec::from([Vec::new()]), row: 0, column: 0, width, sequence: None, wraps: false }
+    }
+
+    /// One that goes on in the next row, for what is printed rather than edited.
+    pub(crate) fn wrapping(width: usize) -> Self {
+        Self { wraps: true, ..Self::new(width) }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -80,6 +88,9 @@ impl Terminal {
     }
 
     fn print(&mut self, byte: u8) {
+        if self.column == self.width && self.wraps {
+            self.write(b"\r\n");
+        }
         assert!(self.column < self.width, "wrote beyond the right edge: {}", self.row_of_cursor());
         let row = &mut self.screen[self.row];
         if row.len() <= self.column {
@@ -105,4 +116,11 @@ impl Terminal {
         }
         assert!(self.column < self.width);
     }
+}
+
+/// The path that these words name.
+pub(crate) fn path(line: &str) -> Vec<super::tree::Step> {
+    super::path::walk(&[], super::path::Mode::Show, &super::words::tokens(line, false), line.len())
+        .unwrap()
+        .path
 }

@@ -211,7 +211,7 @@ fn span(text: &str, min: u32, max: u32, step: u32) -> Result<Value, String> {
     if value.get() < min || value.get() > max {
         return Err(format!("must be {} to {}", Millis::new(min), Millis::new(max)));
     }
-    if step > 1 && value.get() % step != 0 {
+    if step > 1 && !value.get().is_multiple_of(step) {
         return Err(format!("must be a multiple of {}", Millis::new(step)));
     }
     Ok(Value::Span(value))
