@@ -11,6 +11,7 @@
 pub mod announce;
 pub mod commit;
 pub mod event;
+pub mod frame;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
@@ -19,6 +20,7 @@ mod view;
 
 pub use event::{Effect, Event, Level};
 
+use crate::cli::show::ops::describe;
 use crate::health::{self, Health};
 use crate::model::{Config, Mono, Name};
 use crate::plan::desired::{Circumstances, Usable};
@@ -299,7 +301,7 @@ impl Director {
             match result {
                 Ok(()) => done = done.saturating_add(1),
                 Err(error) => {
-                    let text = format!("{op}: {error}");
+                    let text = format!("{}: {error}", describe(op));
                     self.log(Level::Error, format!("kernel refused to {text}"), out);
                     first_error.get_or_insert(text);
                 }

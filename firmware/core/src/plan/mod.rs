@@ -10,7 +10,6 @@ pub mod diff;
 pub mod observed;
 pub mod op;
 pub mod spec;
-mod words;
 
 pub use desired::{Desired, desired};
 pub use diff::plan;

@@ -16,6 +16,10 @@ pub fn describe(op: &Op) -> String {
             let label = spec.label.as_ref().map(|l| format!(" with label {l}")).unwrap_or_default();
             format!("add the address {} to {}{label}", key.cidr, key.device)
         }
+        Op::AddressRelabel { key, spec } => match &spec.label {
+            Some(label) => format!("label the address {} on {} as {label}", key.cidr, key.device),
+            None => format!("take the label off the address {} on {}", key.cidr, key.device),
+        },
         Op::AddressDelete { key } => format!("delete the address {} from {}", key.cidr, key.device),
         Op::RouteSet { key, spec } => {
             let metric = if key.metric == 0 { String::new() } else { format!(" with metric {}", key.metric) };
