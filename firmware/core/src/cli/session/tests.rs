@@ -415,6 +415,22 @@ fn a_refused_commit_keeps_the_candidate_and_prints_every_finding() {
 }
 
 #[test]
+fn a_reference_to_nothing_is_refused_with_its_path() {
+    let mut bench = Bench::configured();
+    let finding = Finding {
+        severity: Severity::Error,
+        path: "service web pool".to_string(),
+        message: "there is no pool \"nope\"".to_string(),
+    };
+    bench.refusal = Some(Reply::Refused { reason: "1 error".to_string(), findings: Vec::from([finding]) });
+    bench.keys("configure\rset service web pool nope\rcommit\r");
+    let shown = bench.since("commit\n");
+    assert!(shown.starts_with("error: service web pool: "), "{shown}");
+    assert!(shown.contains("Refused: 1 error. The running configuration is unchanged."), "{shown}");
+    assert_eq!(bench.generation, 1);
+}
+
+#[test]
 fn a_reboot_that_the_director_ignores_goes_to_init_the_second_time() {
     let mut bench = Bench::configured();
     bench.held = Some(Vec::new());
