@@ -425,7 +425,7 @@ fn a_reference_to_nothing_is_refused_with_its_path() {
     bench.refusal = Some(Reply::Refused { reason: "1 error".to_string(), findings: Vec::from([finding]) });
     bench.keys("configure\rset service web pool nope\rcommit\r");
     let shown = bench.since("commit\n");
-    assert!(shown.starts_with("error: service web pool: "), "{shown}");
+    assert!(shown.starts_with("error: service web pool"), "{shown}");
     assert!(shown.contains("Refused: 1 error. The running configuration is unchanged."), "{shown}");
     assert_eq!(bench.generation, 1);
 }
