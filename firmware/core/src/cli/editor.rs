@@ -202,7 +202,14 @@ impl Editor {
 
     fn enter(&mut self, out: &mut Vec<u8>) -> Event {
         self.cursor = self.line.len();
-        self.paint(out);
+        if self.prompt.len().saturating_add(self.line.len()) < self.width {
+            self.paint(out);
+        } else {
+            // What was entered stays readable as a whole, here and in a capture of the session.
+            out.push(b'\r');
+            out.extend_from_slice(self.prompt.as_bytes());
+            out.extend_from_slice(&self.line);
+        }
         let overflow = self.overflow;
         let line: Box<str> = self.line().into();
         self.clear();

@@ -137,7 +137,7 @@ static SHOW: &[Command] = &[
 ];
 
 /// What `run` takes: everything operational that does not change the mode.
-static RUN: &[Command] = &[
+pub(crate) static RUN: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("show", "Show how things are", Next::Words(SHOW)),

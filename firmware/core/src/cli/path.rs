@@ -115,7 +115,7 @@ fn take_word(
         }
         Kind::Leaf { .. } | Kind::Values { .. } => {
             if mode == Mode::Edit {
-                return Err(Fault::bad(token, "has no inside to edit; use set"));
+                return Err(Fault::bad(token, "this is a single value; change it with set"));
             }
             walk.expect = if mode == Mode::Show { Expect::End } else { Expect::Value(item) };
             walk.complete = mode != Mode::Set;

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! While it waits, bytes are kept and processed afterwards in order, so a paste of any speed is executed line by
-//! line. Replies carry no number: they come in the order of the requests, so a request given up by C-c stays in the
-//! queue as abandoned until its reply has come. [`Session::director_lost`] empties the queue.
+//! line. Replies carry no number: each belongs to the oldest request of its kind (a commit may take longer than a
+//! status asked for later), so a request given up by C-c stays in the queue as abandoned until its reply has come.
+//! [`Session::director_lost`] empties the queue.
 
 mod actions;
 mod print;
@@ -18,7 +19,7 @@ use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
 use super::grammar::{CONFIGURE, Command, OPERATIONAL, Pipe, View};
 use super::tree::{Step, Tree};
-use crate::director::protocol::{Power, Request};
+use crate::director::protocol::{Power, Reply, Request};
 use crate::director::status::Status;
 use crate::store::Generation;
 use alloc::boxed::Box;
@@ -30,6 +31,9 @@ use alloc::vec::Vec;
 /// Bytes kept while a request is outstanding. Chosen: more than five seconds at 115200 baud; [`Session::room`] lets the
 /// shell stop reading before.
 pub const TYPED_AHEAD_BYTES: usize = 64 * 1024;
+/// Bytes for the terminal after which no further input is processed until they are written. Chosen: six seconds at
+/// 115200 baud.
+pub const OUTPUT_BYTES: usize = 64 * 1024;
 /// Requests whose replies have not come, abandoned ones included. Chosen: nobody presses C-c so often for nothing.
 const PENDING: usize = 8;
 /// Lines of `show log` without a number.
@@ -78,6 +82,21 @@ enum Job {
     /// What becomes the running configuration.
     Commit(Box<Tree>),
     Power(Power),
+}
+
+impl Job {
+    /// Whether a reply answers this.
+    fn fits(&self, reply: &Reply) -> bool {
+        match self {
+            Self::Refresh | Self::View { .. } => matches!(reply, Reply::Status(_)),
+            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard => {
+                matches!(reply, Reply::Config { .. })
+            }
+            Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
+            Self::Commit(_) => matches!(reply, Reply::Committed { .. } | Reply::Refused { .. }),
+            Self::Power(_) => matches!(reply, Reply::Stopping | Reply::Refused { .. }),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -182,16 +201,29 @@ impl Session {
         self.log.is_some() || self.pending.iter().any(Pending::blocks)
     }
 
+    /// Whether kept bytes can be processed now. The shell writes what it got, then calls [`Self::input`] again, with
+    /// nothing if nothing came; so a burst of `?` never makes more than [`OUTPUT_BYTES`] and one answer at once.
+    pub fn busy(&self) -> bool {
+        !self.over && !self.waiting() && !self.typed_ahead.is_empty()
+    }
+
     /// Takes bytes from the terminal.
     pub fn input(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
+        self.resume(out);
         for byte in bytes {
             if self.over {
                 return;
             }
-            if !self.waiting() {
-                self.feed(*byte, out);
-            } else if *byte == 0x03 {
+            if *byte == 0x03 && self.waiting() {
                 self.abandon(out);
+                continue;
+            }
+            if *byte == 0x03 {
+                self.typed_ahead.clear();
+            }
+            let room = *byte == 0x03 || print::bytes(out) < OUTPUT_BYTES;
+            if self.typed_ahead.is_empty() && !self.waiting() && room {
+                self.feed(*byte, out);
             } else if self.typed_ahead.len() < TYPED_AHEAD_BYTES {
                 self.typed_ahead.push_back(*byte);
             } else {
@@ -202,7 +234,7 @@ impl Session {
 
     /// Goes on with what was typed while waiting.
     fn resume(&mut self, out: &mut Vec<Output>) {
-        while !self.over && !self.waiting() {
+        while self.busy() && print::bytes(out) < OUTPUT_BYTES {
             let Some(byte) = self.typed_ahead.pop_front() else { break };
             self.feed(byte, out);
         }
@@ -349,7 +381,8 @@ impl Session {
     }
 
     fn tab(&mut self, out: &mut Vec<Output>) {
-        if self.question.is_some() {
+        // Indented text is pasted with tabs.
+        if self.question.is_some() || self.editor.before_cursor().trim().is_empty() {
             return;
         }
         let (partial, candidates) = match self.possible() {

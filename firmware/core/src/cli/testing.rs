@@ -24,7 +24,7 @@ pub(crate) struct Terminal {
     pub(crate) column: usize,
     width: usize,
     sequence: Option<Vec<u8>>,
-    wraps: bool,
+    pub(crate) wraps: bool,
 }
 
 impl Terminal {

@@ -43,7 +43,9 @@ impl Bench {
             if ended {
                 self.editor.leave(&mut out);
             }
+            self.terminal.wraps = ended;
             self.terminal.write(&out);
+            self.terminal.wraps = false;
             if ended {
                 self.prompt();
             }
@@ -137,6 +139,7 @@ fn a_long_line_scrolls_sideways_and_never_touches_the_last_column() {
     assert_eq!(bench.row(), "> |abcdefghijklmnop>");
     assert!(bench.terminal.rows() == 1);
     bench.keys(b"\x05\r");
+    assert_eq!(bench.terminal.text(), "> abcdefghijklmnopqr\nstuvwxyz\n>");
     assert_eq!(bench.lines, ["abcdefghijklmnopqrstuvwxyz"]);
 }
 

@@ -1,9 +1,9 @@
 //! What a line does.
 
-use super::super::grammar::{Action, Parsed, Pipe, parse};
+use super::super::grammar::{Action, CONFIGURE, Command, OPERATIONAL, Parsed, Pipe, RUN, parse};
 use super::super::path::Walk;
 use super::super::tree::{Step, Tree};
-use super::super::words::{Fault, quoted, suggestion};
+use super::super::words::{Fault, FaultKind, Found, find, quoted, suggestion};
 use super::super::{bind, text};
 use super::{Candidate, Job, LOG_LINES, NO_DIRECTOR, Output, Question, Session, print};
 use crate::director::protocol::{Power, Request};
@@ -45,7 +45,26 @@ impl Session {
         if prompt.saturating_add(line.len()) < self.width.saturating_sub(1) && column < self.width {
             print::line(out, &format!("{:column$}^", ""));
         }
-        self.say(out, &fault.message);
+        match self.other_mode(fault, line) {
+            Some(hint) => self.say(out, &hint),
+            None => self.say(out, &fault.message),
+        }
+    }
+
+    /// A word of the other mode is the most frequent mistake of all.
+    fn other_mode(&self, fault: &Fault, line: &str) -> Option<String> {
+        let first = line.split_whitespace().next()?;
+        let at_first = fault.kind == FaultKind::NoMatch && line.get(..fault.column)?.trim().is_empty();
+        let known = |table: &'static [Command]| matches!(find(table, first), Found::One(..));
+        match &self.candidate {
+            _ if !at_first => None,
+            None if known(CONFIGURE) => {
+                Some(format!("{} is a word of configure mode: type configure first.", quoted(first)))
+            }
+            Some(_) if known(RUN) => Some(format!("You are in configure mode: type run {first}.")),
+            Some(_) if known(OPERATIONAL) => Some(String::from("You are in configure mode; exit leaves it.")),
+            None | Some(_) => None,
+        }
     }
 
     fn act(&mut self, parsed: Parsed, out: &mut Vec<Output>) {

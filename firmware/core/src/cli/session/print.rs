@@ -23,3 +23,9 @@ pub(super) fn line(out: &mut Vec<Output>, text: &str) {
     bytes.extend_from_slice(b"\r\n");
     raw(out, &bytes);
 }
+
+/// Bytes for the terminal so far.
+pub(super) fn bytes(out: &[Output]) -> usize {
+    let written = out.iter().map(|o| if let Output::Write(bytes) = o { bytes.len() } else { 0 });
+    written.fold(0, usize::saturating_add)
+}

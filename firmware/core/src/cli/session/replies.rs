@@ -18,9 +18,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 impl Session {
-    /// Takes the director's reply to the oldest request that has none.
+    /// Takes a reply of the director. One that nothing was asked for is ignored.
     pub fn reply(&mut self, reply: Reply, out: &mut Vec<Output>) {
-        let Some(pending) = self.pending.pop_front() else { return };
+        let at = self.pending.iter().position(|p| p.job.fits(&reply));
+        let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return };
         let blocked = pending.blocks();
         self.accept(pending, reply, out);
         if blocked && !self.waiting() && !self.over {
@@ -66,10 +67,8 @@ impl Session {
                 self.findings(&findings, out);
                 self.say(out, &format!("Refused: {}.", reason.trim_end_matches('.')));
             }
-            (job, _) => {
-                let name = job_name(&job);
-                self.say(out, &format!("The director gave an answer that does not fit ({name}). Try again."));
-            }
+            // Excluded by `Job::fits`.
+            (_, _) => {}
         }
     }
 
@@ -227,15 +226,5 @@ impl Session {
         if pipes.is_empty() && !ops.is_empty() {
             self.say(out, &format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
         }
-    }
-}
-
-fn job_name(job: &Job) -> &'static str {
-    match job {
-        Job::Refresh | Job::View { .. } => "status",
-        Job::Running { .. } | Job::Configure | Job::Rebase | Job::Discard => "configuration",
-        Job::Check { .. } => "commit check",
-        Job::Commit(_) => "commit",
-        Job::Power(_) => "power",
     }
 }

@@ -58,7 +58,9 @@ impl Bench {
                     None => self.serve(*request),
                 },
                 Output::ShowLog { count, filter } => {
-                    let fits = |l: &&String| filter.as_ref().is_none_or(|f| l.contains(f.as_str()));
+                    let fits = |l: &&String| {
+                        filter.as_ref().is_none_or(|f| l.to_lowercase().contains(&f.to_lowercase()))
+                    };
                     let mut lines: Vec<String> = self.log.iter().filter(fits).cloned().collect();
                     lines.drain(..lines.len().saturating_sub(usize::try_from(count).unwrap()));
                     let mut out = Vec::new();
@@ -67,6 +69,15 @@ impl Bench {
                 }
                 other @ (Output::DirectPower(_) | Output::Logout) => self.others.push(other),
             }
+        }
+    }
+
+    /// What the shell does after it has written.
+    fn settle(&mut self) {
+        while self.session.busy() {
+            let mut out = Vec::new();
+            self.session.input(&[], &mut out);
+            self.run(out);
         }
     }
 
@@ -108,6 +119,7 @@ impl Bench {
         let mut out = Vec::new();
         self.session.input(bytes, &mut out);
         self.run(out);
+        self.settle();
     }
 
     fn lose(&mut self) {
@@ -166,6 +178,7 @@ fn bad_input_is_answered_with_the_place_and_the_fix() {
     let mut bench = Bench::configured();
     for line in [
         "shwo services",
+        "set pool web",
         "show",
         "show serv",
         "show servers webb",
@@ -197,6 +210,7 @@ fn bad_input_is_answered_with_the_place_and_the_fix() {
         "set node primary interface public address 1.2.3.1/240",
         "configure",
         "exit now",
+        "reboot",
     ] {
         bench.keys(&format!("{line}\r"));
     }
@@ -296,6 +310,31 @@ fn a_late_answer_to_an_abandoned_question_is_ignored() {
 }
 
 #[test]
+fn a_status_that_overtakes_a_commit_is_not_taken_for_its_answer() {
+    let mut bench = Bench::configured();
+    bench.keys("configure\rset pool extra\r");
+    bench.held = Some(Vec::new());
+    bench.keys("commit\r\x03run show ipvs\r");
+    let commit = bench.held.as_mut().unwrap().remove(0);
+    bench.release();
+    assert!(bench.since("run show ipvs").starts_with("\nProt LocalAddress:Port"));
+    bench.serve(commit);
+    assert!(bench.terminal.text().contains("Committed as generation 2"));
+}
+
+#[test]
+fn a_burst_of_question_marks_is_answered_in_bounded_pieces() {
+    let mut bench = Bench::configured();
+    bench.keys("configure\rset ");
+    let mut out = Vec::new();
+    bench.session.input(&[b'?'; 10_000], &mut out);
+    assert!(print::bytes(&out) < OUTPUT_BYTES + 4096);
+    assert!(bench.session.busy());
+    bench.session.input(b"\x03", &mut out);
+    assert!(!bench.session.busy());
+}
+
+#[test]
 fn an_abandoned_commit_still_moves_the_base_and_is_told_above_the_line_being_typed() {
     let mut bench = Bench::new();
     bench.keys("configure\rset pool a\r");
@@ -376,6 +415,22 @@ fn a_refused_commit_keeps_the_candidate_and_prints_every_finding() {
 }
 
 #[test]
+fn a_reference_to_nothing_is_refused_with_its_path() {
+    let mut bench = Bench::configured();
+    let finding = Finding {
+        severity: Severity::Error,
+        path: "service web pool".to_string(),
+        message: "there is no pool \"nope\"".to_string(),
+    };
+    bench.refusal = Some(Reply::Refused { reason: "1 error".to_string(), findings: Vec::from([finding]) });
+    bench.keys("configure\rset service web pool nope\rcommit\r");
+    let shown = bench.since("commit\n");
+    assert!(shown.starts_with("error: service web pool"), "{shown}");
+    assert!(shown.contains("Refused: 1 error. The running configuration is unchanged."), "{shown}");
+    assert_eq!(bench.generation, 1);
+}
+
+#[test]
 fn a_reboot_that_the_director_ignores_goes_to_init_the_second_time() {
     let mut bench = Bench::configured();
     bench.held = Some(Vec::new());
@@ -413,6 +468,7 @@ fn typed_ahead_input_beyond_the_bound_is_reported_and_never_run_in_part_unnotice
     // Two requests are open: the refresh of the start was answered before.
     bench.session.reply(Reply::Config { generation: Generation(0), config: Config::default() }, &mut out);
     bench.run(out);
+    bench.settle();
     assert!(bench.terminal.text().contains("Input was lost"));
     assert_eq!(bench.session.room(), TYPED_AHEAD_BYTES);
 }

@@ -244,7 +244,7 @@ pub(super) fn server_details(now: Mono, servers: &[&ServerStatus], width: usize)
         let mut list = Vec::from([
             ("server", format!("{} in pool {}", s.name, s.pool)),
             ("address", s.address.to_string()),
-            ("state", format!("{} since {}", state(s.state), span(now.micros_since(s.since)))),
+            ("state", format!("{} for {}", state(s.state), span(now.micros_since(s.since)))),
             ("reason", server_reason(now, s)),
             ("check", format!("{}, last one {checked}", check(s.check))),
             ("forward", forward(s.forward).to_string()),
