@@ -17,6 +17,7 @@ extern crate alloc;
 pub mod cli;
 pub mod director;
 pub mod health;
+pub mod init;
 pub mod model;
 pub mod plan;
 pub mod store;

@@ -2,6 +2,7 @@
 //! what to do. It never waits, never fails, and knows no clock: a recorded event log replays.
 
 pub mod event;
+pub mod frame;
 pub mod protocol;
 pub mod status;
 
