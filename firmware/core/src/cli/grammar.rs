@@ -1,0 +1,486 @@
+//! What can be typed in each mode: two static trees, and the walk through them that parsing and completion share.
+
+use super::path::{self, Mode, Walk};
+use super::tree::Step;
+use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
+use crate::director::protocol::Power;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// What a status table shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum View {
+    Interfaces,
+    Addresses,
+    Services,
+    Servers,
+    Ipvs,
+    Version,
+    Alarms,
+}
+
+/// What a line asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    View(View),
+    Log,
+    Running,
+    Configure,
+    Power(Power),
+    Help,
+    Exit,
+    Set,
+    Delete,
+    Edit,
+    Candidate,
+    Compare,
+    Commit,
+    Check,
+    Discard,
+    Up,
+    Top,
+}
+
+/// What an argument of an operational command names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Arg {
+    Service,
+    Pool,
+    /// Of the pool before it.
+    Server,
+    /// Lines of the log.
+    Count,
+}
+
+/// Most lines that `show log` prints at once. Chosen: a minute at 115200 baud.
+pub(crate) const LOG_LINES_MAX: u32 = 5000;
+
+impl Arg {
+    pub(crate) fn placeholder(self) -> &'static str {
+        match self {
+            Self::Service => "<service>",
+            Self::Pool => "<pool>",
+            Self::Server => "<server>",
+            Self::Count => "<lines>",
+        }
+    }
+
+    pub(crate) fn help(self) -> &'static str {
+        match self {
+            Self::Service => "Only this service, with its counters",
+            Self::Pool => "Only the servers of this pool",
+            Self::Server => "Only this server, with its counters",
+            Self::Count => "How many lines, 1 to 5000; default 40",
+        }
+    }
+}
+
+/// A word of a command tree.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) word: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) next: Next,
+}
+
+/// What follows it.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Another word must follow.
+    Words(&'static [Command]),
+    /// Arguments may follow.
+    Do(Action, &'static [Arg]),
+    /// Another word may follow.
+    DoOr(Action, &'static [Command]),
+    /// A path of the configuration.
+    Path(Action, Mode),
+}
+
+impl Worded for Command {
+    fn word(&self) -> &'static str {
+        self.word
+    }
+    fn help(&self) -> &'static str {
+        self.help
+    }
+}
+
+const fn command(word: &'static str, help: &'static str, next: Next) -> Command {
+    Command { word, help, next }
+}
+
+/// Operational mode.
+pub(crate) static OPERATIONAL: &[Command] = &[
+    command("configure", "Change the configuration", Next::Do(Action::Configure, &[])),
+    command("exit", "Leave the console", Next::Do(Action::Exit, &[])),
+    command("help", "How to use this console", Next::Do(Action::Help, &[])),
+    command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
+    command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("show", "Show how things are", Next::Words(SHOW)),
+];
+
+static SHOW: &[Command] = &[
+    command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
+    command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
+    command("configuration", "The running configuration", Next::Do(Action::Running, &[])),
+    command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
+    command("ipvs", "The kernel's table, as ipvsadm -Ln prints it", Next::Do(Action::View(View::Ipvs), &[])),
+    command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
+    command(
+        "servers",
+        "Real servers by pool",
+        Next::Do(Action::View(View::Servers), &[Arg::Pool, Arg::Server]),
+    ),
+    command("services", "Virtual services", Next::Do(Action::View(View::Services), &[Arg::Service])),
+    command("version", "Firmware, node and running generation", Next::Do(Action::View(View::Version), &[])),
+];
+
+/// What `run` takes: everything operational that does not change the mode.
+static RUN: &[Command] = &[
+    command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
+    command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("show", "Show how things are", Next::Words(SHOW)),
+];
+
+/// Configure mode.
+pub(crate) static CONFIGURE: &[Command] = &[
+    command(
+        "commit",
+        "Make the candidate the running configuration",
+        Next::DoOr(
+            Action::Commit,
+            &[command("check", "Only say what it would do", Next::Do(Action::Check, &[]))],
+        ),
+    ),
+    command("compare", "What the candidate changes", Next::Do(Action::Compare, &[])),
+    command("delete", "Remove something from the candidate", Next::Path(Action::Delete, Mode::Delete)),
+    command("discard", "Throw all changes away", Next::Do(Action::Discard, &[])),
+    command("edit", "Go to a part of the configuration", Next::Path(Action::Edit, Mode::Edit)),
+    command("exit", "Back to the top, or leave configure mode", Next::Do(Action::Exit, &[])),
+    command("help", "How to use this console", Next::Do(Action::Help, &[])),
+    command("run", "Run an operational command", Next::Words(RUN)),
+    command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
+    command("show", "Show the candidate", Next::Path(Action::Candidate, Mode::Show)),
+    command("top", "Back to the top of the configuration", Next::Do(Action::Top, &[])),
+    command("up", "One level up", Next::Do(Action::Up, &[])),
+];
+
+/// A word after `|`.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    word: &'static str,
+    help: &'static str,
+    kind: FilterKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FilterKind {
+    Count,
+    Json,
+    Match,
+    Set,
+}
+
+impl Worded for Filter {
+    fn word(&self) -> &'static str {
+        self.word
+    }
+    fn help(&self) -> &'static str {
+        self.help
+    }
+}
+
+const COUNT: Filter = Filter { word: "count", help: "Only the number of lines", kind: FilterKind::Count };
+const JSON: Filter = Filter { word: "json", help: "As JSON", kind: FilterKind::Json };
+const MATCH: Filter =
+    Filter { word: "match", help: "Only lines that contain a text", kind: FilterKind::Match };
+const SET: Filter = Filter { word: "set", help: "As set lines", kind: FilterKind::Set };
+
+static LINE_FILTERS: &[Filter] = &[COUNT, MATCH];
+static VIEW_FILTERS: &[Filter] = &[COUNT, JSON, MATCH];
+static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, SET];
+
+/// Filters that may follow the output of an action.
+pub(crate) fn filters(action: Action) -> &'static [Filter] {
+    match action {
+        Action::View(_) | Action::Log => VIEW_FILTERS,
+        Action::Running | Action::Candidate => CONFIG_FILTERS,
+        Action::Compare | Action::Check => LINE_FILTERS,
+        Action::Configure
+        | Action::Power(_)
+        | Action::Help
+        | Action::Exit
+        | Action::Set
+        | Action::Delete
+        | Action::Edit
+        | Action::Commit
+        | Action::Discard
+        | Action::Up
+        | Action::Top => &[],
+    }
+}
+
+/// A filter as typed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Pipe {
+    Count,
+    Json,
+    Match(String),
+    Set,
+}
+
+/// Most filters of one line. Chosen: more than anybody chains.
+const PIPES: usize = 8;
+
+/// What may come next on a line.
+#[derive(Debug)]
+pub(crate) enum Expect {
+    Commands(&'static [Command]),
+    Args(&'static [Arg]),
+    Path(Mode),
+    /// The name of a filter.
+    Filter(&'static [Filter]),
+    /// The text of `match`.
+    Text,
+}
+
+/// Where the words of a line led.
+#[derive(Debug)]
+pub(crate) struct Point {
+    /// What would be done if the line ended here.
+    pub(crate) action: Option<Action>,
+    pub(crate) args: Vec<String>,
+    pub(crate) walk: Option<Walk>,
+    pub(crate) pipes: Vec<Pipe>,
+    pub(crate) expect: Expect,
+}
+
+/// A whole line, understood.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) action: Action,
+    pub(crate) args: Vec<String>,
+    pub(crate) walk: Option<Walk>,
+    pub(crate) pipes: Vec<Pipe>,
+}
+
+/// Words of a line. In lines that set values, `|` is part of a word.
+pub(crate) fn words<'a>(table: &'static [Command], line: &'a str) -> Vec<Token<'a>> {
+    let plain = tokens(line, false);
+    let sets = plain.first().is_some_and(|first| match find(table, first.text) {
+        Found::One(_, c) => matches!(c.next, Next::Path(Action::Set | Action::Delete | Action::Edit, _)),
+        Found::None | Found::Many(_) => false,
+    });
+    if sets { plain } else { tokens(line, true) }
+}
+
+/// Walks the words of a line that may be unfinished.
+pub(crate) fn advance(table: &'static [Command], words: &[Token<'_>], edit: &[Step]) -> Result<Point, Fault> {
+    let mut point = Point {
+        action: None,
+        args: Vec::new(),
+        walk: None,
+        pipes: Vec::new(),
+        expect: Expect::Commands(table),
+    };
+    let mut rest = words;
+    while let Some((token, after)) = rest.split_first() {
+        rest = after;
+        if token.text == "|" && !matches!(point.expect, Expect::Path(Mode::Set | Mode::Delete | Mode::Edit)) {
+            start_filter(&mut point, *token)?;
+            continue;
+        }
+        match point.expect {
+            Expect::Commands(table) => {
+                let (_, command) = pick(table, *token)?;
+                point.action = None;
+                match &command.next {
+                    Next::Words(words) => point.expect = Expect::Commands(words),
+                    Next::Do(action, args) => {
+                        point.action = Some(*action);
+                        point.expect = Expect::Args(args);
+                    }
+                    Next::DoOr(action, words) => {
+                        point.action = Some(*action);
+                        point.expect = Expect::Commands(words);
+                    }
+                    Next::Path(action, mode) => {
+                        point.action = Some(*action);
+                        point.expect = Expect::Path(*mode);
+                        // The path takes all words up to a filter.
+                        let bar =
+                            if *mode == Mode::Show { rest.iter().position(|t| t.text == "|") } else { None };
+                        let (path, after) =
+                            rest.split_at_checked(bar.unwrap_or(rest.len())).unwrap_or((rest, &[]));
+                        point.walk = Some(path::advance(edit, *mode, path)?);
+                        rest = after;
+                    }
+                }
+            }
+            Expect::Args(args) => point.expect = Expect::Args(take_arg(&mut point.args, args, *token)?),
+            Expect::Filter(filters) => take_filter(&mut point, filters, *token)?,
+            Expect::Text => take_text(&mut point, *token),
+            Expect::Path(_) => {
+                return Err(Fault::bad(*token, "is too much here"));
+            }
+        }
+    }
+    Ok(point)
+}
+
+fn take_arg(
+    args: &mut Vec<String>,
+    expected: &'static [Arg],
+    token: Token<'_>,
+) -> Result<&'static [Arg], Fault> {
+    let Some((arg, more)) = expected.split_first() else {
+        let message = format!("{} is too much: the line is complete before it", quoted(token.text));
+        return Err(Fault { kind: FaultKind::NoMatch, column: token.column, message });
+    };
+    if *arg == Arg::Count {
+        let count = token.text.parse::<u32>().ok().filter(|n| (1..=LOG_LINES_MAX).contains(n));
+        if count.is_none() {
+            return Err(Fault::value("number of lines", token, &format!("must be 1 to {LOG_LINES_MAX}")));
+        }
+    }
+    args.push(token.text.to_string());
+    Ok(more)
+}
+
+fn start_filter(point: &mut Point, token: Token<'_>) -> Result<(), Fault> {
+    let allowed = point.action.map(filters).unwrap_or_default();
+    if allowed.is_empty() {
+        let message = String::from("\"|\" goes after a complete show command only");
+        return Err(Fault { kind: FaultKind::NoMatch, column: token.column, message });
+    }
+    if matches!(point.expect, Expect::Filter(_))
+        || matches!(point.pipes.last(), Some(Pipe::Match(text)) if text.is_empty())
+    {
+        let words: Vec<&str> = allowed.iter().map(Worded::word).collect();
+        return Err(Fault::incomplete(token.column, format!("before this \"|\" comes {}", either(&words))));
+    }
+    if point.pipes.len() >= PIPES {
+        return Err(Fault::bad(token, "too many filters"));
+    }
+    point.expect = Expect::Filter(allowed);
+    Ok(())
+}
+
+fn take_filter(point: &mut Point, allowed: &'static [Filter], token: Token<'_>) -> Result<(), Fault> {
+    let (_, filter) = pick(allowed, token)?;
+    let first = point.pipes.is_empty();
+    point.expect = Expect::Args(&[]);
+    point.pipes.push(match filter.kind {
+        FilterKind::Count => Pipe::Count,
+        FilterKind::Match => {
+            point.expect = Expect::Text;
+            Pipe::Match(String::new())
+        }
+        FilterKind::Json if first => Pipe::Json,
+        FilterKind::Set if first => Pipe::Set,
+        FilterKind::Json | FilterKind::Set => {
+            return Err(Fault::bad(token, "must be the first filter"));
+        }
+    });
+    Ok(())
+}
+
+fn take_text(point: &mut Point, token: Token<'_>) {
+    if let Some(Pipe::Match(text)) = point.pipes.last_mut() {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(token.text);
+    }
+}
+
+/// Understands a whole line; `None` for a blank line or a comment.
+pub(crate) fn parse(table: &'static [Command], line: &str, edit: &[Step]) -> Result<Option<Parsed>, Fault> {
+    let words = words(table, line);
+    if words.first().is_none_or(|first| first.text.starts_with('#')) {
+        return Ok(None);
+    }
+    let point = advance(table, &words, edit)?;
+    let end = line.trim_end().len().saturating_add(1);
+    if let Some(walk) = &point.walk
+        && point.pipes.is_empty()
+        && let Expect::Path(mode) = point.expect
+    {
+        path::finish(walk, mode, end)?;
+    }
+    let missing = match &point.expect {
+        Expect::Commands(words) if point.action.is_none() => {
+            either(&words.iter().map(Worded::word).collect::<Vec<_>>())
+        }
+        Expect::Filter(filters) => either(&filters.iter().map(Worded::word).collect::<Vec<_>>()),
+        Expect::Text if matches!(point.pipes.last(), Some(Pipe::Match(text)) if text.is_empty()) => {
+            String::from("the text to look for")
+        }
+        Expect::Commands(_) | Expect::Args(_) | Expect::Path(_) | Expect::Text => String::new(),
+    };
+    match point.action {
+        Some(action) if missing.is_empty() => {
+            Ok(Some(Parsed { action, args: point.args, walk: point.walk, pipes: point.pipes }))
+        }
+        Some(_) | None => Err(Fault::incomplete(end, format!("more must follow: {missing}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(line: &str) -> Action {
+        parse(OPERATIONAL, line, &[]).unwrap().unwrap().action
+    }
+
+    fn fault(table: &'static [Command], line: &str) -> (FaultKind, usize, String) {
+        let fault = parse(table, line, &[]).unwrap_err();
+        (fault.kind, fault.column, fault.message)
+    }
+
+    #[test]
+    fn a_unique_prefix_is_enough_and_an_exact_word_beats_longer_ones() {
+        assert_eq!(action("sh ver"), Action::View(View::Version));
+        assert_eq!(action("conf"), Action::Configure);
+        let (kind, column, message) = fault(OPERATIONAL, "show serv");
+        assert_eq!((kind, column), (FaultKind::Ambiguous, 5));
+        assert_eq!(message, "\"serv\" can be servers or services: type more letters");
+        // `check` is a word of its own and the start of `check-port`.
+        let parsed = parse(CONFIGURE, "set pool web check http", &[]).unwrap().unwrap();
+        assert_eq!(parsed.walk.unwrap().changes.len(), 1);
+    }
+
+    #[test]
+    fn filters_come_after_a_show_and_need_no_blanks() {
+        let parsed = parse(OPERATIONAL, "show services web|match a b | count", &[]).unwrap().unwrap();
+        assert_eq!(parsed.args, ["web"]);
+        assert_eq!(parsed.pipes, [Pipe::Match("a b".to_string()), Pipe::Count]);
+        let parsed = parse(CONFIGURE, "show pool web | set", &[]).unwrap().unwrap();
+        assert_eq!((parsed.action, parsed.pipes.as_slice()), (Action::Candidate, &[Pipe::Set][..]));
+        assert_eq!(parsed.walk.unwrap().path.len(), 2);
+    }
+
+    #[test]
+    fn wrong_lines_say_what_is_possible() {
+        for (line, kind, column, message) in [
+            ("show", FaultKind::Incomplete, 5, "more must follow: addresses, alarms"),
+            ("shwo", FaultKind::NoMatch, 0, "did you mean \"show\"?"),
+            ("show version now", FaultKind::NoMatch, 13, "too much"),
+            ("show version | set", FaultKind::NoMatch, 15, "use count, json or match"),
+            ("show version |", FaultKind::Incomplete, 15, "count, json or match"),
+            ("show version | match", FaultKind::Incomplete, 21, "the text to look for"),
+            ("show version | match | count", FaultKind::Incomplete, 21, "before this"),
+            ("show version | count | json", FaultKind::BadValue, 23, "must be the first"),
+            ("configure | json", FaultKind::NoMatch, 10, "after a complete show"),
+            ("| json", FaultKind::NoMatch, 0, "after a complete show"),
+            ("show log 0", FaultKind::BadValue, 9, "must be 1 to 5000"),
+        ] {
+            let got = fault(OPERATIONAL, line);
+            assert_eq!((got.0, got.1), (kind, column), "{line}: {}", got.2);
+            assert!(got.2.contains(message), "{line}: {}", got.2);
+        }
+        assert!(parse(OPERATIONAL, "  # nothing", &[]).unwrap().is_none());
+    }
+}

@@ -1,0 +1,453 @@
+//! One console: bytes and replies in, bytes and requests out. It never waits; the shell around it moves things.
+//!
+//! ```text
+//! typing --Enter--> executing --request--> waiting --reply, C-c or loss of the director--> typing
+//!    |                  |
+//!    +-- confirming <---+   (reboot, poweroff, leaving an uncommitted candidate)
+//! ```
+//!
+//! While it waits, bytes are kept and processed afterwards in order, so a paste of any speed is executed line by
+//! line. Replies carry no number: they come in the order of the requests, so a request given up by C-c stays in the
+//! queue as abandoned until its reply has come. [`Session::director_lost`] empties the queue.
+
+mod actions;
+mod print;
+mod replies;
+
+use super::complete::{self, Candidate as Possible, Names};
+use super::editor::{Editor, Event};
+use super::grammar::{CONFIGURE, Command, OPERATIONAL, Pipe, View};
+use super::tree::{Step, Tree};
+use crate::director::protocol::{Power, Request};
+use crate::director::status::Status;
+use crate::store::Generation;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Bytes kept while a request is outstanding. Chosen: more than five seconds at 115200 baud; [`Session::room`] lets the
+/// shell stop reading before.
+pub const TYPED_AHEAD_BYTES: usize = 64 * 1024;
+/// Requests whose replies have not come, abandoned ones included. Chosen: nobody presses C-c so often for nothing.
+const PENDING: usize = 8;
+/// Lines of `show log` without a number.
+const LOG_LINES: u32 = 40;
+
+/// What the shell must do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// Send to the terminal.
+    Write(Vec<u8>),
+    /// Send to the director; its reply goes to [`Session::reply`].
+    Request(Box<Request>),
+    /// Read the newest lines of the log, oldest first, and call [`Session::log_text`].
+    ShowLog {
+        /// At most so many.
+        count: u32,
+        /// Count only lines that contain this text, in capitals or not.
+        filter: Option<String>,
+    },
+    /// The director is gone: ask init to end the machine.
+    DirectPower(Power),
+    /// The operator left.
+    Logout,
+}
+
+/// What a reply is for.
+#[derive(Debug)]
+enum Job {
+    /// Names for the prompt and completion; nobody waits for it.
+    Refresh,
+    View {
+        view: View,
+        args: Vec<String>,
+        pipes: Vec<Pipe>,
+    },
+    Running {
+        pipes: Vec<Pipe>,
+    },
+    Configure,
+    /// The director came back while a candidate exists; nobody waits for it.
+    Rebase,
+    Discard,
+    Check {
+        pipes: Vec<Pipe>,
+    },
+    /// What becomes the running configuration.
+    Commit(Box<Tree>),
+    Power(Power),
+}
+
+#[derive(Debug)]
+struct Pending {
+    job: Job,
+    abandoned: bool,
+}
+
+impl Pending {
+    fn blocks(&self) -> bool {
+        !self.abandoned && !matches!(self.job, Job::Refresh | Job::Rebase)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Question {
+    Power(Power),
+    LeaveConfigure,
+}
+
+impl Question {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
+            Self::Power(Power::Off) => "Switch off now? [y/n] ",
+            Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",
+        }
+    }
+}
+
+/// A configuration in the making.
+#[derive(Debug)]
+struct Candidate {
+    tree: Tree,
+    /// What ran when it was fetched, or committed since.
+    running: Tree,
+    base: Generation,
+    edit: Vec<Step>,
+}
+
+/// One console.
+#[derive(Debug)]
+pub struct Session {
+    editor: Editor,
+    width: usize,
+    hostname: String,
+    candidate: Option<Box<Candidate>>,
+    question: Option<Question>,
+    pending: VecDeque<Pending>,
+    /// `show log` waits for its lines.
+    log: Option<Vec<Pipe>>,
+    typed_ahead: VecDeque<u8>,
+    typed_lost: bool,
+    lost: bool,
+    /// A power request was given up: the next one goes to init.
+    power_stuck: bool,
+    status: Option<Box<Status>>,
+    /// The operator left; bytes are ignored.
+    over: bool,
+}
+
+impl Session {
+    /// A console of the box with this name; without one the prompt says `director`.
+    pub fn new(hostname: Option<&str>) -> Self {
+        Self {
+            editor: Editor::new(),
+            width: super::editor::WIDTH,
+            hostname: hostname.unwrap_or("director").to_string(),
+            candidate: None,
+            question: None,
+            pending: VecDeque::new(),
+            log: None,
+            typed_ahead: VecDeque::new(),
+            typed_lost: false,
+            lost: false,
+            power_stuck: false,
+            status: None,
+            over: false,
+        }
+    }
+
+    /// Columns of the terminal, when they are known.
+    pub fn set_width(&mut self, width: usize) {
+        self.width = width.clamp(40, 512);
+        self.editor.set_width(self.width);
+    }
+
+    /// Greets, shows the prompt, and fetches the names that completion needs.
+    pub fn start(&mut self, out: &mut Vec<Output>) {
+        print::line(out, "Type ? for what is possible here, help for how this console works.");
+        self.refresh(out);
+        self.prompt(out);
+    }
+
+    /// Bytes that can be taken now without loss. A shell that stops reading at 0 lets flow control do its work.
+    pub fn room(&self) -> usize {
+        TYPED_AHEAD_BYTES.saturating_sub(self.typed_ahead.len())
+    }
+
+    /// Whether a reply or log lines are awaited.
+    pub fn waiting(&self) -> bool {
+        self.log.is_some() || self.pending.iter().any(Pending::blocks)
+    }
+
+    /// Takes bytes from the terminal.
+    pub fn input(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
+        for byte in bytes {
+            if self.over {
+                return;
+            }
+            if !self.waiting() {
+                self.feed(*byte, out);
+            } else if *byte == 0x03 {
+                self.abandon(out);
+            } else if self.typed_ahead.len() < TYPED_AHEAD_BYTES {
+                self.typed_ahead.push_back(*byte);
+            } else {
+                self.typed_lost = true;
+            }
+        }
+    }
+
+    /// Goes on with what was typed while waiting.
+    fn resume(&mut self, out: &mut Vec<Output>) {
+        while !self.over && !self.waiting() {
+            let Some(byte) = self.typed_ahead.pop_front() else { break };
+            self.feed(byte, out);
+        }
+        if self.typed_lost && self.typed_ahead.is_empty() && !self.waiting() {
+            self.typed_lost = false;
+            self.notice(out, "Input was lost: more came than can be kept while waiting. Check what was set.");
+        }
+    }
+
+    /// C-c while waiting.
+    fn abandon(&mut self, out: &mut Vec<Output>) {
+        self.typed_ahead.clear();
+        self.typed_lost = false;
+        self.log = None;
+        let mut text = "Not waiting any longer.";
+        for pending in self.pending.iter_mut().filter(|p| p.blocks()) {
+            pending.abandoned = true;
+            match pending.job {
+                Job::Commit(_) => {
+                    text = "Not waiting any longer; the commit goes on. Its end will be shown here."
+                }
+                Job::Power(_) => {
+                    self.power_stuck = true;
+                    text = "The director did not answer. Ask again to do it without the director.";
+                }
+                Job::Refresh
+                | Job::View { .. }
+                | Job::Running { .. }
+                | Job::Configure
+                | Job::Rebase
+                | Job::Discard
+                | Job::Check { .. } => {}
+            }
+        }
+        print::line(out, text);
+        self.prompt(out);
+    }
+
+    fn feed(&mut self, byte: u8, out: &mut Vec<Output>) {
+        let mut screen = Vec::new();
+        let event = self.editor.feed(byte, &mut screen);
+        print::raw(out, &screen);
+        match event {
+            None => {}
+            Some(Event::Line(line)) => {
+                self.leave_row(out);
+                self.entered(&line, out);
+            }
+            Some(Event::TooLong) => {
+                self.leave_row(out);
+                print::line(out, "The line is too long and was not used: at most 1024 characters fit.");
+                self.prompt(out);
+            }
+            Some(Event::Interrupt) => {
+                print::raw(out, b"^C");
+                self.leave_row(out);
+                self.question = None;
+                self.prompt(out);
+            }
+            Some(Event::End) => {
+                self.leave_row(out);
+                self.entered(if self.question.is_some() { "n" } else { "exit" }, out);
+            }
+            Some(Event::Complete) => self.tab(out),
+            Some(Event::Help) => self.help_here(out),
+        }
+    }
+
+    fn entered(&mut self, line: &str, out: &mut Vec<Output>) {
+        match self.question.take() {
+            Some(question) => self.answer(question, line, out),
+            None => {
+                self.editor.remember(line);
+                self.execute(line, out);
+            }
+        }
+        if !self.waiting() && !self.over {
+            self.prompt(out);
+        }
+    }
+
+    fn leave_row(&mut self, out: &mut Vec<Output>) {
+        let mut screen = Vec::new();
+        self.editor.leave(&mut screen);
+        print::raw(out, &screen);
+    }
+
+    fn prompt_text(&self) -> String {
+        if let Some(question) = self.question {
+            return question.text().to_string();
+        }
+        let sign = if self.candidate.is_some() { '#' } else { '>' };
+        // The name is cut so that half of the row stays for the line.
+        let name: String = self.hostname.chars().take((self.width / 2).saturating_sub(2)).collect();
+        format!("{name}{sign} ")
+    }
+
+    fn prompt(&mut self, out: &mut Vec<Output>) {
+        if self.question.is_none()
+            && let Some(candidate) = &self.candidate
+            && !candidate.edit.is_empty()
+        {
+            print::line(out, &format!("[edit {}]", super::text::path_text(&candidate.edit)));
+        }
+        let mut screen = Vec::new();
+        self.editor.show(&self.prompt_text(), &mut screen);
+        print::raw(out, &screen);
+    }
+
+    /// Prints something that nobody asked for just now, without disturbing the line being typed.
+    fn notice(&mut self, out: &mut Vec<Output>, text: &str) {
+        let waiting = self.waiting();
+        if !waiting {
+            let mut screen = Vec::new();
+            self.editor.hide(&mut screen);
+            print::raw(out, &screen);
+        }
+        self.say(out, text);
+        if !waiting {
+            self.prompt(out);
+        }
+    }
+
+    /// Prints a sentence, broken to the width of the terminal.
+    fn say(&self, out: &mut Vec<Output>, text: &str) {
+        for line in super::show::words::wrap(text, self.width.saturating_sub(1), 2) {
+            print::line(out, &line);
+        }
+    }
+
+    fn table(&self) -> &'static [Command] {
+        if self.candidate.is_some() { CONFIGURE } else { OPERATIONAL }
+    }
+
+    /// Possibilities at the cursor: partial word, candidates, whether `?` is text here.
+    fn possible(&self) -> Result<(String, Vec<Possible>, bool), super::words::Fault> {
+        let (edit, tree): (&[Step], Option<&Tree>) = match &self.candidate {
+            Some(c) => (&c.edit, Some(&c.tree)),
+            None => (&[], None),
+        };
+        let names = Names { tree, status: self.status.as_deref() };
+        let found = complete::complete(self.table(), self.editor.before_cursor(), edit, names)?;
+        Ok((found.partial.to_string(), found.candidates, found.free_text))
+    }
+
+    fn tab(&mut self, out: &mut Vec<Output>) {
+        if self.question.is_some() {
+            return;
+        }
+        let (partial, candidates) = match self.possible() {
+            Ok((partial, candidates, _)) => (partial, candidates),
+            Err(fault) => {
+                self.show_above(out, |_, out| print::line(out, &fault.message));
+                return;
+            }
+        };
+        let literal: Vec<&Possible> = candidates.iter().filter(|c| c.literal).collect();
+        let others = candidates.iter().any(|c| !c.literal);
+        let common = complete::common_prefix(&literal);
+        let added = common.strip_prefix(partial.as_str()).unwrap_or_default().to_string();
+        let unique = literal.len() == 1 && !(others && partial.is_empty());
+        if !unique && (added.is_empty() || others && partial.is_empty()) {
+            if candidates.is_empty() {
+                print::raw(out, b"\x07");
+            } else {
+                self.show_above(out, |s, out| s.list(&candidates, out));
+            }
+            return;
+        }
+        let blank = if unique { " " } else { "" };
+        let mut screen = Vec::new();
+        self.editor.insert(&format!("{added}{blank}"), &mut screen);
+        print::raw(out, &screen);
+    }
+
+    fn help_here(&mut self, out: &mut Vec<Output>) {
+        if self.question.is_some() {
+            self.show_above(out, |_, out| print::line(out, "Type y for yes or n for no."));
+            return;
+        }
+        match self.possible() {
+            Ok((_, _, true)) => {
+                let mut screen = Vec::new();
+                self.editor.insert("?", &mut screen);
+                print::raw(out, &screen);
+            }
+            Ok((partial, candidates, _)) if candidates.is_empty() => {
+                let text = format!("nothing that starts with \"{partial}\" fits here");
+                self.show_above(out, |s, out| s.say(out, &text));
+            }
+            Ok((_, candidates, _)) => self.show_above(out, |s, out| s.list(&candidates, out)),
+            Err(fault) => self.show_above(out, |s, out| s.say(out, &fault.message)),
+        }
+    }
+
+    /// Leaves the row, prints, and shows the unchanged line again below.
+    fn show_above(&mut self, out: &mut Vec<Output>, print: impl FnOnce(&Self, &mut Vec<Output>)) {
+        self.leave_row(out);
+        print(self, out);
+        self.prompt(out);
+    }
+
+    fn list(&self, candidates: &[Possible], out: &mut Vec<Output>) {
+        let column = candidates.iter().map(|c| c.text.len()).max().unwrap_or(0);
+        for c in candidates {
+            let indent = column.saturating_add(4);
+            let text = format!("  {:column$}  {}", c.text, c.help);
+            // Wrapping collapses blanks, so only lines that need it are wrapped.
+            if text.len() < self.width {
+                print::line(out, &text);
+            } else {
+                let room = self.width.saturating_sub(1).saturating_sub(indent);
+                for (i, part) in super::show::words::wrap(&c.help, room, 0).iter().enumerate() {
+                    let head = if i == 0 { c.text.as_str() } else { "" };
+                    print::line(out, &format!("  {head:column$}  {part}"));
+                }
+            }
+        }
+    }
+
+    fn refresh(&mut self, out: &mut Vec<Output>) {
+        if !self.lost && self.pending.len() < PENDING {
+            self.pending.push_back(Pending { job: Job::Refresh, abandoned: false });
+            out.push(Output::Request(Box::new(Request::Status)));
+        }
+    }
+
+    /// Sends a request, or says why that is impossible.
+    fn ask(&mut self, job: Job, request: Request, out: &mut Vec<Output>) {
+        if self.lost {
+            self.say(out, NO_DIRECTOR);
+        } else if self.pending.len() >= PENDING {
+            self.say(
+                out,
+                "The director has not answered earlier questions. \"show log\" may say why; \"reboot\" still works.",
+            );
+        } else {
+            self.pending.push_back(Pending { job, abandoned: false });
+            out.push(Output::Request(Box::new(request)));
+        }
+    }
+}
+
+const NO_DIRECTOR: &str =
+    "The director is not running. \"show log\" says why; \"reboot\" and \"poweroff\" work without it.";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! What a line does.
+
+use super::super::grammar::{Action, Parsed, Pipe, parse};
+use super::super::path::Walk;
+use super::super::tree::{Step, Tree};
+use super::super::words::{Fault, quoted, suggestion};
+use super::super::{bind, text};
+use super::{Candidate, Job, LOG_LINES, NO_DIRECTOR, Output, Question, Session, print};
+use crate::director::protocol::{Power, Request};
+use crate::model::Config;
+use crate::model::validate::{Finding, Severity, validate};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+const HELP: &[&str] = &[
+    "A line is a command; ? shows what can come next, Tab completes it, and any word",
+    "may be shortened while it stays clear. \"show\" looks, \"configure\" changes.",
+    "",
+    "In configure mode, \"set\" and \"delete\" change a candidate and nothing else.",
+    "\"compare\" shows the changes, \"commit check\" what they would do, and \"commit\"",
+    "makes them run and keeps them in flash. \"discard\" throws them away.",
+    "",
+    "After a show command: | json, | match TEXT, | count, and | set for configuration.",
+    "Keys: arrows, C-a C-e start and end, C-w C-u C-k cut, C-y paste, C-c give up,",
+    "C-v before ? types it as a character.",
+];
+
+impl Session {
+    pub(super) fn execute(&mut self, line: &str, out: &mut Vec<Output>) {
+        let edit: Vec<Step> = self.candidate.as_ref().map(|c| c.edit.clone()).unwrap_or_default();
+        match parse(self.table(), line, &edit) {
+            Ok(None) => {}
+            Ok(Some(parsed)) => self.act(parsed, out),
+            Err(fault) => self.fault(&fault, line, out),
+        }
+    }
+
+    /// Points at the offending word and says the fix.
+    fn fault(&self, fault: &Fault, line: &str, out: &mut Vec<Output>) {
+        let prompt = self.prompt_text().len();
+        let column = prompt.saturating_add(fault.column);
+        // A line that scrolled sideways has no column to point at; every message names the word as well.
+        if prompt.saturating_add(line.len()) < self.width.saturating_sub(1) && column < self.width {
+            print::line(out, &format!("{:column$}^", ""));
+        }
+        self.say(out, &fault.message);
+    }
+
+    fn act(&mut self, parsed: Parsed, out: &mut Vec<Output>) {
+        let Parsed { action, args, walk, pipes } = parsed;
+        match action {
+            Action::View(view) => self.ask(Job::View { view, args, pipes }, Request::Status, out),
+            Action::Log => self.show_log(&args, pipes, out),
+            Action::Running => self.ask(Job::Running { pipes }, Request::Config, out),
+            Action::Configure => self.ask(Job::Configure, Request::Config, out),
+            Action::Power(power) => self.confirm_power(power, out),
+            Action::Help => HELP.iter().for_each(|text| print::line(out, text)),
+            Action::Exit => self.exit(out),
+            Action::Compare => {
+                let lines = self
+                    .candidate
+                    .as_ref()
+                    .map(|c| text::difference(&c.running, &c.tree))
+                    .unwrap_or_default();
+                self.filtered(&lines, &pipes, "no changes", out);
+            }
+            Action::Commit => self.commit(out),
+            Action::Check => self.check(pipes, out),
+            Action::Discard => self.discard(out),
+            Action::Top => {
+                if let Some(c) = &mut self.candidate {
+                    c.edit.clear();
+                }
+            }
+            Action::Up => self.up(),
+            Action::Set => self.with_candidate(walk, |s, candidate, walk| {
+                if let Err(why) = candidate.tree.apply(walk.changes) {
+                    s.say(out, &format!("not set: {why}"));
+                }
+            }),
+            Action::Delete => self.with_candidate(walk, |s, candidate, walk| s.delete(&walk, candidate, out)),
+            Action::Edit => self.with_candidate(walk, |_, candidate, walk| candidate.edit = walk.path),
+            Action::Candidate => self.with_candidate(walk, |s, candidate, walk| {
+                s.show_tree(&candidate.tree, &walk.path, &pipes, out);
+            }),
+        }
+    }
+
+    fn with_candidate(&mut self, walk: Option<Walk>, act: impl FnOnce(&Self, &mut Candidate, Walk)) {
+        if let (Some(walk), Some(mut candidate)) = (walk, self.candidate.take()) {
+            act(self, &mut candidate, walk);
+            self.candidate = Some(candidate);
+        }
+    }
+
+    fn delete(&self, walk: &Walk, candidate: &mut Candidate, out: &mut Vec<Output>) {
+        if candidate.tree.remove(&walk.path, walk.value.as_ref()) {
+            // The place being edited may be gone with it.
+            while !candidate.edit.is_empty() && candidate.tree.find(&candidate.edit).is_none() {
+                shorten(&mut candidate.edit);
+            }
+            return;
+        }
+        let path = text::path_text(&walk.path);
+        let value = walk.value.as_ref().map(|v| format!(" {v}")).unwrap_or_default();
+        let hint = self.missing(&walk.path, &candidate.tree);
+        self.say(out, &format!("nothing deleted: {path}{value} is not set{hint}"));
+    }
+
+    /// Names that exist where one was not found.
+    fn missing(&self, path: &[Step], tree: &Tree) -> String {
+        for (i, step) in path.iter().enumerate() {
+            let Step::Key(key) = step else { continue };
+            let Some(list) = path.get(..i) else { break };
+            let keys = tree.keys(list);
+            let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let key = key.to_string();
+            if !keys.contains(&key) && !names.is_empty() {
+                return format!("; {}", suggestion(&key, &names));
+            }
+        }
+        String::new()
+    }
+
+    fn show_tree(&self, tree: &Tree, path: &[Step], pipes: &[Pipe], out: &mut Vec<Output>) {
+        let lines = match pipes.first() {
+            Some(Pipe::Json) => text::json(tree, path).lines().map(ToString::to_string).collect(),
+            Some(Pipe::Set) => text::set_lines_at(tree, path),
+            Some(Pipe::Count | Pipe::Match(_)) | None => text::braces(tree, path),
+        };
+        let empty = if path.is_empty() {
+            String::from("nothing is configured")
+        } else {
+            format!("nothing is set at {}{}", text::path_text(path), self.missing(path, tree))
+        };
+        self.filtered(&lines, pipes, &empty, out);
+    }
+
+    pub(super) fn show_running(&self, tree: &Tree, pipes: &[Pipe], out: &mut Vec<Output>) {
+        self.show_tree(tree, &[], pipes, out);
+    }
+
+    /// Prints lines through filters. `empty` is said when there was nothing to filter.
+    pub(super) fn filtered(&self, lines: &[String], pipes: &[Pipe], empty: &str, out: &mut Vec<Output>) {
+        if lines.is_empty() && !matches!(pipes.last(), Some(Pipe::Count)) {
+            self.say(out, empty);
+            return;
+        }
+        let mut kept: Vec<String> = lines.to_vec();
+        for pipe in pipes {
+            match pipe {
+                Pipe::Json | Pipe::Set => {}
+                Pipe::Count => kept = Vec::from([kept.len().to_string()]),
+                Pipe::Match(text) => {
+                    let text = text.to_ascii_lowercase();
+                    kept.retain(|line| line.to_ascii_lowercase().contains(&text));
+                }
+            }
+        }
+        kept.iter().for_each(|line| print::line(out, line));
+    }
+
+    fn show_log(&mut self, args: &[String], pipes: Vec<Pipe>, out: &mut Vec<Output>) {
+        let count = args.first().and_then(|n| n.parse().ok()).unwrap_or(LOG_LINES);
+        let filter = match pipes.first() {
+            Some(Pipe::Match(text)) => Some(text.clone()),
+            Some(Pipe::Count | Pipe::Json | Pipe::Set) | None => None,
+        };
+        self.log = Some(pipes);
+        out.push(Output::ShowLog { count, filter });
+    }
+
+    fn changed(&self) -> bool {
+        self.candidate.as_ref().is_some_and(|c| c.tree != c.running)
+    }
+
+    fn confirm_power(&mut self, power: Power, out: &mut Vec<Output>) {
+        if self.changed() {
+            print::line(out, "The candidate has changes that are not committed; they will be lost.");
+        }
+        self.question = Some(Question::Power(power));
+    }
+
+    pub(super) fn answer(&mut self, question: Question, line: &str, out: &mut Vec<Output>) {
+        match line.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => {}
+            "n" | "no" => {
+                print::line(out, "Nothing was done.");
+                return;
+            }
+            other => {
+                self.say(out, &format!("{} is not an answer: type y for yes or n for no.", quoted(other)));
+                self.question = Some(question);
+                return;
+            }
+        }
+        match question {
+            Question::LeaveConfigure => self.candidate = None,
+            Question::Power(power) if self.lost || self.power_stuck => {
+                print::line(out, "Asking init to do it without the director.");
+                out.push(Output::DirectPower(power));
+            }
+            Question::Power(power) => self.ask(Job::Power(power), Request::Power(power), out),
+        }
+    }
+
+    fn exit(&mut self, out: &mut Vec<Output>) {
+        let changed = self.changed();
+        match &mut self.candidate {
+            None => {
+                self.over = true;
+                out.push(Output::Logout);
+            }
+            Some(candidate) if !candidate.edit.is_empty() => candidate.edit.clear(),
+            Some(_) if changed => {
+                print::line(out, "The candidate has changes that are not committed (compare shows them).");
+                self.question = Some(Question::LeaveConfigure);
+            }
+            Some(_) => self.candidate = None,
+        }
+    }
+
+    fn up(&mut self) {
+        if let Some(candidate) = &mut self.candidate {
+            shorten(&mut candidate.edit);
+        }
+    }
+
+    fn discard(&mut self, out: &mut Vec<Output>) {
+        if self.lost {
+            if let Some(candidate) = &mut self.candidate {
+                candidate.tree = candidate.running.clone();
+                candidate.edit.clear();
+            }
+            print::line(out, "Changes discarded.");
+        } else {
+            self.ask(Job::Discard, Request::Config, out);
+        }
+    }
+
+    /// The candidate as a configuration, when nothing is wrong with it; prints what is.
+    fn valid_config(&self, out: &mut Vec<Output>) -> Option<Config> {
+        let candidate = self.candidate.as_ref()?;
+        let config = match bind::to_config(&candidate.tree) {
+            Ok(config) => config,
+            Err(e) => {
+                self.say(out, &format!("error: {e}"));
+                return None;
+            }
+        };
+        let findings = validate(&config);
+        let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
+        if errors == 0 {
+            return Some(config);
+        }
+        self.findings(&findings, out);
+        let errors = super::super::show::words::plural(errors, "error");
+        self.say(out, &format!("Refused: {errors}. The running configuration is unchanged."));
+        None
+    }
+
+    pub(super) fn findings(&self, findings: &[Finding], out: &mut Vec<Output>) {
+        findings.iter().for_each(|finding| self.say(out, &finding.to_string()));
+    }
+
+    fn commit(&mut self, out: &mut Vec<Output>) {
+        if self.lost {
+            self.say(out, NO_DIRECTOR);
+            print::line(out, "The candidate is kept.");
+            return;
+        }
+        if !self.changed() {
+            print::line(out, "Nothing to commit: the candidate equals the running configuration.");
+            return;
+        }
+        let Some(config) = self.valid_config(out) else { return };
+        let Some(candidate) = &self.candidate else { return };
+        let (base, tree) = (candidate.base, Box::new(candidate.tree.clone()));
+        self.ask(Job::Commit(tree), Request::Commit { base, config }, out);
+    }
+
+    fn check(&mut self, pipes: Vec<Pipe>, out: &mut Vec<Output>) {
+        if let Some(config) = self.valid_config(out) {
+            self.ask(Job::Check { pipes }, Request::Check(config), out);
+        }
+    }
+}
+
+/// Removes the last level: a list's word goes with its key.
+fn shorten(path: &mut Vec<Step>) {
+    let Some(last) = path.pop() else { return };
+    if matches!(last, Step::Key(_)) {
+        path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn up_leaves_a_list_entry_with_its_word() {
+        let mut path = super::super::super::testing::path("pool web server rs1");
+        shorten(&mut path);
+        assert_eq!(text::path_text(&path), "pool web");
+        shorten(&mut path);
+        assert_eq!(path, []);
+    }
+}

@@ -1,0 +1,241 @@
+//! What a reply, log lines, and the loss and return of the director do.
+
+use super::super::grammar::{Pipe, View};
+use super::super::json::Json;
+use super::super::show::words::{generation, plural};
+use super::super::tree::Tree;
+use super::super::{bind, show};
+use super::{Candidate, Job, Output, Pending, Session, print};
+use crate::director::protocol::{Power, Reply, Request};
+use crate::director::status::Status;
+use crate::model::Config;
+use crate::model::validate::Finding;
+use crate::plan::Op;
+use crate::store::Generation;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+impl Session {
+    /// Takes the director's reply to the oldest request that has none.
+    pub fn reply(&mut self, reply: Reply, out: &mut Vec<Output>) {
+        let Some(pending) = self.pending.pop_front() else { return };
+        let blocked = pending.blocks();
+        self.accept(pending, reply, out);
+        if blocked && !self.waiting() && !self.over {
+            self.prompt(out);
+        }
+        self.resume(out);
+    }
+
+    fn accept(&mut self, pending: Pending, reply: Reply, out: &mut Vec<Output>) {
+        let Pending { job, abandoned } = pending;
+        match (job, reply) {
+            (Job::Commit(tree), Reply::Committed { generation, operations, findings }) => {
+                self.committed(*tree, (generation, operations), &findings, abandoned, out);
+            }
+            (Job::Commit(_), Reply::Refused { reason, findings }) => {
+                self.refused(&reason, &findings, abandoned, out);
+            }
+            (Job::Refresh, Reply::Status(status)) => self.learn(status, out),
+            (Job::Rebase, Reply::Config { generation, config }) => self.rebase(generation, &config, out),
+            (_, _) if abandoned => {}
+            (Job::View { view, args, pipes }, Reply::Status(status)) => {
+                self.view(view, &status, &args, &pipes, out);
+                self.know(status);
+            }
+            (Job::Running { pipes }, Reply::Config { config, .. }) => {
+                self.show_running(&bind::to_tree(&config), &pipes, out);
+            }
+            (Job::Configure | Job::Discard, Reply::Config { generation, config })
+                if self.candidate.is_none() =>
+            {
+                self.open(generation, &config);
+            }
+            (Job::Configure | Job::Discard, Reply::Config { generation, config }) => {
+                self.open(generation, &config);
+                print::line(out, "Changes discarded.");
+            }
+            (Job::Check { pipes }, Reply::Checked { findings, ops }) => {
+                self.checked(&findings, &ops, &pipes, out)
+            }
+            (Job::Power(Power::Reboot), Reply::Stopping) => print::line(out, "Rebooting."),
+            (Job::Power(Power::Off), Reply::Stopping) => print::line(out, "Switching off."),
+            (_, Reply::Refused { reason, findings }) => {
+                self.findings(&findings, out);
+                self.say(out, &format!("Refused: {}.", reason.trim_end_matches('.')));
+            }
+            (job, _) => {
+                let name = job_name(&job);
+                self.say(out, &format!("The director gave an answer that does not fit ({name}). Try again."));
+            }
+        }
+    }
+
+    /// Log lines for [`Output::ShowLog`], oldest first.
+    pub fn log_text(&mut self, lines: &[String], out: &mut Vec<Output>) {
+        let Some(pipes) = self.log.take() else { return };
+        let lines: Vec<String> = if pipes.first() == Some(&Pipe::Json) {
+            let mut json = Json::new();
+            json.array(|json| lines.iter().for_each(|line| json.string(line)));
+            json.finish().lines().map(ToString::to_string).collect()
+        } else {
+            lines.to_vec()
+        };
+        self.filtered(&lines, &pipes, "no log line fits", out);
+        if !self.waiting() {
+            self.prompt(out);
+        }
+        self.resume(out);
+    }
+
+    /// The connection to the director is gone: whatever was asked will not be answered.
+    pub fn director_lost(&mut self, out: &mut Vec<Output>) {
+        if self.lost {
+            return;
+        }
+        let waited = self.pending.iter().any(Pending::blocks);
+        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(_)));
+        let stopping = self.pending.iter().any(|p| matches!(p.job, Job::Power(_)));
+        self.pending.clear();
+        self.lost = true;
+        let mut text = String::from("The director stopped; init starts it again. \"show log\" says why.");
+        if stopping {
+            text = String::from("The director has ended.");
+        }
+        if committing {
+            text.push_str(" Whether the commit was done is not known: \"compare\" tells when it is back.");
+        }
+        if waited {
+            self.say(out, &text);
+            if !self.waiting() {
+                self.prompt(out);
+            }
+            self.resume(out);
+        } else {
+            self.notice(out, &text);
+        }
+    }
+
+    /// The director can be asked again.
+    pub fn director_back(&mut self, out: &mut Vec<Output>) {
+        if !self.lost {
+            return;
+        }
+        self.lost = false;
+        self.power_stuck = false;
+        self.notice(out, "The director is back.");
+        self.refresh(out);
+        if self.candidate.is_some() {
+            self.pending.push_back(Pending { job: Job::Rebase, abandoned: false });
+            out.push(Output::Request(Box::new(Request::Config)));
+        }
+    }
+
+    fn know(&mut self, status: Status) {
+        self.hostname = status.system.hostname.as_ref().map_or("director", |h| h.as_str()).to_string();
+        self.status = Some(Box::new(status));
+    }
+
+    /// Takes names over; a prompt on the screen is repainted when it changed.
+    fn learn(&mut self, status: Status, out: &mut Vec<Output>) {
+        let before = self.prompt_text();
+        self.know(status);
+        if before != self.prompt_text() && !self.waiting() {
+            let mut screen = Vec::new();
+            self.editor.hide(&mut screen);
+            self.editor.show(&self.prompt_text(), &mut screen);
+            print::raw(out, &screen);
+        }
+    }
+
+    fn open(&mut self, base: Generation, config: &Config) {
+        let tree = bind::to_tree(config);
+        self.candidate = Some(Box::new(Candidate { running: tree.clone(), tree, base, edit: Vec::new() }));
+    }
+
+    /// A director that was away may run another configuration than the one the candidate was made from.
+    fn rebase(&mut self, base: Generation, config: &Config, out: &mut Vec<Output>) {
+        let Some(candidate) = &mut self.candidate else { return };
+        if candidate.base == base {
+            return;
+        }
+        candidate.base = base;
+        candidate.running = bind::to_tree(config);
+        let text = format!(
+            "The running configuration is generation {} now; the candidate is kept. \"compare\" shows how they differ.",
+            generation(base)
+        );
+        self.notice(out, &text);
+    }
+
+    fn view(&self, view: View, status: &Status, args: &[String], pipes: &[Pipe], out: &mut Vec<Output>) {
+        let result = if pipes.first() == Some(&Pipe::Json) {
+            show::json(view, status, args).map(|text| text.lines().map(ToString::to_string).collect())
+        } else {
+            show::lines(view, status, args, self.width)
+        };
+        match result {
+            Ok(lines) => self.filtered(&lines, pipes, "nothing to show", out),
+            Err(why) => self.say(out, &why),
+        }
+    }
+
+    fn committed(
+        &mut self,
+        tree: Tree,
+        (base, operations): (Generation, u32),
+        findings: &[Finding],
+        abandoned: bool,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(candidate) = &mut self.candidate {
+            candidate.base = base;
+            candidate.running = tree;
+        }
+        let operations = plural(usize::try_from(operations).unwrap_or(usize::MAX), "kernel operation");
+        let text = format!("Committed as generation {base}: {operations}.");
+        if abandoned {
+            self.notice(out, &text);
+        } else {
+            self.findings(findings, out);
+            self.say(out, &text);
+        }
+        self.refresh(out);
+    }
+
+    fn refused(&mut self, reason: &str, findings: &[Finding], abandoned: bool, out: &mut Vec<Output>) {
+        let reason = reason.trim_end_matches('.');
+        let text = format!("Refused: {reason}. The running configuration is unchanged.");
+        if abandoned {
+            self.notice(out, &text);
+        } else {
+            self.findings(findings, out);
+            self.say(out, &text);
+        }
+    }
+
+    fn checked(&self, findings: &[Finding], ops: &[Op], pipes: &[Pipe], out: &mut Vec<Output>) {
+        self.findings(findings, out);
+        let mut lines = Vec::new();
+        for (i, op) in ops.iter().enumerate() {
+            let text = format!("{:>4} {}", i.saturating_add(1), show::ops::describe(op));
+            lines.extend(show::words::wrap(&text, self.width.saturating_sub(1), 5));
+        }
+        self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
+        if pipes.is_empty() && !ops.is_empty() {
+            self.say(out, &format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
+        }
+    }
+}
+
+fn job_name(job: &Job) -> &'static str {
+    match job {
+        Job::Refresh | Job::View { .. } => "status",
+        Job::Running { .. } | Job::Configure | Job::Rebase | Job::Discard => "configuration",
+        Job::Check { .. } => "commit check",
+        Job::Commit(_) => "commit",
+        Job::Power(_) => "power",
+    }
+}

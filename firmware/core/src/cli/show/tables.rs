@@ -1,0 +1,318 @@
+//! Views as text.
+
+use super::table::{Align, Table, facts};
+use super::words::{
+    ago, bytes, check, endpoint, forward, generation, plural, protocol, span, state, weight, wrap,
+};
+use crate::director::status::{InterfaceStatus, IpvsService, ServerStatus, ServiceStatus, Status};
+use crate::health::State;
+use crate::model::Mono;
+use crate::model::config::{Forward, Protocol};
+use crate::plan::observed::Stats;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+const L: Align = Align::Left;
+const R: Align = Align::Right;
+
+fn none(what: &str) -> Vec<String> {
+    Vec::from([what.to_string()])
+}
+
+fn link_state(interface: &InterfaceStatus) -> &'static str {
+    match &interface.link {
+        None => "missing",
+        Some(link) if !link.up => "down",
+        Some(link) if !link.carrier => "no carrier",
+        Some(_) => "up",
+    }
+}
+
+pub(super) fn mac(mac: [u8; 6]) -> String {
+    let mut text = String::new();
+    for byte in mac {
+        let colon = if text.is_empty() { "" } else { ":" };
+        // Writing to a String cannot fail.
+        _ = write!(text, "{colon}{byte:02x}");
+    }
+    text
+}
+
+pub(super) fn interfaces(status: &Status, width: usize) -> Vec<String> {
+    if status.interfaces.is_empty() {
+        return none("no network device was found");
+    }
+    let mut table = Table::new(
+        &[
+            ("ROLE", L),
+            ("DEVICE", L),
+            ("STATE", L),
+            ("MTU", R),
+            ("MAC", L),
+            ("IN", R),
+            ("OUT", R),
+            ("ERRORS", R),
+        ],
+        "",
+    );
+    for i in &status.interfaces {
+        let role = i.role.as_ref().map_or_else(|| "-".to_string(), ToString::to_string);
+        let mut cells = Vec::from([role, i.device.to_string(), link_state(i).to_string()]);
+        if let Some(link) = &i.link {
+            let c = link.counters;
+            cells.extend([link.mtu.to_string(), mac(link.mac), bytes(c.rx_bytes), bytes(c.tx_bytes)]);
+            cells.push(c.errors.to_string());
+        }
+        table.row(cells, String::new());
+    }
+    table.lines(width)
+}
+
+pub(super) fn addresses(status: &Status, width: usize) -> Vec<String> {
+    if status.addresses.is_empty() {
+        return none("no address is configured or present");
+    }
+    let mut table = Table::new(&[("DEVICE", L), ("ADDRESS", L), ("LABEL", L), ("KIND", L), ("STATE", L)], "");
+    for a in &status.addresses {
+        let kind = a.floating.as_ref().map_or_else(|| "node".to_string(), |name| format!("floating {name}"));
+        let state = match (a.present, a.wanted) {
+            (true, true) => "present",
+            (false, true) => "MISSING",
+            (true, false) => "present, not wanted",
+            (false, false) => "held by the active node",
+        };
+        let label = a.label.as_ref().map_or_else(|| "-".to_string(), ToString::to_string);
+        table.row(
+            [a.device.to_string(), a.address.to_string(), label, kind, state.to_string()],
+            String::new(),
+        );
+    }
+    table.lines(width)
+}
+
+pub(super) fn services(services: &[&ServiceStatus], width: usize) -> Vec<String> {
+    if services.is_empty() {
+        return none("no service is configured");
+    }
+    let mut table = Table::new(
+        &[
+            ("SERVICE", L),
+            ("ADDRESS", L),
+            ("SCHED", L),
+            ("POOL", L),
+            ("SERVERS", R),
+            ("ACTIVE", R),
+            ("INACTIVE", R),
+            ("TOTAL", R),
+        ],
+        "",
+    );
+    for s in services {
+        let address = format!("{} {}", protocol(s.protocol), endpoint(s.address, s.port));
+        let total = s.stats.map_or_else(|| "-".to_string(), |stats| stats.connections.to_string());
+        let usable = format!("{}/{}", s.usable, s.servers);
+        let cells = [s.name.to_string(), address, s.scheduler.clone(), s.pool.to_string(), usable];
+        let counts = [s.active.to_string(), s.inactive.to_string(), total];
+        table.row(cells.into_iter().chain(counts), service_remark(s));
+    }
+    table.lines(width)
+}
+
+fn service_remark(s: &ServiceStatus) -> String {
+    match (s.stats, s.usable, s.servers) {
+        (None, _, _) => "NOT IN THE KERNEL: show log".to_string(),
+        (Some(_), _, 0) => "HAS NO SERVERS".to_string(),
+        (Some(_), 0, _) => format!("NO USABLE SERVER: show servers {}", s.pool),
+        (Some(_), _, _) => String::new(),
+    }
+}
+
+pub(super) fn service_details(services: &[&ServiceStatus], width: usize) -> Vec<String> {
+    let mut out = Vec::new();
+    for s in services {
+        if !out.is_empty() {
+            out.push(String::new());
+        }
+        let persistence =
+            s.persistence_s.map_or_else(|| "off".to_string(), |p| span(u64::from(p) * 1_000_000));
+        let mut list = Vec::from([
+            ("service", s.name.to_string()),
+            ("address", format!("{} {}", protocol(s.protocol), endpoint(s.address, s.port))),
+            ("scheduler", s.scheduler.clone()),
+            ("persistence", persistence),
+            ("pool", format!("{}, {} of {} usable", s.pool, s.usable, plural(count(s.servers), "server"))),
+            ("connections", format!("{} established, {} other", s.active, s.inactive)),
+        ]);
+        match s.stats {
+            Some(stats) => list.extend(counters(stats)),
+            None => list.push(("kernel", service_remark(s))),
+        }
+        out.extend(facts(&list, width));
+    }
+    out
+}
+
+fn count(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+fn counters(stats: Stats) -> [(&'static str, String); 3] {
+    [
+        ("scheduled", format!("{} connections, {} per second now", stats.connections, stats.cps)),
+        ("from clients", format!("{} packets, {} bytes", stats.in_packets, stats.in_bytes)),
+        ("to clients", format!("{} packets, {} bytes", stats.out_packets, stats.out_bytes)),
+    ]
+}
+
+fn server_reason(now: Mono, s: &ServerStatus) -> String {
+    match s.state {
+        State::Reentering { until } if until > now => {
+            let left = span(until.micros_since(now));
+            if s.reason.is_empty() {
+                format!("used in {left}")
+            } else {
+                format!("used in {left}: {}", s.reason)
+            }
+        }
+        State::Reentering { .. } | State::Unknown | State::Up | State::Down => s.reason.clone(),
+    }
+}
+
+pub(super) fn servers(now: Mono, servers: &[&ServerStatus], width: usize) -> Vec<String> {
+    if servers.is_empty() {
+        return none("no pool has servers");
+    }
+    let mut out = Vec::new();
+    for pool in servers.chunk_by(|a, b| a.pool == b.pool) {
+        if !out.is_empty() {
+            out.push(String::new());
+        }
+        if let Some(first) = pool.first() {
+            let usable = pool.iter().filter(|s| s.state == State::Up).count();
+            out.push(format!(
+                "pool {}: {} of {} up, forward {}, check {}",
+                first.pool,
+                usable,
+                plural(pool.len(), "server"),
+                forward(first.forward),
+                check(first.check)
+            ));
+        }
+        let mut table = Table::new(
+            &[
+                ("SERVER", L),
+                ("ADDRESS", L),
+                ("STATE", L),
+                ("SINCE", R),
+                ("WEIGHT", R),
+                ("ACTIVE", R),
+                ("INACT", R),
+            ],
+            "REASON",
+        );
+        for s in pool {
+            let cells = [
+                s.name.to_string(),
+                s.address.to_string(),
+                state(s.state).to_string(),
+                ago(now, s.since),
+                weight(s),
+                s.active.to_string(),
+                s.inactive.to_string(),
+            ];
+            table.row(cells, server_reason(now, s));
+        }
+        out.extend(table.lines(width));
+    }
+    out
+}
+
+pub(super) fn server_details(now: Mono, servers: &[&ServerStatus], width: usize) -> Vec<String> {
+    let mut out = Vec::new();
+    for s in servers {
+        let checked = match (s.checked, s.took_us) {
+            (Some(at), Some(us)) => format!("{}, took {}.{:03} ms", ago(now, at), us / 1000, us % 1000),
+            (Some(at), None) => ago(now, at),
+            (None, _) => "not yet".to_string(),
+        };
+        let in_table = match s.effective {
+            Some(_) => String::new(),
+            None => " (not in the kernel's table)".to_string(),
+        };
+        let mut list = Vec::from([
+            ("server", format!("{} in pool {}", s.name, s.pool)),
+            ("address", s.address.to_string()),
+            ("state", format!("{} since {}", state(s.state), span(now.micros_since(s.since)))),
+            ("reason", server_reason(now, s)),
+            ("check", format!("{}, last one {checked}", check(s.check))),
+            ("forward", forward(s.forward).to_string()),
+            ("weight", format!("{}{in_table}", weight(s))),
+            ("connections", format!("{} established, {} other", s.active, s.inactive)),
+        ]);
+        list.extend(counters(s.stats));
+        out.extend(facts(&list, width));
+    }
+    out
+}
+
+/// The layout of `ipvsadm -Ln` (ipvsadm.c, `print_title` and `print_service_entry`), without the line that tells the
+/// kernel module's version.
+pub(super) fn ipvs(status: &Status) -> Vec<String> {
+    let mut out = Vec::from([
+        "Prot LocalAddress:Port Scheduler Flags".to_string(),
+        "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn".to_string(),
+    ]);
+    status.ipvs.iter().for_each(|service| ipvs_service(service, &mut out));
+    out
+}
+
+fn ipvs_service(s: &IpvsService, out: &mut Vec<String>) {
+    let name = match s.protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+    };
+    let flags = s.persistence_s.map(|p| format!(" persistent {p}")).unwrap_or_default();
+    out.push(format!("{name}  {} {}{flags}", endpoint(s.address, s.port), s.scheduler));
+    for d in &s.dests {
+        let method = match d.forward {
+            Forward::Nat => "Masq",
+            Forward::Direct => "Route",
+            Forward::Tunnel => "Tunnel",
+        };
+        let remote = endpoint(d.address, d.port);
+        let line =
+            format!("  -> {remote:<28} {method:<7} {:<6} {:<10} {:<10}", d.weight, d.active, d.inactive);
+        out.push(line.trim_end().to_string());
+    }
+}
+
+pub(super) fn version(status: &Status, width: usize) -> Vec<String> {
+    let s = &status.system;
+    let role = if s.active { "active: holds the floating addresses" } else { "standby" };
+    let reconciled = s.reconciled.map_or_else(|| "never".to_string(), |at| ago(status.at, at));
+    let list = [
+        ("firmware", s.version.clone()),
+        ("host name", s.hostname.as_ref().map_or_else(|| "not set".to_string(), ToString::to_string)),
+        ("node", format!("{}, {role}", s.identity)),
+        ("generation", generation(s.generation)),
+        ("loaded", s.source.clone()),
+        ("uptime", format!("{}, {} counted", span(status.at.micros()), plural(count(s.boots), "boot"))),
+        ("director", format!("started {}", ago(status.at, s.started))),
+        ("kernel operations", format!("{}, {} by the last plan", s.operations, s.last_plan)),
+        ("kernel compared", reconciled),
+        (
+            "alarms",
+            if status.alarms.is_empty() { "none".to_string() } else { status.alarms.len().to_string() },
+        ),
+    ];
+    facts(&list, width)
+}
+
+pub(super) fn alarms(status: &Status, width: usize) -> Vec<String> {
+    if status.alarms.is_empty() {
+        return none("no alarms");
+    }
+    status.alarms.iter().flat_map(|alarm| wrap(alarm, width.saturating_sub(1), 2)).collect()
+}

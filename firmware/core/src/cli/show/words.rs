@@ -1,0 +1,158 @@
+//! Numbers and states in words.
+
+use crate::director::status::ServerStatus;
+use crate::health::State;
+use crate::model::Mono;
+use crate::model::config::{CheckKind, Forward, Protocol};
+use crate::store::Generation;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+/// A span with its two largest units: `12s`, `5m10s`, `3d4h`.
+pub(crate) fn span(micros: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+    let mut rest = micros / 1_000_000;
+    let first = UNITS.iter().position(|(_, size)| rest >= *size).unwrap_or(UNITS.len().saturating_sub(1));
+    let mut text = String::new();
+    for (unit, size) in UNITS.iter().skip(first).take(2) {
+        let count = rest / size;
+        rest %= size;
+        if count > 0 || text.is_empty() {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    text
+}
+
+/// How long ago: `12s ago`.
+pub(crate) fn ago(now: Mono, then: Mono) -> String {
+    format!("{} ago", span(now.micros_since(then)))
+}
+
+/// Bytes in at most five characters: `999`, `12.3K`, `4.0G`.
+pub(crate) fn bytes(n: u64) -> String {
+    let mut tenths = u128::from(n).saturating_mul(10);
+    let mut unit = "";
+    for next in ["K", "M", "G", "T", "P"] {
+        if tenths < 10_000 {
+            break;
+        }
+        tenths /= 1000;
+        unit = next;
+    }
+    if unit.is_empty() { n.to_string() } else { format!("{}.{}{unit}", tenths / 10, tenths % 10) }
+}
+
+/// `1.2.3.1:80`, `[2001:db8::1]:80`.
+pub(crate) fn endpoint(address: IpAddr, port: u16) -> String {
+    core::net::SocketAddr::new(address, port).to_string()
+}
+
+pub(crate) fn protocol(p: Protocol) -> &'static str {
+    match p {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    }
+}
+
+pub(crate) fn forward(f: Forward) -> &'static str {
+    match f {
+        Forward::Nat => "nat",
+        Forward::Direct => "direct",
+        Forward::Tunnel => "tunnel",
+    }
+}
+
+pub(crate) fn check(c: CheckKind) -> &'static str {
+    match c {
+        CheckKind::Tcp => "tcp",
+        CheckKind::Http => "http",
+        CheckKind::None => "none",
+    }
+}
+
+pub(crate) fn state(s: State) -> &'static str {
+    match s {
+        State::Unknown => "unknown",
+        State::Up => "up",
+        State::Down => "down",
+        State::Reentering { .. } => "reentering",
+    }
+}
+
+/// Configured weight, with the one in effect when it is another.
+pub(crate) fn weight(server: &ServerStatus) -> String {
+    match server.effective {
+        Some(effective) if effective == server.weight => server.weight.to_string(),
+        Some(effective) => format!("{effective} of {}", server.weight),
+        None => format!("- of {}", server.weight),
+    }
+}
+
+/// Generation and what it is.
+pub(crate) fn generation(g: Generation) -> String {
+    if g.0 == 0 { String::from("0 (factory configuration)") } else { g.to_string() }
+}
+
+/// Breaks text at blanks; continued lines are indented. A word longer than a line stays whole.
+pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let mut out = Vec::new();
+    let lead = text.len().saturating_sub(text.trim_start().len());
+    let mut line: String = " ".repeat(lead);
+    let mut fresh = true;
+    for word in text.split_whitespace() {
+        let after = line.len().saturating_add(word.len()).saturating_add(1);
+        if !fresh && after > width {
+            out.push(core::mem::replace(&mut line, " ".repeat(indent)));
+            fresh = true;
+        }
+        if !fresh {
+            line.push(' ');
+        }
+        line.push_str(word);
+        fresh = false;
+    }
+    out.push(line);
+    out
+}
+
+/// `1 operation`, `2 operations`.
+pub(crate) fn plural(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_show_their_two_largest_units() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (12, "12s"),
+            (60, "1m"),
+            (310, "5m10s"),
+            (3600, "1h"),
+            (3661, "1h1m"),
+            (273_600, "3d4h"),
+            (86_400_000, "1000d"),
+        ] {
+            assert_eq!(span(seconds * 1_000_000), text);
+        }
+    }
+
+    #[test]
+    fn bytes_fit_six_characters() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1.0K"), (12_345, "12.3K"), (u64::MAX, "18446.7P")] {
+            assert_eq!(bytes(n), text);
+        }
+    }
+
+    #[test]
+    fn text_is_broken_at_blanks() {
+        assert_eq!(wrap("  one two three", 11, 4), ["  one two", "    three"]);
+        assert_eq!(wrap("averyveryverylongword x", 10, 2), ["averyveryverylongword", "  x"]);
+    }
+}
