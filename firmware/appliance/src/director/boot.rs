@@ -5,7 +5,7 @@
 
 use crate::platform::flash::{self, Flash};
 use crate::platform::{kmsg, uevent};
-use director_core::director::{Checkpoint, Start};
+use director_core::director::{Checkpoint, Level, Start};
 use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity};
 use director_core::store::{Generation, slots};
@@ -125,5 +125,5 @@ pub(super) fn save_checkpoint(checkpoint: &Checkpoint) {
 }
 
 fn say(text: &str) {
-    kmsg::warning(text);
+    kmsg::log(Level::Warning, text);
 }

@@ -2,7 +2,8 @@
 
 use crate::platform::changes::Changes;
 use crate::platform::kernel::Kernel;
-use director_core::director::Event;
+use crate::platform::kmsg;
+use director_core::director::{Event, Level};
 use director_core::plan::Op;
 use tokio::sync::mpsc;
 
@@ -47,7 +48,7 @@ pub(super) async fn watch(events: mpsc::Sender<Event>) {
         Ok(changes) => changes,
         Err(error) => {
             // Not fatal: the periodic dump finds every change, only later.
-            crate::platform::kmsg::error(&format!("no notifications from the kernel: {error}"));
+            kmsg::log(Level::Error, &format!("no notifications from the kernel: {error}"));
             return;
         }
     };

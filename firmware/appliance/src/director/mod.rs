@@ -17,25 +17,29 @@ mod boot;
 mod kernel_shell;
 mod shells;
 
-use crate::platform::clock;
-use director_core::director::{Director, Effect, Event};
+use crate::platform::liveness::Liveness;
+use crate::platform::{clock, kmsg};
+use director_core::director::{Director, Event, Level};
+use director_core::init::limits::REPORT_EVERY;
 use director_core::model::Mono;
 use shells::{Inputs, Shells};
 use std::process::ExitCode;
 use tokio::time::{Instant, timeout_at};
 
-/// Longest sleep of the loop: init takes a loop that does not turn for wedged. A tenth of its first limit.
-const TURN_MAX_MS: u64 = 100;
+/// Descriptors: one for each probe in flight ([`director_core::health::schedule::IN_FLIGHT_MAX`]) and some for the rest.
+const DESCRIPTORS: u64 = 8192;
 /// Events taken without looking at the deadline again: each takes well below a millisecond.
 const DRAIN_MAX: usize = 64;
 
 /// Runs until told to stop.
 pub(crate) fn run() -> ExitCode {
+    kmsg::speak_as("director");
+    allow_sockets();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            crate::platform::kmsg::error(&format!("cannot start the event loop: {error}"));
+            kmsg::log(Level::Error, &format!("cannot start the event loop: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -43,36 +47,48 @@ pub(crate) fn run() -> ExitCode {
     match tasks.block_on(&runtime, serve()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            crate::platform::kmsg::error(&format!("director cannot run: {error}"));
+            kmsg::log(Level::Error, &format!("director cannot run: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Raises the limit of open descriptors as far as it goes; checks that find none say so.
+fn allow_sockets() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard));
+    if let Err(errno) = raised {
+        kmsg::log(Level::Warning, &format!("limit of open descriptors: {}", errno.desc()));
     }
 }
 
 async fn serve() -> std::io::Result<()> {
     let (start, flash) = boot::load();
     let (mut shells, mut inputs) = Shells::open(flash)?;
+    let mut liveness = Liveness::default();
     let mut effects = Vec::new();
     let mut director = Director::start(start, clock::now(), &mut effects);
-    let mut running = shells.execute(&mut effects);
-    while running {
-        let event = next_event(&mut inputs, director.next_deadline()).await;
-        if let Some(event) = event {
+    while shells.execute(&mut effects) {
+        liveness.turned();
+        if let Some(event) = next_event(&mut shells, &mut inputs, director.next_deadline()).await {
             director.handle(event, clock::now(), &mut effects);
             for _ in 0..DRAIN_MAX {
                 let Some(event) = inputs.waiting() else { break };
                 director.handle(event, clock::now(), &mut effects);
             }
         }
-        running = shells.execute(&mut effects);
-        shells.turned();
     }
     Ok(())
 }
 
 /// The next event, or `None` when the loop only has to show that it turns.
-async fn next_event(inputs: &mut Inputs, deadline: Mono) -> Option<Event> {
-    let wait_us = deadline.micros_since(clock::now()).min(TURN_MAX_MS.saturating_mul(1000));
+async fn next_event(shells: &mut Shells, inputs: &mut Inputs, deadline: Mono) -> Option<Event> {
+    if let Some(event) = shells.refused() {
+        return Some(event);
+    }
+    let turn_us = u64::from(REPORT_EVERY.get()).saturating_mul(1000);
+    let wait_us = deadline.micros_since(clock::now()).min(turn_us);
     let until = Instant::now() + std::time::Duration::from_micros(wait_us);
     match timeout_at(until, inputs.next()).await {
         Ok(event) => Some(event),
@@ -80,6 +96,3 @@ async fn next_event(inputs: &mut Inputs, deadline: Mono) -> Option<Event> {
         Err(_) => None,
     }
 }
-
-/// Effects of one turn.
-type Effects = Vec<Effect>;

@@ -11,3 +11,9 @@ pub(crate) fn now() -> Mono {
     let micros = u64::try_from(time.tv_nsec()).unwrap_or(0) / 1000;
     Mono::from_micros(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
+
+/// Seconds since 1970 by the wall clock; 0 when it was never set. For display and records only, never for decisions.
+pub(crate) fn unix_s() -> u64 {
+    let Ok(time) = clock_gettime(ClockId::CLOCK_REALTIME) else { return 0 };
+    u64::try_from(time.tv_sec()).unwrap_or(0)
+}

@@ -6,12 +6,16 @@ pub(crate) mod clock;
 pub(crate) mod flash;
 pub(crate) mod ipvs;
 pub(crate) mod kernel;
+pub(crate) mod kmsg;
+pub(crate) mod liveness;
 pub(crate) mod netlink;
 pub(crate) mod nft;
 pub(crate) mod probe;
 pub(crate) mod rtnl;
 pub(crate) mod sysctl;
+pub(crate) mod tty;
 pub(crate) mod uevent;
+pub(crate) mod watchdog;
 
 #[cfg(test)]
 mod tests;

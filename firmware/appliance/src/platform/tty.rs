@@ -67,5 +67,5 @@ fn owned(fd: std::os::fd::RawFd) -> OwnedFd {
 fn register(file: std::fs::File) -> io::Result<AsyncFd<std::fs::File>> {
     debug_assert!(file.as_raw_fd() >= 0);
     // SAFETY: the file owns its descriptor and keeps it open until the AsyncFd is dropped.
-    unsafe { AsyncFd::register(file) }
+    unsafe { AsyncFd::register(file) }.map_err(io::Error::from)
 }

@@ -28,6 +28,7 @@ pub(crate) enum Action {
     Running,
     Configure,
     Power(Power),
+    RestartControlPlane,
     Help,
     Exit,
     Set,
@@ -117,8 +118,15 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command("show", "Show how things are", Next::Words(SHOW)),
 ];
+
+static RESTART: &[Command] = &[command(
+    "control-plane",
+    "The director process; connections and addresses stay",
+    Next::Do(Action::RestartControlPlane, &[]),
+)];
 
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
@@ -140,6 +148,7 @@ static SHOW: &[Command] = &[
 pub(crate) static RUN: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command("show", "Show how things are", Next::Words(SHOW)),
 ];
 
@@ -209,6 +218,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         Action::Compare | Action::Check => LINE_FILTERS,
         Action::Configure
         | Action::Power(_)
+        | Action::RestartControlPlane
         | Action::Help
         | Action::Exit
         | Action::Set

@@ -55,6 +55,8 @@ pub enum Output {
     },
     /// The director is gone: ask init to end the machine.
     DirectPower(Power),
+    /// Ask init to end the director process and start another. Works whatever state the director is in.
+    RestartDirector,
     /// The operator left.
     Logout,
 }

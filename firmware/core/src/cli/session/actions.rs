@@ -74,6 +74,10 @@ impl Session {
             Action::Log => self.show_log(&args, pipes, out),
             Action::Running => self.ask(Job::Running { pipes }, Request::Config, out),
             Action::Configure => self.ask(Job::Configure, Request::Config, out),
+            Action::RestartControlPlane => {
+                print::line(out, "Restarting the control plane; connections and addresses stay.");
+                out.push(Output::RestartDirector);
+            }
             Action::Power(power) => self.confirm_power(power, out),
             Action::Help => HELP.iter().for_each(|text| print::line(out, text)),
             Action::Exit => self.exit(out),

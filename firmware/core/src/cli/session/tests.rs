@@ -67,7 +67,7 @@ impl Bench {
                     self.session.log_text(&lines, &mut out);
                     self.run(out);
                 }
-                other @ (Output::DirectPower(_) | Output::Logout) => self.others.push(other),
+                other @ (Output::DirectPower(_) | Output::RestartDirector | Output::Logout) => self.others.push(other),
             }
         }
     }
