@@ -127,7 +127,7 @@ fn a_changed_weight_is_one_edit(lab: &mut Lab) -> Result<()> {
         ensure!(kernel_weight(lab, 80, "192.168.1.4")? == Some(weight));
         let after = system(lab)?;
         ensure!(number(&after, "operations")? == before + 1, "not one operation after {before}: {after}");
-        ensure!(number(&after, "last_plan")? == 1, "{after}");
+        ensure!(number(&after, "last_plan_operations")? == 1, "{after}");
     }
     Ok(())
 }
@@ -185,7 +185,7 @@ fn a_killed_director_process_breaks_nothing(lab: &mut Lab) -> Result<()> {
     // 8 MB at 2 MB a second: it is under way all the time.
     const RANGE: &str = "0-8388607";
     let since = |lab: &Lab| -> Result<Vec<serde_json::Value>> {
-        SERVERS.iter().map(|(name, _)| Ok(server(lab, "web", name)?["since"].clone())).collect()
+        SERVERS.iter().map(|(name, _)| Ok(server(lab, "web", name)?["changed_at_ms"].clone())).collect()
     };
     let (before, verdicts) = (system(lab)?, since(lab)?);
     let data = lab.switch().watch(lab.segment("public")?, |frame| {
@@ -213,7 +213,8 @@ fn a_killed_director_process_breaks_nothing(lab: &mut Lab) -> Result<()> {
     lab.ask(LVS1, "restart control-plane")?;
     let after = lab.hub().eventually("another director process", lab.scaled(SOON), || {
         let now = system(lab).map_err(|error| format!("{error:#}"))?;
-        let new = now["started"] != before["started"] && !now["reconciled"].is_null();
+        let started = "director_started_at_ms";
+        let new = now[started] != before[started] && !now["reconciled_ms"].is_null();
         if new { Ok(now) } else { Err(now.to_string()) }
     })?;
     ensure!(download.status().is_none(), "the download ended before the kill: it proves nothing");

@@ -59,7 +59,7 @@ pub fn kernel_weight(lab: &Lab, port: u64, address: &str) -> Result<Option<u64>>
     let Some(service) = all.iter().find(|row| row["port"] == port) else {
         bail!("no virtual server on port {port}: {all:?}")
     };
-    let dests = service.get("dests").and_then(Value::as_array).context("no dests")?;
+    let dests = service.get("servers").and_then(Value::as_array).context("no servers")?;
     let dest = dests.iter().find(|dest| dest["address"] == address);
     dest.map(|dest| number(dest, "weight")).transpose()
 }

@@ -64,6 +64,9 @@ impl Pump {
         let mut buffer = vec![0; READ_BYTES];
         let mut out = Vec::new();
         self.greet();
+        if let Ok(client) = Client::connect().await {
+            self.director = Link::Up(Box::new(client));
+        }
         self.session.start(&mut out);
         self.obey(&mut out);
         loop {

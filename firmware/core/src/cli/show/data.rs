@@ -89,6 +89,7 @@ pub(super) fn servers(now: Mono, servers: &[&ServerStatus]) -> String {
         json.text("check", check(s.check));
         json.text("state", state(s.state));
         json.count("since_ms", ago_ms(now, s.since));
+        json.count("changed_at_ms", s.since.millis());
         let left = match s.state {
             State::Reentering { until } => Some(until.micros_since(now) / 1000),
             State::Unknown | State::Up | State::Down => None,
@@ -147,6 +148,7 @@ pub(super) fn version(status: &Status) -> String {
         json.count("uptime_ms", status.at.millis());
         json.count("boots", s.boots);
         json.count("director_uptime_ms", ago_ms(status.at, s.started));
+        json.count("director_started_at_ms", s.started.millis());
         json.count("operations", s.operations);
         json.count("last_plan_operations", s.last_plan);
         json.maybe_count("reconciled_ms", s.reconciled.map(|at| ago_ms(status.at, at)));
