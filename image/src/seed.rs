@@ -3,9 +3,9 @@
 use crate::disk::Window;
 use anyhow::{Result, anyhow, bail};
 use director_core::model::validate::{Severity, validate};
+use director_core::store::device::Device;
 use director_core::store::identity::{self, Identity, Role};
 use director_core::store::record::SlotState;
-use director_core::store::device::Device;
 use director_core::store::{Commit, Generation, StoreError, blob, slots, superblock};
 use director_core::{cli, model::Config};
 use embedded_io::{ErrorType, SeekFrom};
@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn all_errors_of_a_configuration_are_told_and_no_disk_is_left() {
         let folder = Folder::new();
-        let config = Some("set node primary hostname lvs1\nset nod primary\nset service web port 70000\n".to_owned());
+        let config =
+            Some("set node primary hostname lvs1\nset nod primary\nset service web port 70000\n".to_owned());
         let error = written(&folder, &Seed { role: None, config }).unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains("2 errors") && text.contains('2') && text.contains('3'), "{text}");

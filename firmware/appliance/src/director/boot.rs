@@ -27,7 +27,8 @@ pub(super) fn load() -> (Start, Option<Flash>) {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let checkpoint = read_checkpoint();
     let Some(flash_ref) = &mut flash else {
-        let source = "no flash partition found: factory configuration, nothing committed will survive".to_owned();
+        let source =
+            "no flash partition found: factory configuration, nothing committed will survive".to_owned();
         say(&source);
         let start = Start {
             identity: identity::Role::default(),
@@ -42,13 +43,18 @@ pub(super) fn load() -> (Start, Option<Flash>) {
         };
         return (start, None);
     };
+    for warning in flash::inspect(flash_ref) {
+        say(&warning);
+    }
     let identity = count_boot(flash_ref);
     let loaded = slots::load(flash_ref);
     for warning in &loaded.warnings {
         say(warning);
     }
     let (generation, config, source) = match loaded.best {
-        Some((generation, commit)) => (generation, commit.config, format!("configuration {generation} from flash")),
+        Some((generation, commit)) => {
+            (generation, commit.config, format!("configuration {generation} from flash"))
+        }
         None => {
             let source = "no usable configuration in flash: factory configuration".to_owned();
             say(&source);

@@ -29,8 +29,12 @@ pub(super) async fn serve(mut jobs: mpsc::Receiver<Job>, events: mpsc::Sender<Ev
             kernel = Kernel::open().await;
         }
         let event = match (&mut kernel, job) {
-            (Ok(kernel), Job::Observe(sysctls)) => Event::Observed(kernel.observe(&sysctls).await.map(Box::new)),
-            (Ok(kernel), Job::Apply { batch, ops }) => Event::Applied { batch, results: kernel.apply(&ops).await },
+            (Ok(kernel), Job::Observe(sysctls)) => {
+                Event::Observed(kernel.observe(&sysctls).await.map(Box::new))
+            }
+            (Ok(kernel), Job::Apply { batch, ops }) => {
+                Event::Applied { batch, results: kernel.apply(&ops).await }
+            }
             (Err(error), Job::Observe(_)) => Event::Observed(Err(error.clone())),
             (Err(error), Job::Apply { batch, ops }) => {
                 Event::Applied { batch, results: ops.iter().map(|_| Err(error.clone())).collect() }

@@ -3,7 +3,7 @@
 use super::boot::save_checkpoint;
 use super::kernel_shell::{self, Job};
 use crate::ipc;
-use crate::platform::flash::{Flash, FlashResult, FlashWorker, Job as FlashJob};
+use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob, Written};
 use crate::platform::probe::Prober;
 use crate::platform::{clock, kmsg};
 use director_core::director::protocol::{Request, SessionId};
@@ -33,7 +33,7 @@ pub(super) struct Inputs {
     stop: Signal,
     kernel: mpsc::Receiver<Event>,
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
-    flash: mpsc::Receiver<FlashResult>,
+    flash: mpsc::Receiver<Written>,
     consoles: mpsc::Receiver<(SessionId, Request)>,
 }
 
@@ -46,7 +46,7 @@ impl Inputs {
             _ = self.stop.recv() => Event::Stop,
             Some(event) = self.kernel.recv() => event,
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
-            Some(Some(event)) = async { self.flash.recv().await.map(written) } => event,
+            Some(Written { generation, result }) = self.flash.recv() => Event::Saved { generation, result },
             Some((session, request)) = self.consoles.recv() => {
                 Event::Request { session, request: Box::new(request) }
             }
@@ -61,19 +61,11 @@ impl Inputs {
         if let Ok((id, outcome)) = self.probes.try_recv() {
             return Some(Event::Probed { id, outcome });
         }
-        if let Ok(result) = self.flash.try_recv() {
-            return written(result);
+        if let Ok(Written { generation, result }) = self.flash.try_recv() {
+            return Some(Event::Saved { generation, result });
         }
         let (session, request) = self.consoles.try_recv().ok()?;
         Some(Event::Request { session, request: Box::new(request) })
-    }
-}
-
-/// The event of a flash job; those the loop never asks for have none.
-fn written(result: FlashResult) -> Option<Event> {
-    match result {
-        FlashResult::Saved { generation, result } => Some(Event::Saved { generation, result }),
-        FlashResult::Loaded { .. } | FlashResult::Read { .. } | FlashResult::IdentitySaved(_) => None,
     }
 }
 

@@ -39,7 +39,9 @@ pub(super) fn boot() -> Option<Booted> {
         let armed = Watchdog::arm(WATCHDOG_TIMEOUT_S)?;
         let words = match &armed {
             None => Some("none on this box".to_owned()),
-            Some((_, seconds)) if *seconds != WATCHDOG_TIMEOUT_S => Some(format!("its time-out is {seconds} s")),
+            Some((_, seconds)) if *seconds != WATCHDOG_TIMEOUT_S => {
+                Some(format!("its time-out is {seconds} s"))
+            }
             Some(_) => None,
         };
         watchdog = armed.map(|(watchdog, _)| watchdog);

@@ -4,10 +4,9 @@
 //! sends each result back. A job that was accepted is answered exactly once, unless the receiver is gone.
 
 use director_core::store::device::Device;
-use director_core::store::identity::{self, Identity};
 use director_core::store::record::SlotState;
 use director_core::store::superblock::{self, Found};
-use director_core::store::{Commit, Generation, StoreError, slots};
+use director_core::store::{Generation, StoreError, slots};
 use embedded_io_adapters::std::FromStd;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::fmt;
@@ -111,15 +110,13 @@ fn is_ours(path: &Path) -> bool {
 /// Work for the flash.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
-    /// Read everything needed to start. Repairs the superblock when one copy is damaged.
-    Load,
     /// Write a configuration: [`slots::save`].
     Save {
         /// Its number, higher than any before.
         generation: Generation,
         /// Tentative, as a rule.
         state: SlotState,
-        /// The encoded [`Commit`].
+        /// The encoded [`director_core::store::Commit`].
         payload: Vec<u8>,
     },
     /// Change the state of a record: [`slots::mark`].
@@ -129,40 +126,15 @@ pub(crate) enum Job {
         /// To what.
         state: SlotState,
     },
-    /// Read one stored configuration: [`slots::read`].
-    Read(Generation),
-    /// Write the identity record: [`identity::save`].
-    SaveIdentity(Identity),
 }
 
 /// What became of a job.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum FlashResult {
-    /// Of [`Job::Load`].
-    Loaded {
-        /// The configuration slots.
-        slots: Box<slots::Loaded>,
-        /// The identity record.
-        identity: identity::Loaded,
-        /// Sentences about the partition as a whole, for the console.
-        warnings: Vec<String>,
-    },
-    /// Of [`Job::Save`] and [`Job::Mark`].
-    Saved {
-        /// Of which record.
-        generation: Generation,
-        /// Whether it was read back as written.
-        result: Result<(), StoreError>,
-    },
-    /// Of [`Job::Read`].
-    Read {
-        /// Of which record.
-        generation: Generation,
-        /// The configuration.
-        result: Box<Result<Commit, StoreError>>,
-    },
-    /// Of [`Job::SaveIdentity`].
-    IdentitySaved(Result<(), StoreError>),
+pub(crate) struct Written {
+    /// Of which record.
+    pub(crate) generation: Generation,
+    /// Whether it was read back as written.
+    pub(crate) result: Result<(), StoreError>,
 }
 
 /// Why a job was not taken.
@@ -193,7 +165,7 @@ pub(crate) struct FlashWorker {
 
 impl FlashWorker {
     /// Starts the thread. When `results` is full the thread waits, and jobs queue up to [`JOBS`].
-    pub(crate) fn start(flash: Flash, results: Sender<FlashResult>) -> io::Result<Self> {
+    pub(crate) fn start(flash: Flash, results: Sender<Written>) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(JOBS);
         thread::Builder::new().name("flash".to_string()).spawn(move || run(flash, &queue, &results))?;
         Ok(Self { jobs })
@@ -208,7 +180,7 @@ impl FlashWorker {
     }
 }
 
-fn run(mut flash: Flash, jobs: &Receiver<Job>, results: &Sender<FlashResult>) {
+fn run(mut flash: Flash, jobs: &Receiver<Job>, results: &Sender<Written>) {
     for job in jobs {
         if results.blocking_send(execute(&mut flash, job)).is_err() {
             return;
@@ -216,31 +188,19 @@ fn run(mut flash: Flash, jobs: &Receiver<Job>, results: &Sender<FlashResult>) {
     }
 }
 
-fn execute(flash: &mut Flash, job: Job) -> FlashResult {
+fn execute(flash: &mut Flash, job: Job) -> Written {
     match job {
-        Job::Load => {
-            let warnings = inspect(flash);
-            FlashResult::Loaded {
-                slots: Box::new(slots::load(flash)),
-                identity: identity::load(flash),
-                warnings,
-            }
-        }
         Job::Save { generation, state, payload } => {
-            FlashResult::Saved { generation, result: slots::save(flash, generation, state, &payload) }
+            Written { generation, result: slots::save(flash, generation, state, &payload) }
         }
         Job::Mark { generation, state } => {
-            FlashResult::Saved { generation, result: slots::mark(flash, generation, state) }
+            Written { generation, result: slots::mark(flash, generation, state) }
         }
-        Job::Read(generation) => {
-            FlashResult::Read { generation, result: Box::new(slots::read(flash, generation)) }
-        }
-        Job::SaveIdentity(identity) => FlashResult::IdentitySaved(identity::save(flash, &identity)),
     }
 }
 
-/// Checks the superblock and mends a damaged copy.
-fn inspect(flash: &mut Flash) -> Vec<String> {
+/// Looks at the partition as a whole, and mends a superblock of which one copy is damaged. Sentences for the console.
+pub(crate) fn inspect(flash: &mut Flash) -> Vec<String> {
     match superblock::check(flash) {
         Ok(Found { first: true, last: true }) => Vec::new(),
         Ok(_) => vec![match superblock::write(flash) {

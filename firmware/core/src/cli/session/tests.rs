@@ -67,7 +67,9 @@ impl Bench {
                     self.session.log_text(&lines, &mut out);
                     self.run(out);
                 }
-                other @ (Output::DirectPower(_) | Output::RestartDirector | Output::Logout) => self.others.push(other),
+                other @ (Output::DirectPower(_) | Output::RestartDirector | Output::Logout) => {
+                    self.others.push(other)
+                }
             }
         }
     }
