@@ -1,191 +1,323 @@
-//! The line between consoles and the director: a unix stream socket, bounded frames of postcard
-//! ([`director_core::director::frame`]).
+//! Between the director and its consoles: a unix stream socket, messages in the frames of
+//! [`director_core::director::frame`].
 //!
-//! Tasks of the server: one that accepts, and two for each console (one reads requests into the loop's queue, one writes
-//! replies). They end with their connection; aborting them loses at most what that console was to get.
+//! ```text
+//! console                                  director
+//! Link --- /run/director.sock --- session task --(SessionId, Request)--> main loop
+//!                                      ^----------- router <--(SessionId, Reply)--+
+//! ```
+//! One task accepts and routes, one per session moves bytes. The main loop never waits for a console: a session that
+//! does not read its replies is closed, and so is one that sends garbage. Each request is answered at most once and a
+//! session has at most [`REQUESTS_MAX`] unanswered, which bounds every queue here.
 
-use director_core::director::frame::{self, Decoder};
+use crate::platform::clock;
+use director_core::director::frame::{self, Decoder, FrameError};
 use director_core::director::protocol::{Reply, Request, SessionId};
-use std::cell::RefCell;
+use director_core::model::{Millis, Mono};
+use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io;
-use std::rc::Rc;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use crate::platform::kmsg;
-use director_core::director::Level;
-
-/// Where the director listens. In memory; only root can open it.
+/// Where the director listens.
 pub(crate) const SOCKET: &str = "/run/director.sock";
-/// Consoles at once. Chosen: one on the serial line, and one more while it is being restarted, with room.
-const CONSOLES_MAX: usize = 4;
-/// Replies that a console has not taken. It asks one thing at a time; one that does not read is disconnected.
-const REPLIES_MAX: usize = 8;
-/// Bytes read at once.
+/// Consoles at a time: the serial line, and room for a restarted one whose end is not noticed yet.
+const SESSIONS_MAX: usize = 4;
+/// Unanswered requests of one session; the console's session keeps as many.
+const REQUESTS_MAX: usize = 8;
+/// Bytes not yet taken by the peer. Chosen: the largest message and what was left of the one before.
+const UNSENT_MAX: usize = frame::MESSAGE_MAX + frame::MESSAGE_MAX / 8;
+/// Bytes read at once. Chosen: a quarter of a frame; consoles ask little.
 const READ_BYTES: usize = 16 * 1024;
+/// A console that lost the director tries again this often.
+const RECONNECT: Millis = Millis::new(100);
+/// Pause after a failed accept (no descriptors left), which would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-type Consoles = Rc<RefCell<BTreeMap<SessionId, mpsc::Sender<Reply>>>>;
-
-/// The director's end.
+/// One end of a connection. All waits may be dropped without loss.
 #[derive(Debug)]
-pub(crate) struct Server {
-    consoles: Consoles,
-}
-
-impl Server {
-    /// Listens. Requests go to `requests`; a full queue holds the consoles back. Must run inside a local task set.
-    pub(crate) fn open(requests: mpsc::Sender<(SessionId, Request)>) -> io::Result<Self> {
-        match std::fs::remove_file(SOCKET) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let listener = UnixListener::bind(SOCKET)?;
-        let consoles = Consoles::default();
-        tokio::task::spawn_local(accept(listener, Rc::clone(&consoles), requests));
-        Ok(Self { consoles })
-    }
-
-    /// Answers a console. One that is gone gets nothing; one that does not read is disconnected.
-    pub(crate) fn reply(&self, session: SessionId, reply: Reply) {
-        let mut consoles = self.consoles.borrow_mut();
-        let refused = consoles.get(&session).is_some_and(|replies| replies.try_send(reply).is_err());
-        if refused {
-            consoles.remove(&session);
-        }
-    }
-}
-
-async fn accept(listener: UnixListener, consoles: Consoles, requests: mpsc::Sender<(SessionId, Request)>) {
-    let mut last = 0_u32;
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors or memory: without consoles the director still does its work.
-                kmsg::log(Level::Error, &format!("no more consoles: {error}"));
-                return;
-            }
-        };
-        if consoles.borrow().len() >= CONSOLES_MAX {
-            continue;
-        }
-        last = last.wrapping_add(1);
-        let session = SessionId(last);
-        let (replies, queue) = mpsc::channel(REPLIES_MAX);
-        consoles.borrow_mut().insert(session, replies);
-        let (read, write) = stream.into_split();
-        tokio::task::spawn_local(write_replies(write, queue));
-        let (consoles, requests) = (Rc::clone(&consoles), requests.clone());
-        tokio::task::spawn_local(async move {
-            read_requests(read, session, requests).await;
-            consoles.borrow_mut().remove(&session);
-        });
-    }
-}
-
-async fn read_requests(
-    mut stream: OwnedReadHalf,
-    session: SessionId,
-    requests: mpsc::Sender<(SessionId, Request)>,
-) {
-    let mut decoder = Decoder::new();
-    let mut buffer = vec![0; READ_BYTES];
-    while let Ok(count) = stream.read(&mut buffer).await {
-        let mut rest = buffer.get(..count).unwrap_or_default();
-        if rest.is_empty() {
-            return;
-        }
-        // A console of the same binary makes no wrong frames; a wrong one ends the connection.
-        while let Ok(Some(message)) = decoder.take(&mut rest) {
-            let Ok(request) = frame::decode(&message) else { return };
-            if requests.send((session, request)).await.is_err() {
-                return;
-            }
-        }
-        if !rest.is_empty() {
-            return;
-        }
-    }
-}
-
-async fn write_replies(mut stream: OwnedWriteHalf, mut replies: mpsc::Receiver<Reply>) {
-    while let Some(reply) = replies.recv().await {
-        let mut bytes = Vec::new();
-        if frame::encode(&reply, &mut bytes).is_err() || stream.write_all(&bytes).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// A console's end.
-#[derive(Debug)]
-pub(crate) struct Client {
+struct Connection {
     stream: UnixStream,
     decoder: Decoder,
-    /// Received and not yet decoded.
-    input: Vec<u8>,
-    /// To be sent.
-    output: Vec<u8>,
+    received: Vec<u8>,
+    unsent: Vec<u8>,
+    /// Only sends: what the peer says waits in the socket.
+    deaf: bool,
 }
 
-impl Client {
-    /// Connects.
-    pub(crate) async fn connect() -> io::Result<Self> {
-        let stream = UnixStream::connect(SOCKET).await?;
-        Ok(Self { stream, decoder: Decoder::new(), input: Vec::new(), output: Vec::new() })
+impl Connection {
+    fn new(stream: UnixStream) -> Self {
+        Self { stream, decoder: Decoder::new(), received: Vec::new(), unsent: Vec::new(), deaf: false }
     }
 
-    /// Queues a request; [`Self::turn`] sends it. A session has at most a few outstanding.
-    pub(crate) fn ask(&mut self, request: &Request) -> io::Result<()> {
-        frame::encode(request, &mut self.output).map_err(|error| io::Error::other(error.to_string()))
+    /// Queues a value; it leaves while this end waits.
+    fn queue<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
+        frame::encode(value, &mut self.unsent).map_err(invalid)?;
+        if self.unsent.len() > UNSENT_MAX {
+            return Err(io::Error::new(ErrorKind::WouldBlock, "the peer does not read"));
+        }
+        Ok(())
     }
 
-    /// Sends what is queued and gives the next reply. Safe to cancel: what was sent or received is remembered.
-    pub(crate) async fn turn(&mut self) -> io::Result<Reply> {
+    /// Waits for the next message, sending meanwhile. The end of the stream is an error.
+    async fn receive(&mut self) -> io::Result<Vec<u8>> {
         loop {
-            let mut rest = self.input.as_slice();
-            let message = self.decoder.take(&mut rest).map_err(|e| io::Error::other(e.to_string()))?;
-            let taken = self.input.len().saturating_sub(rest.len());
-            self.input.drain(..taken);
-            if let Some(message) = message {
-                return frame::decode(&message).map_err(|error| io::Error::other(error.to_string()));
+            if !self.deaf {
+                let mut input = self.received.as_slice();
+                let message = self.decoder.take(&mut input).map_err(invalid)?;
+                let taken = self.received.len().saturating_sub(input.len());
+                self.received.drain(..taken);
+                if let Some(message) = message {
+                    return Ok(message);
+                }
             }
-            tokio::select! {
-                ready = self.stream.readable() => ready?,
-                ready = self.stream.writable(), if !self.output.is_empty() => ready?,
+            let interest = match (self.deaf, self.unsent.is_empty()) {
+                (false, true) => Interest::READABLE,
+                (false, false) => Interest::READABLE | Interest::WRITABLE,
+                (true, false) => Interest::WRITABLE,
+                (true, true) => std::future::pending().await,
+            };
+            let ready = self.stream.ready(interest).await?;
+            if ready.is_writable() {
+                self.send()?;
             }
-            self.send()?;
-            self.receive()?;
+            if ready.is_readable() && !self.deaf {
+                self.fill()?;
+            }
         }
     }
 
     fn send(&mut self) -> io::Result<()> {
-        if self.output.is_empty() {
+        if self.unsent.is_empty() {
             return Ok(());
         }
-        match self.stream.try_write(&self.output) {
-            Ok(count) => {
-                self.output.drain(..count);
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+        let sent = unless_blocked(self.stream.try_write(&self.unsent))?;
+        self.unsent.drain(..sent.unwrap_or(0));
+        if self.unsent.is_empty() {
+            // A large answer is rare; its memory is not kept.
+            self.unsent = Vec::new();
         }
+        Ok(())
     }
 
-    fn receive(&mut self) -> io::Result<()> {
+    fn fill(&mut self) -> io::Result<()> {
         let mut buffer = [0; READ_BYTES];
-        match self.stream.try_read(&mut buffer) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
-                self.input.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        match unless_blocked(self.stream.try_read(&mut buffer))? {
+            Some(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Some(read) => {
+                self.received.extend_from_slice(buffer.get(..read).unwrap_or(&[]));
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+            None => Ok(()),
         }
     }
 }
+
+fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn invalid(error: FrameError) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, error)
+}
+
+/// The director's end. Dropping it ends all sessions.
+#[derive(Debug)]
+pub(crate) struct Server {
+    requests: mpsc::Receiver<(SessionId, Box<Request>)>,
+    replies: mpsc::Sender<(SessionId, Reply)>,
+    _router: JoinSet<()>,
+}
+
+impl Server {
+    /// Listens; a socket left by a process before is replaced. Needs a tokio runtime.
+    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        let (requests_in, requests) = mpsc::channel(SESSIONS_MAX);
+        let (replies, replies_out) = mpsc::channel(SESSIONS_MAX.saturating_mul(REQUESTS_MAX));
+        let mut router = JoinSet::new();
+        router.spawn(route(listener, requests_in, replies_out));
+        Ok(Self { requests, replies, _router: router })
+    }
+
+    /// Waits for the next request. May be dropped without loss.
+    pub(crate) async fn next(&mut self) -> Option<(SessionId, Box<Request>)> {
+        self.requests.recv().await
+    }
+
+    /// Answers. A session that is gone loses its reply. Returns whether there was room, which only more answers
+    /// than requests can fill.
+    pub(crate) fn reply(&self, session: SessionId, reply: Reply) -> bool {
+        self.replies.try_send((session, reply)).is_ok()
+    }
+}
+
+/// Accepts consoles and hands each reply to its session. Ends when the director's end is dropped.
+async fn route(
+    listener: UnixListener,
+    requests: mpsc::Sender<(SessionId, Box<Request>)>,
+    mut replies: mpsc::Receiver<(SessionId, Reply)>,
+) {
+    let mut sessions: BTreeMap<SessionId, mpsc::Sender<Reply>> = BTreeMap::new();
+    let mut tasks: JoinSet<SessionId> = JoinSet::new();
+    let mut last = SessionId(0);
+    loop {
+        // Replies first: they empty queues. Then ends of sessions, which make room for new ones.
+        tokio::select! {
+            biased;
+            reply = replies.recv() => {
+                let Some((session, reply)) = reply else { return };
+                if let Some(to) = sessions.get(&session) {
+                    // Never full: the bound is that of unanswered requests.
+                    let _gone = to.try_send(reply).is_err();
+                }
+            }
+            Some(ended) = tasks.join_next() => {
+                if let Ok(session) = ended {
+                    sessions.remove(&session);
+                }
+            }
+            accepted = listener.accept(), if sessions.len() < SESSIONS_MAX => match accepted {
+                Ok((stream, _)) => {
+                    last = SessionId(last.0.wrapping_add(1));
+                    let (to, from) = mpsc::channel(REQUESTS_MAX);
+                    sessions.insert(last, to);
+                    tasks.spawn(serve(last, Connection::new(stream), requests.clone(), from));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+}
+
+/// One session, until either end is closed or breaks the protocol.
+async fn serve(
+    id: SessionId,
+    mut connection: Connection,
+    requests: mpsc::Sender<(SessionId, Box<Request>)>,
+    mut replies: mpsc::Receiver<Reply>,
+) -> SessionId {
+    let mut unanswered: usize = 0;
+    loop {
+        tokio::select! {
+            biased;
+            reply = replies.recv() => {
+                let Some(reply) = reply else { return id };
+                unanswered = unanswered.saturating_sub(1);
+                if connection.queue(&reply).is_err() {
+                    return id;
+                }
+            }
+            message = connection.receive() => {
+                let Ok(Ok(request)) = message.map(|m| frame::decode::<Request>(&m)) else { return id };
+                if requests.send((id, Box::new(request))).await.is_err() {
+                    return id;
+                }
+                unanswered = unanswered.saturating_add(1);
+            }
+        }
+        connection.deaf = unanswered >= REQUESTS_MAX;
+    }
+}
+
+/// What a console learns of the director.
+#[derive(Debug)]
+pub(crate) enum LinkEvent {
+    /// It can be asked (again).
+    Back,
+    /// The connection broke; what was asked will not be answered.
+    Lost,
+    /// An answer.
+    Reply(Box<Reply>),
+}
+
+/// The console's end: connects again by itself when the director was restarted.
+#[derive(Debug)]
+pub(crate) struct Link {
+    path: PathBuf,
+    connection: Option<Connection>,
+    /// The connection could not take a request.
+    overfull: bool,
+    retry: Mono,
+}
+
+impl Link {
+    /// Tries to connect at once.
+    pub(crate) async fn open(path: &Path) -> Self {
+        let mut link =
+            Self { path: path.to_path_buf(), connection: None, overfull: false, retry: Mono::ZERO };
+        link.connect().await;
+        link
+    }
+
+    /// Whether the director can be asked.
+    pub(crate) const fn connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Asks. Without a connection nothing is sent: [`LinkEvent::Lost`] was given. One that cannot take the request is
+    /// given up, and the next event is [`LinkEvent::Lost`].
+    pub(crate) fn ask(&mut self, request: &Request) {
+        if let Some(connection) = &mut self.connection {
+            self.overfull |= connection.queue(request).is_err();
+        }
+    }
+
+    /// Waits for the next event. May be dropped without loss.
+    pub(crate) async fn next(&mut self) -> LinkEvent {
+        loop {
+            if self.overfull {
+                self.broken();
+                return LinkEvent::Lost;
+            }
+            if let Some(connection) = &mut self.connection {
+                let message = connection.receive().await;
+                match message.map(|m| frame::decode::<Reply>(&m)) {
+                    Ok(Ok(reply)) => return LinkEvent::Reply(Box::new(reply)),
+                    Ok(Err(_)) | Err(_) => {
+                        self.broken();
+                        return LinkEvent::Lost;
+                    }
+                }
+            }
+            let wait = Duration::from_micros(self.retry.micros_since(clock::now()));
+            tokio::time::sleep(wait).await;
+            self.connect().await;
+            if self.connected() {
+                return LinkEvent::Back;
+            }
+        }
+    }
+
+    /// Gives the connection up for a new one: replies that are still to come are for nobody.
+    pub(crate) async fn reopen(&mut self) {
+        self.broken();
+        self.connect().await;
+    }
+
+    async fn connect(&mut self) {
+        self.retry = clock::now().after(RECONNECT);
+        self.connection = UnixStream::connect(&self.path).await.ok().map(Connection::new);
+    }
+
+    fn broken(&mut self) {
+        self.connection = None;
+        self.overfull = false;
+        self.retry = clock::now().after(RECONNECT);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,41 +1,55 @@
-//! The console process: owns the serial line, moves bytes between it, the session and the director.
-//!
-//! ```text
-//!  ttyS0 <──bytes──> pump <──> director_core::cli::Session (pure)
-//!                     │ ^
-//!             requests│ │replies        log: /dev/kmsg     power, restart: /run/init.sock
-//!                     v │
-//!              /run/director.sock
-//! ```
-//!
-//! It is a process of its own, so that a wedged director still leaves the log, a restart and a reboot to the operator.
+//! The console process: owns the serial line, holds the session, talks to the director. When the director is wedged
+//! or gone, the log, reboot and power off still work, because they need only the kernel and PID 1.
 
 mod pump;
 
-use crate::platform::kmsg;
+use crate::init::child;
+use crate::ipc::{self, Link};
+use crate::platform::kmsg::Log;
 use crate::platform::tty::Tty;
-use director_core::director::Level;
-use director_core::init::cmdline::Options;
-use director_core::init::limits::EXIT_FINAL;
+use director_core::director::event::Level;
+use director_core::init::{Child, limits};
+use pump::Pump;
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs until the line is lost; init starts another.
+/// Runs until the serial line fails or a signal ends it.
 pub(crate) fn run() -> ExitCode {
-    kmsg::speak_as("console");
-    let options = Options::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
-    let Some(line) = options.console else { return ExitCode::from(EXIT_FINAL) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let served = runtime.and_then(|runtime| {
-        runtime.block_on(async {
-            let tty = Tty::open(&line.to_string(), options.baud)?;
-            pump::Pump::new(tty).run().await
-        })
-    });
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            kmsg::log(Level::Error, &format!("console {line}: {error}"));
+    let log = Log::open(Child::Console.word());
+    match start(&log) {
+        Ok(never) => match never {},
+        Err(Failure::Absent(error)) => {
+            log.write(Level::Error, format_args!("no console: {error}"));
+            ExitCode::from(limits::EXIT_FINAL)
+        }
+        Err(Failure::Broken(error)) => {
+            log.write(Level::Error, format_args!("console: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+enum Failure {
+    /// This box has no such line: starting again does not help.
+    Absent(String),
+    /// Starting again may help.
+    Broken(String),
+}
+
+fn start(log: &Log) -> Result<std::convert::Infallible, Failure> {
+    let broken = |error: io::Error| Failure::Broken(error.to_string());
+    let options = child::options().map_err(broken)?;
+    let name = options.console.ok_or_else(|| Failure::Absent("no line is named".to_owned()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
+    runtime.block_on(async {
+        let tty = Tty::open(&name, options.baud).map_err(|error| {
+            let absent = error.kind() == ErrorKind::NotFound;
+            let text = format!("{name}: {error}");
+            if absent { Failure::Absent(text) } else { Failure::Broken(text) }
+        })?;
+        let link = Link::open(Path::new(ipc::SOCKET)).await;
+        let error = Pump::new(&tty, &tty, link, log).run().await;
+        Err(Failure::Broken(format!("{name}: {error}")))
+    })
 }

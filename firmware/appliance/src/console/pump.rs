@@ -1,199 +1,165 @@
-//! Moves bytes, requests and replies. Decides nothing.
+//! Moves bytes, requests and replies between the serial line, the session and the director.
+//!
+//! ```text
+//! line --bytes--> Session --requests--> Link --> director
+//!   ^---output-----^  ^------replies-----^
+//! ```
+//! One task, one wait. Reading stops while the session has no room or the terminal is far behind, so that flow
+//! control of the line does its work.
 
-use crate::init;
-use crate::ipc::Client;
-use crate::platform::kmsg;
-use crate::platform::tty::Tty;
-use director_core::cli::session::{Output, Session};
-use director_core::director::Level;
-use director_core::director::protocol::Reply;
+use crate::init::request;
+use crate::ipc::{Link, LinkEvent};
+use crate::platform::kmsg::{self, Log};
+use director_core::cli::session::{OUTPUT_BYTES, Output, Session};
+use director_core::director::event::Level;
 use director_core::init::Ask;
-use std::io;
-use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use embedded_io_async::{Read, Write};
 
-/// Bytes read from the line at once. A 16550 has a queue of 16; the kernel's holds 4096.
-const READ_BYTES: usize = 4096;
-/// Pause between attempts to reach a director that is not there. It is restarted within 100 ms.
-const RETRY: Duration = Duration::from_millis(100);
-/// A director that holds a connection but does not answer for so long counts as lost. Chosen: longer than a commit of
-/// 1,000 services under emulation.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
-/// Turns of a session that has more to say, at most, before the line is read again.
-const BUSY_TURNS: usize = 1024;
+/// Bytes read at once. Chosen: a fast paste at 115200 baud for 20 ms.
+const READ_BYTES: usize = 256;
+/// Bytes for the terminal above which C-c throws them away: who types it into a long listing has seen enough.
+const DISCARD_BYTES: usize = 2048;
+/// Interrupt, as typed.
+const INTERRUPT: u8 = 0x03;
 
-/// A console on one line.
+/// The console, for the lifetime of its process.
 #[derive(Debug)]
-pub(super) struct Pump {
-    tty: Tty,
+pub(super) struct Pump<'a, R, W> {
+    input: R,
+    output: W,
+    link: Link,
+    log: &'a Log,
     session: Session,
-    /// For the line, not yet taken by it.
-    screen: Vec<u8>,
-    director: Link,
-    /// Replies that are still to come, and until when.
-    expected: usize,
-    answer_by: Option<Instant>,
+    /// Not yet taken by the terminal.
+    unwritten: Vec<u8>,
 }
 
-#[derive(Debug)]
-enum Link {
-    /// Connected.
-    Up(Box<Client>),
-    /// Tried again at.
-    Down(Instant),
+/// What one wait gave.
+enum Happened<E> {
+    Link(LinkEvent),
+    Read(Result<usize, E>),
+    Written(Result<usize, E>),
+    /// The session has bytes that were typed ahead.
+    Busy,
 }
 
-/// What happened next.
-enum Next {
-    Typed(usize),
-    Replied(io::Result<Reply>),
-    Written(usize),
-    Retry,
-    Overdue,
-}
-
-impl Pump {
-    /// Over an open line.
-    pub(super) fn new(tty: Tty) -> Self {
-        let director = Link::Down(Instant::now());
-        Self { tty, session: Session::new(None), screen: Vec::new(), director, expected: 0, answer_by: None }
+impl<'a, R, W, E> Pump<'a, R, W>
+where
+    R: Read<Error = E>,
+    W: Write<Error = E>,
+    E: std::fmt::Display,
+{
+    pub(super) fn new(input: R, output: W, link: Link, log: &'a Log) -> Self {
+        Self { input, output, link, log, session: session(), unwritten: Vec::new() }
     }
 
-    /// Serves until the line is lost.
-    pub(super) async fn run(mut self) -> io::Result<()> {
-        let mut buffer = vec![0; READ_BYTES];
-        let mut out = Vec::new();
+    /// Runs until the line fails; gives why.
+    pub(super) async fn run(mut self) -> String {
         self.greet();
-        if let Ok(client) = Client::connect().await {
-            self.director = Link::Up(Box::new(client));
-        }
-        self.session.start(&mut out);
-        self.obey(&mut out);
+        let mut buffer = [0; READ_BYTES];
         loop {
-            match self.next(&mut buffer).await? {
-                Next::Typed(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Next::Typed(count) => self.session.input(buffer.get(..count).unwrap_or_default(), &mut out),
-                Next::Written(count) => {
-                    self.screen.drain(..count);
+            let room = self.session.room().min(READ_BYTES);
+            let reads = room > 0 && self.unwritten.len() <= OUTPUT_BYTES;
+            let busy = self.session.busy() && self.unwritten.is_empty();
+            let happened = tokio::select! {
+                // Replies first: they make room. Then the terminal is emptied before it is filled again.
+                biased;
+                event = self.link.next() => Happened::Link(event),
+                written = self.output.write(&self.unwritten), if !self.unwritten.is_empty() => {
+                    Happened::Written(written)
                 }
-                Next::Replied(Ok(reply)) => {
-                    self.expected = self.expected.saturating_sub(1);
-                    self.answer_by = (self.expected > 0).then(|| Instant::now() + ANSWER_MAX);
-                    self.session.reply(reply, &mut out);
+                read = self.input.read(buffer.get_mut(..room).unwrap_or(&mut [])), if reads => {
+                    Happened::Read(read)
                 }
-                Next::Replied(Err(_)) | Next::Overdue => self.lost(&mut out),
-                Next::Retry => self.connect(&mut out).await,
-            }
-            self.obey(&mut out);
-            // What was typed ahead goes on when there is room on the screen again.
-            for _ in 0..BUSY_TURNS {
-                if !self.session.busy() || !self.screen.is_empty() {
-                    break;
-                }
-                self.session.input(&[], &mut out);
-                self.obey(&mut out);
-            }
-        }
-    }
-
-    /// Waits for whatever comes first. Cancelling any of them loses nothing.
-    async fn next(&mut self, buffer: &mut [u8]) -> io::Result<Next> {
-        let room = self.session.room().min(buffer.len());
-        let room = buffer.get_mut(..room).unwrap_or_default();
-        let reading = !room.is_empty();
-        let writing = !self.screen.is_empty();
-        let overdue = self.answer_by.unwrap_or_else(|| Instant::now() + ANSWER_MAX);
-        tokio::select! {
-            written = self.tty.write(&self.screen), if writing => Ok(Next::Written(written?)),
-            next = director(&mut self.director, overdue) => Ok(match next {
-                Next::Overdue if self.answer_by.is_none() => Next::Written(0),
-                other => other,
-            }),
-            typed = self.tty.read(room), if reading => Ok(Next::Typed(typed?)),
-        }
-    }
-
-    /// Does what the session says.
-    fn obey(&mut self, out: &mut Vec<Output>) {
-        let mut more = Vec::new();
-        while !out.is_empty() {
-            for output in out.drain(..) {
-                match output {
-                    Output::Write(bytes) => self.screen.extend_from_slice(&bytes),
-                    Output::Request(request) => {
-                        let asked = match &mut self.director {
-                            Link::Up(client) => client.ask(&request).is_ok(),
-                            Link::Down(_) => false,
-                        };
-                        if asked {
-                            self.expected = self.expected.saturating_add(1);
-                            self.answer_by.get_or_insert_with(|| Instant::now() + ANSWER_MAX);
-                        } else {
-                            self.session.director_lost(&mut more);
-                        }
+                () = std::future::ready(()), if busy => Happened::Busy,
+            };
+            let mut out = Vec::new();
+            match happened {
+                Happened::Link(LinkEvent::Reply(reply)) => self.session.reply(*reply, &mut out),
+                Happened::Link(LinkEvent::Back) => self.session.director_back(&mut out),
+                Happened::Link(LinkEvent::Lost) => self.session.director_lost(&mut out),
+                Happened::Busy => self.session.input(&[], &mut out),
+                Happened::Read(Ok(0)) => return "the line was hung up".to_owned(),
+                Happened::Read(Ok(read)) => {
+                    let typed = buffer.get(..read).unwrap_or(&[]);
+                    if typed.contains(&INTERRUPT) && self.unwritten.len() > DISCARD_BYTES {
+                        self.unwritten.clear();
                     }
+                    self.session.input(typed, &mut out);
+                }
+                Happened::Written(Ok(written)) => {
+                    self.unwritten.drain(..written.min(self.unwritten.len()));
+                }
+                Happened::Read(Err(error)) | Happened::Written(Err(error)) => return error.to_string(),
+            }
+            if self.carry_out(out) {
+                // The next one at this line gets nothing of the one before.
+                self.link.reopen().await;
+                self.session = session();
+                self.greet();
+            }
+        }
+    }
+
+    /// Begins a session; the last words of the boot stay above.
+    fn greet(&mut self) {
+        let name = hostname();
+        let node = name.as_deref().unwrap_or("not named yet");
+        let version = env!("CARGO_PKG_VERSION");
+        let banner = format!("\r\nDirector {version}, node {node}\r\n");
+        self.unwritten.extend_from_slice(banner.as_bytes());
+        let mut out = Vec::new();
+        self.session.start(&mut out);
+        if !self.link.connected() {
+            self.session.director_lost(&mut out);
+        }
+        // Nobody can leave a session that has read nothing.
+        let _left = self.carry_out(out);
+    }
+
+    /// Does what the session wants. What it wants next because of that is done too: a log line that answers a typed
+    /// ahead `show log` may start the next one, which ends with what was typed.
+    /// Returns whether the operator left.
+    fn carry_out(&mut self, mut out: Vec<Output>) -> bool {
+        let mut left = false;
+        while !out.is_empty() {
+            let mut more = Vec::new();
+            for output in out {
+                match output {
+                    Output::Write(bytes) => self.unwritten.extend_from_slice(&bytes),
+                    Output::Request(request) => self.link.ask(&request),
                     Output::ShowLog { count, filter } => {
                         let count = usize::try_from(count).unwrap_or(usize::MAX);
                         let lines = kmsg::newest(count, filter.as_deref())
                             .unwrap_or_else(|error| vec![format!("the log cannot be read: {error}")]);
                         self.session.log_text(&lines, &mut more);
                     }
-                    Output::DirectPower(power) => init::ask_power(power),
-                    Output::RestartDirector => {
-                        if let Err(error) = init::ask(Ask::RestartDirector) {
-                            kmsg::log(Level::Error, &format!("init does not take requests: {error}"));
-                        }
-                    }
-                    Output::Logout => {
-                        self.greet();
-                        self.session = Session::new(None);
-                        self.session.start(&mut more);
-                        if matches!(self.director, Link::Down(_)) {
-                            self.session.director_lost(&mut more);
-                        }
-                    }
+                    Output::DirectPower(power) => self.ask_init(Ask::Power(power)),
+                    Output::RestartDirector => self.ask_init(Ask::RestartDirector),
+                    Output::Logout => left = true,
                 }
             }
-            std::mem::swap(out, &mut more);
+            out = more;
         }
+        left
     }
 
-    async fn connect(&mut self, out: &mut Vec<Output>) {
-        match Client::connect().await {
-            Ok(client) => {
-                self.director = Link::Up(Box::new(client));
-                self.session.director_back(out);
-            }
-            Err(_) => self.director = Link::Down(Instant::now() + RETRY),
+    /// Asks PID 1 and not the director, which does not answer.
+    fn ask_init(&mut self, ask: Ask) {
+        if let Err(error) = request::ask(ask) {
+            self.log.write(Level::Error, format_args!("init cannot be asked: {error}"));
+            let text = format!("\r\ninit cannot be asked: {error}\r\n");
+            self.unwritten.extend_from_slice(text.as_bytes());
         }
-    }
-
-    fn lost(&mut self, out: &mut Vec<Output>) {
-        self.director = Link::Down(Instant::now() + RETRY);
-        self.expected = 0;
-        self.answer_by = None;
-        self.session.director_lost(out);
-    }
-
-    fn greet(&mut self) {
-        let banner = format!(
-            "\r\nDirector {}: Linux Virtual Server firmware\r\nType ? for what can be typed here, help for more.\r\n\r\n",
-            env!("CARGO_PKG_VERSION")
-        );
-        self.screen.extend_from_slice(banner.as_bytes());
     }
 }
 
-/// The director's next reply, the end of waiting for it, or the time to try again.
-async fn director(link: &mut Link, overdue: Instant) -> Next {
-    match link {
-        Link::Up(client) => match timeout_at(overdue, client.turn()).await {
-            Ok(result) => Next::Replied(result),
-            Err(_) => Next::Overdue,
-        },
-        Link::Down(until) => {
-            tokio::time::sleep_until(*until).await;
-            Next::Retry
-        }
-    }
+fn session() -> Session {
+    Session::new(hostname().as_deref())
+}
+
+/// The kernel's host name, once the director has set one.
+fn hostname() -> Option<String> {
+    let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+    (!name.is_empty() && name != "(none)").then_some(name)
 }

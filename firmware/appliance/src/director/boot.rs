@@ -4,7 +4,8 @@
 //! log, and the next best thing is used; without any usable record that is the factory configuration.
 
 use crate::platform::flash::{self, Flash};
-use crate::platform::{kmsg, uevent};
+use crate::platform::kmsg::Log;
+use crate::platform::uevent;
 use director_core::director::{Checkpoint, Level, Start};
 use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity};
@@ -22,14 +23,14 @@ const COUNTED: &str = "/run/director.counted";
 const FLASH_WAIT: Millis = Millis::from_secs(4);
 
 /// Gathers everything.
-pub(super) fn load() -> (Start, Option<Flash>) {
-    let mut flash = open_flash();
+pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
+    let mut flash = open_flash(log);
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let checkpoint = read_checkpoint();
+    let checkpoint = read_checkpoint(log);
     let Some(flash_ref) = &mut flash else {
         let source =
             "no flash partition found: factory configuration, nothing committed will survive".to_owned();
-        say(&source);
+        say(log, &source);
         let start = Start {
             identity: identity::Role::default(),
             boots: 0,
@@ -44,12 +45,12 @@ pub(super) fn load() -> (Start, Option<Flash>) {
         return (start, None);
     };
     for warning in flash::inspect(flash_ref) {
-        say(&warning);
+        say(log, &warning);
     }
-    let identity = count_boot(flash_ref);
+    let identity = count_boot(log, flash_ref);
     let loaded = slots::load(flash_ref);
     for warning in &loaded.warnings {
-        say(warning);
+        say(log, warning);
     }
     let (generation, config, source) = match loaded.best {
         Some((generation, commit)) => {
@@ -57,7 +58,7 @@ pub(super) fn load() -> (Start, Option<Flash>) {
         }
         None => {
             let source = "no usable configuration in flash: factory configuration".to_owned();
-            say(&source);
+            say(log, &source);
             (Generation::default(), Config::default(), source)
         }
     };
@@ -76,22 +77,22 @@ pub(super) fn load() -> (Start, Option<Flash>) {
 }
 
 /// Looks for the flash partition, again with each device that appears, until [`FLASH_WAIT`] has passed.
-fn open_flash() -> Option<Flash> {
+fn open_flash(log: &Log) -> Option<Flash> {
     let found = uevent::until(FLASH_WAIT, flash::find)?;
     match Flash::open(&found) {
         Ok(flash) => Some(flash),
         Err(error) => {
-            say(&format!("flash {}: {error}", found.display()));
+            say(log, &format!("flash {}: {error}", found.display()));
             None
         }
     }
 }
 
 /// Reads the identity, and counts this boot once however often the director is restarted.
-fn count_boot(flash: &mut Flash) -> Identity {
+fn count_boot(log: &Log, flash: &mut Flash) -> Identity {
     let loaded = identity::load(flash);
     for warning in &loaded.warnings {
-        say(warning);
+        say(log, warning);
     }
     let mut identity = loaded.identity;
     if Path::new(COUNTED).exists() {
@@ -99,37 +100,37 @@ fn count_boot(flash: &mut Flash) -> Identity {
     }
     identity.boots = identity.boots.saturating_add(1);
     if let Err(error) = identity::save(flash, &identity) {
-        say(&format!("this boot could not be counted in flash: {error}"));
+        say(log, &format!("this boot could not be counted in flash: {error}"));
     }
     if let Err(error) = fs::write(COUNTED, b"") {
-        say(&format!("{COUNTED}: {error}"));
+        say(log, &format!("{COUNTED}: {error}"));
     }
     identity
 }
 
 /// A checkpoint that cannot be read is no checkpoint: the director then leaves what it does not know as it is.
-fn read_checkpoint() -> Option<Checkpoint> {
+fn read_checkpoint(log: &Log) -> Option<Checkpoint> {
     let bytes = fs::read(CHECKPOINT).ok()?;
     match postcard::from_bytes(&bytes) {
         Ok(checkpoint) => Some(checkpoint),
         Err(error) => {
-            say(&format!("{CHECKPOINT} is damaged ({error}): checks start over"));
+            say(log, &format!("{CHECKPOINT} is damaged ({error}): checks start over"));
             None
         }
     }
 }
 
 /// Replaces the checkpoint in one step. `/run` is memory: this does not wait for a disk.
-pub(super) fn save_checkpoint(checkpoint: &Checkpoint) {
+pub(super) fn save_checkpoint(log: &Log, checkpoint: &Checkpoint) {
     let written = postcard::to_stdvec(checkpoint)
         .map_err(|error| error.to_string())
         .and_then(|bytes| fs::write(CHECKPOINT_NEW, bytes).map_err(|error| error.to_string()))
         .and_then(|()| fs::rename(CHECKPOINT_NEW, CHECKPOINT).map_err(|error| error.to_string()));
     if let Err(error) = written {
-        say(&format!("{CHECKPOINT}: {error}; a restart would start the checks over"));
+        say(log, &format!("{CHECKPOINT}: {error}; a restart would start the checks over"));
     }
 }
 
-fn say(text: &str) {
-    kmsg::log(Level::Warning, text);
+fn say(log: &Log, text: &str) {
+    log.write(Level::Warning, format_args!("{text}"));
 }

@@ -2,9 +2,10 @@
 
 use crate::platform::changes::Changes;
 use crate::platform::kernel::Kernel;
-use crate::platform::kmsg;
+use crate::platform::kmsg::Log;
 use director_core::director::{Event, Level};
 use director_core::plan::Op;
+use std::rc::Rc;
 use tokio::sync::mpsc;
 
 /// What the loop asks for.
@@ -47,12 +48,12 @@ pub(super) async fn serve(mut jobs: mpsc::Receiver<Job>, events: mpsc::Sender<Ev
 }
 
 /// Tells the loop that something it manages changed in the kernel.
-pub(super) async fn watch(events: mpsc::Sender<Event>) {
+pub(super) async fn watch(log: Rc<Log>, events: mpsc::Sender<Event>) {
     let mut changes = match Changes::open() {
         Ok(changes) => changes,
         Err(error) => {
             // Not fatal: the periodic dump finds every change, only later.
-            kmsg::log(Level::Error, &format!("no notifications from the kernel: {error}"));
+            log.write(Level::Error, format_args!("no notifications from the kernel: {error}"));
             return;
         }
     };

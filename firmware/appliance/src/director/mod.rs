@@ -17,13 +17,16 @@ mod boot;
 mod kernel_shell;
 mod shells;
 
-use crate::platform::liveness::Liveness;
-use crate::platform::{clock, kmsg};
+use crate::init::report::Reporter;
+use crate::platform::clock;
+use crate::platform::kmsg::Log;
 use director_core::director::{Director, Event, Level};
+use director_core::init::Child;
 use director_core::init::limits::REPORT_EVERY;
 use director_core::model::Mono;
 use shells::{Inputs, Shells};
 use std::process::ExitCode;
+use std::rc::Rc;
 use tokio::time::{Instant, timeout_at};
 
 /// Descriptors: one for each probe in flight ([`director_core::health::schedule::IN_FLIGHT_MAX`]) and some for the rest.
@@ -32,45 +35,47 @@ const DESCRIPTORS: u64 = 8192;
 const DRAIN_MAX: usize = 64;
 
 /// Runs until told to stop.
-pub(crate) fn run() -> ExitCode {
-    kmsg::speak_as("director");
-    allow_sockets();
+/// `reporter` tells init that the loop turns.
+pub(crate) fn run(reporter: Option<Reporter>) -> ExitCode {
+    let log = Rc::new(Log::open(Child::Director.word()));
+    allow_sockets(&log);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            kmsg::log(Level::Error, &format!("cannot start the event loop: {error}"));
+            log.write(Level::Error, format_args!("cannot start the event loop: {error}"));
             return ExitCode::FAILURE;
         }
     };
     let tasks = tokio::task::LocalSet::new();
-    match tasks.block_on(&runtime, serve()) {
+    match tasks.block_on(&runtime, serve(&log, reporter)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            kmsg::log(Level::Error, &format!("director cannot run: {error}"));
+            log.write(Level::Error, format_args!("cannot run: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Raises the limit of open descriptors as far as it goes; checks that find none say so.
-fn allow_sockets() {
+fn allow_sockets(log: &Log) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard));
     if let Err(errno) = raised {
-        kmsg::log(Level::Warning, &format!("limit of open descriptors: {}", errno.desc()));
+        log.write(Level::Warning, format_args!("limit of open descriptors: {}", errno.desc()));
     }
 }
 
-async fn serve() -> std::io::Result<()> {
-    let (start, flash) = boot::load();
-    let (mut shells, mut inputs) = Shells::open(flash)?;
-    let mut liveness = Liveness::default();
+async fn serve(log: &Rc<Log>, mut reporter: Option<Reporter>) -> std::io::Result<()> {
+    let (start, flash) = boot::load(log);
+    let (mut shells, mut inputs) = Shells::open(log, flash)?;
     let mut effects = Vec::new();
     let mut director = Director::start(start, clock::now(), &mut effects);
-    while shells.execute(&mut effects) {
-        liveness.turned();
+    while shells.execute(&mut inputs, &mut effects) {
+        if let Some(reporter) = &mut reporter {
+            reporter.turned(clock::now());
+        }
         if let Some(event) = next_event(&mut shells, &mut inputs, director.next_deadline()).await {
             director.handle(event, clock::now(), &mut effects);
             for _ in 0..DRAIN_MAX {

@@ -2,17 +2,21 @@
 
 use super::boot::save_checkpoint;
 use super::kernel_shell::{self, Job};
+use crate::init::request;
 use crate::ipc;
+use crate::platform::clock;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob, Written};
+use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
-use crate::platform::{clock, kmsg};
-use director_core::director::protocol::{Request, SessionId};
 use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
+use director_core::init::Ask;
 use director_core::plan::OpError;
 use director_core::store::{Commit, Generation, StoreError, blob};
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
+use std::rc::Rc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -24,8 +28,6 @@ const KERNEL_JOBS: usize = 64;
 const PROBE_QUEUE: usize = 1024;
 /// Answers of the flash: one commit at a time.
 const FLASH_QUEUE: usize = 16;
-/// Requests of consoles that were not taken yet.
-const CONSOLE_QUEUE: usize = 32;
 
 /// Where events come from.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ pub(super) struct Inputs {
     kernel: mpsc::Receiver<Event>,
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
     flash: mpsc::Receiver<Written>,
-    consoles: mpsc::Receiver<(SessionId, Request)>,
+    consoles: ipc::Server,
 }
 
 impl Inputs {
@@ -47,13 +49,11 @@ impl Inputs {
             Some(event) = self.kernel.recv() => event,
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
             Some(Written { generation, result }) = self.flash.recv() => Event::Saved { generation, result },
-            Some((session, request)) = self.consoles.recv() => {
-                Event::Request { session, request: Box::new(request) }
-            }
+            Some((session, request)) = self.consoles.next() => Event::Request { session, request },
         }
     }
 
-    /// An event that is there already.
+    /// An event that is there already. Consoles are not asked: they come last, after a look at the deadline.
     pub(super) fn waiting(&mut self) -> Option<Event> {
         if let Ok(event) = self.kernel.try_recv() {
             return Some(event);
@@ -64,8 +64,7 @@ impl Inputs {
         if let Ok(Written { generation, result }) = self.flash.try_recv() {
             return Some(Event::Saved { generation, result });
         }
-        let (session, request) = self.consoles.try_recv().ok()?;
-        Some(Event::Request { session, request: Box::new(request) })
+        None
     }
 }
 
@@ -75,34 +74,34 @@ pub(super) struct Shells {
     kernel: mpsc::Sender<Job>,
     prober: Prober,
     flash: Option<FlashWorker>,
-    consoles: ipc::Server,
+    log: Rc<Log>,
     /// Answers known at once: a shell refused the work.
     refused: VecDeque<Event>,
 }
 
 impl Shells {
     /// Opens everything. Must run inside the loop's local task set.
-    pub(super) fn open(flash: Option<Flash>) -> io::Result<(Self, Inputs)> {
+    pub(super) fn open(log: &Rc<Log>, flash: Option<Flash>) -> io::Result<(Self, Inputs)> {
         let (jobs, job_queue) = mpsc::channel(KERNEL_JOBS);
         let (kernel_events, kernel) = mpsc::channel(KERNEL_QUEUE);
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
-        let (requests, consoles) = mpsc::channel(CONSOLE_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
-        tokio::task::spawn_local(kernel_shell::watch(kernel_events));
+        tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
         let shells = Self {
             kernel: jobs,
             prober: Prober::new(probe_events),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
-            consoles: ipc::Server::open(requests)?,
+            log: Rc::clone(log),
             refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
+        let consoles = ipc::Server::bind(Path::new(ipc::SOCKET))?;
         Ok((shells, Inputs { stop, kernel, probes, flash: flash_queue, consoles }))
     }
 
     /// Executes effects in order. False when the director is done.
-    pub(super) fn execute(&mut self, effects: &mut Vec<Effect>) -> bool {
+    pub(super) fn execute(&mut self, inputs: &mut Inputs, effects: &mut Vec<Effect>) -> bool {
         let mut running = true;
         for effect in effects.drain(..) {
             match effect {
@@ -117,15 +116,23 @@ impl Shells {
                 Effect::Mark { generation, state } => {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
-                Effect::Reply { session, reply } => self.consoles.reply(session, *reply),
-                Effect::Checkpoint(checkpoint) => save_checkpoint(&checkpoint),
-                Effect::Log { level, text } => kmsg::log(level, &text),
-                Effect::Hostname(name) => {
-                    if let Err(error) = nix::unistd::sethostname(&name) {
-                        kmsg::log(Level::Warning, &format!("host name {name}: {error}"));
+                Effect::Reply { session, reply } => {
+                    if !inputs.consoles.reply(session, *reply) {
+                        self.log.write(Level::Warning, format_args!("a console's reply found no room"));
                     }
                 }
-                Effect::Power(power) => crate::init::ask_power(power),
+                Effect::Checkpoint(checkpoint) => save_checkpoint(&self.log, &checkpoint),
+                Effect::Log { level, text } => self.log.write(level, format_args!("{text}")),
+                Effect::Hostname(name) => {
+                    if let Err(error) = nix::unistd::sethostname(&name) {
+                        self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
+                    }
+                }
+                Effect::Power(power) => {
+                    if let Err(error) = request::ask(Ask::Power(power)) {
+                        self.log.write(Level::Error, format_args!("init does not take requests: {error}"));
+                    }
+                }
                 Effect::Stopped => running = false,
             }
         }

@@ -1,89 +1,183 @@
-//! Starts, signals and reaps children. Each is the leader of a process group of its own.
+//! The processes below PID 1: started, signalled, reaped.
+//!
+//! Each child leads a process group, so that whatever it started ends with it.
 
-use director_core::init::{Child, Exit};
+use director_core::init::liveness::REPORT_BYTES;
+use director_core::init::{Child, Exit, Report, Signal};
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::{Signal as Posix, kill, killpg};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
-use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::CommandExt as _;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// The program that is running, whatever its name.
+/// This program, wherever it was packed.
 const PROGRAM: &str = "/proc/self/exe";
-/// Children reaped in one turn. More wait for the next: SIGCHLD's descriptor stays readable or the next tick comes.
-const REAPED_MAX: usize = 256;
+/// Orphans reaped in one turn; what is left is reaped in the next one.
+const ORPHANS: usize = 64;
 
-/// The processes of the [`Child`]ren.
+/// Which run, and what the director reports.
 #[derive(Debug)]
 pub(super) struct Children {
-    running: BTreeMap<Pid, Child>,
-    /// The director's end of the report socket; each new director gets it as standard input.
-    reports: UnixDatagram,
+    running: heapless::Vec<(Child, Pid), 3>,
+    reports: Option<OwnedFd>,
 }
 
 impl Children {
-    /// None runs yet.
-    pub(super) fn new(reports: UnixDatagram) -> Self {
-        Self { running: BTreeMap::new(), reports }
+    pub(super) const fn new() -> Self {
+        Self { running: heapless::Vec::new(), reports: None }
     }
 
-    /// Starts a child. Returns at once; a program that cannot be executed is an error.
+    /// Starts a child: a process group of its own, an empty environment, what it prints goes to the log. The
+    /// director's standard input is the socket for its reports.
     pub(super) fn start(&mut self, child: Child) -> io::Result<()> {
-        let stdin = match child {
-            Child::Director => Stdio::from(OwnedFd::from(self.reports.try_clone()?)),
-            Child::Console | Child::KmsgRelay => Stdio::null(),
+        let (input, reports) = match child {
+            Child::Director => {
+                let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+                let (near, far) = socketpair(AddressFamily::Unix, SockType::Datagram, None, flags)?;
+                (Stdio::from(far), Some(near))
+            }
+            Child::Console | Child::KmsgRelay => (Stdio::null(), None),
         };
-        let mut command = Command::new(PROGRAM);
-        command.arg(child.word()).process_group(0).stdin(stdin);
-        // What a child prints (a panic message) goes where PID 1 prints: the console.
-        unblock_signals(&mut command);
-        let process = command.spawn()?;
-        let id = i32::try_from(process.id()).map_err(io::Error::other)?;
-        // The handle is dropped: children are reaped by number, adopted ones too.
-        self.running.insert(Pid::from_raw(id), child);
+        let pid = spawn(child.word(), input)?;
+        if child == Child::Director {
+            self.reports = reports;
+        }
+        // Never full: the supervisor starts each child once.
+        let _full = self.running.push((child, pid)).is_err();
         Ok(())
     }
 
-    /// Sends a signal to a child's whole group. A child that just ended is no error.
+    /// Sends a signal, SIGKILL to the whole group. One that does not run gets none.
     pub(super) fn send(&self, child: Child, signal: Signal) {
-        for (pid, _) in self.running.iter().filter(|(_, c)| **c == child) {
-            let _ended = killpg(*pid, signal).is_err();
-        }
+        let Some((_, pid)) = self.running.iter().find(|(c, _)| *c == child) else { return };
+        let sent = match signal {
+            Signal::Term => kill(*pid, Posix::SIGTERM),
+            Signal::Abort => kill(*pid, Posix::SIGABRT),
+            Signal::Kill => killpg(*pid, Posix::SIGKILL),
+        };
+        // It can only be gone, and is reaped next.
+        let _gone = sent.is_err();
     }
 
-    /// Reaps whoever ended, and says which of ours did. What a dead child left running in its group is killed.
-    pub(super) fn reap(&mut self) -> Vec<(Child, Exit)> {
-        let mut ended = Vec::new();
-        for _ in 0..REAPED_MAX {
-            let (pid, exit) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, Exit::Code(code)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Exit::Signal(number(signal))),
-                Err(Errno::EINTR) => continue,
-                // Nobody ended, or there are no children.
-                Ok(_) | Err(_) => break,
-            };
-            if let Some(child) = self.running.remove(&pid) {
-                let _empty = killpg(pid, Signal::SIGKILL).is_err();
-                ended.push((child, exit));
+    /// The descriptor that becomes readable with a report.
+    pub(super) fn reports(&self) -> Option<BorrowedFd<'_>> {
+        self.reports.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The next report. A datagram that is none is skipped with what follows it in this turn.
+    pub(super) fn report(&self) -> Option<Report> {
+        let mut buffer = [0; REPORT_BYTES + 1];
+        let socket = self.reports.as_ref()?.as_raw_fd();
+        let read = recv(socket, &mut buffer, MsgFlags::MSG_DONTWAIT).ok()?;
+        buffer.get(..read).and_then(Report::decode)
+    }
+
+    /// Reaps whatever ended, orphans too; gives the children among them.
+    pub(super) fn reap(&mut self) -> heapless::Vec<(Child, Exit), 3> {
+        let mut ended: heapless::Vec<(Child, Exit), 3> = heapless::Vec::new();
+        self.running.retain(|(child, pid)| match exit_of(*pid) {
+            None => true,
+            Some(exit) => {
+                let _full = ended.push((*child, exit)).is_err();
+                false
+            }
+        });
+        for (child, _) in &ended {
+            if *child == Child::Director {
+                self.reports = None;
+            }
+        }
+        for _ in 0..ORPHANS {
+            if !self.reap_orphan(&mut ended) {
+                break;
             }
         }
         ended
     }
+
+    /// Reaps one process that nobody else waits for; returns whether there was one.
+    fn reap_orphan(&mut self, ended: &mut heapless::Vec<(Child, Exit), 3>) -> bool {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => false,
+            Ok(status) => {
+                // A child that ended since it was looked at.
+                let found = self.running.iter().position(|(_, pid)| Some(*pid) == status.pid());
+                if let Some(index) = found {
+                    let (child, pid) = self.running.swap_remove(index);
+                    let _gone = killpg(pid, Posix::SIGKILL).is_err();
+                    let _full = ended.push((child, exit(status))).is_err();
+                }
+                true
+            }
+            // EINTR, or a signal number that nix does not know: it is reaped all the same.
+            Err(_) => true,
+        }
+    }
 }
 
-#[expect(clippy::as_conversions, reason = "an enum with the numbers as values; nix offers no other way")]
-const fn number(signal: Signal) -> i32 {
-    signal as i32
+/// Starts this program with a word, as the leader of a new process group.
+pub(super) fn spawn(word: &str, input: Stdio) -> io::Result<Pid> {
+    let log = |file: io::Result<File>| file.map_or_else(|_| Stdio::null(), Stdio::from);
+    let kmsg = || log(OpenOptions::new().write(true).open("/dev/kmsg"));
+    let started = Command::new(PROGRAM)
+        .arg0("/init")
+        .arg(word)
+        .env_clear()
+        .current_dir("/")
+        .process_group(0)
+        .stdin(input)
+        .stdout(kmsg())
+        .stderr(kmsg())
+        .spawn()?;
+    // Its end is seen by reaping; dropping the handle neither waits nor kills.
+    i32::try_from(started.id()).map(Pid::from_raw).map_err(io::Error::other)
 }
 
-/// PID 1 blocks all signals and takes them from a descriptor; a child must get them.
-#[expect(unsafe_code, reason = "the signal mask of a child is set between fork and exec")]
-fn unblock_signals(command: &mut Command) {
-    let unblock = || nix::sys::signal::SigSet::all().thread_unblock().map_err(io::Error::from);
-    // SAFETY: the closure runs after fork in the child and only calls sigprocmask, which is async-signal-safe.
-    unsafe { command.pre_exec(unblock) };
+/// How a child ended; `None` while it runs. The rest of its group is killed while it is still a zombie, so the
+/// group's number cannot be another's already.
+fn exit_of(pid: Pid) -> Option<Exit> {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match waitid(Id::Pid(pid), look) {
+        Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => return None,
+        // Also EINVAL: a signal number that nix does not know ended it.
+        Ok(_) | Err(_) => {}
+    }
+    let _empty = killpg(pid, Posix::SIGKILL).is_err();
+    Some(waitpid(pid, Some(WaitPidFlag::WNOHANG)).map_or(Exit::Signal(0), exit))
+}
+
+fn exit(status: WaitStatus) -> Exit {
+    match status {
+        WaitStatus::Exited(_, code) => Exit::Code(code),
+        WaitStatus::Signaled(_, signal, _) => Exit::Signal(number(signal)),
+        // Stops are not asked for; nobody traces.
+        WaitStatus::Stopped(..)
+        | WaitStatus::PtraceEvent(..)
+        | WaitStatus::PtraceSyscall(_)
+        | WaitStatus::Continued(_)
+        | WaitStatus::StillAlive => Exit::Signal(0),
+    }
+}
+
+/// The number of a signal (its own conversion is a cast).
+fn number(signal: Posix) -> i32 {
+    (1..=64).find(|number| Posix::try_from(*number) == Ok(signal)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_has_its_number() {
+        assert_eq!(number(Posix::SIGKILL), libc::SIGKILL);
+        assert_eq!(number(Posix::SIGTERM), libc::SIGTERM);
+        assert_eq!(exit(WaitStatus::Signaled(Pid::from_raw(2), Posix::SIGABRT, false)), Exit::Signal(6));
+        assert_eq!(exit(WaitStatus::Exited(Pid::from_raw(2), 125)), Exit::Code(125));
+    }
 }

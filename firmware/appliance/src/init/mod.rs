@@ -1,206 +1,238 @@
-//! PID 1: mounts, starts, reaps, feeds the watchdog, ends the machine. What it decides is
-//! [`director_core::init::Supervisor`]; here is what it does.
+//! PID 1: boots, keeps director and console running, watches the director's main loop, ends the machine.
 //!
-//! One thread, no tokio: it sleeps in poll(2) on three descriptors (signals, requests, the director's reports) until
-//! the machine's next deadline. It never waits for a child, and no child's fault can end it.
+//! What it decides is [`director_core::init::Supervisor`]; here is what it does. One thread, one poll(2) over a
+//! signalfd, the director's reports and the request socket. It never waits for a child, and nothing a child does
+//! can end it: no panics, no unwinding, every failed call is a line in the log. Should it end after all, the kernel
+//! panics and reboots the box after a second.
+//!
+//! It is asked to end the machine by a datagram on `/run/init.sock` ([`director_core::init::ask`]) or by SIGTERM
+//! (reboot), SIGUSR1 and SIGUSR2 (power off).
 
-mod boot;
-mod children;
+pub(crate) mod child;
+pub(crate) mod children;
+mod face;
+mod phases;
 mod power;
+pub(crate) mod report;
+pub(crate) mod request;
 
+use crate::platform::clock;
 use crate::platform::watchdog::Watchdog;
-use crate::platform::{clock, kmsg};
 use children::Children;
-use director_core::director::Level;
+use director_core::director::event::Level;
 use director_core::director::protocol::Power;
-use director_core::init::limits::{ASK_BYTES, TICK};
-use director_core::init::liveness::{REPORT_BYTES, Report};
 use director_core::init::phase::Line;
-use director_core::init::{Action, Ask, Exit, Input, Phase, Signal, Supervisor};
+use director_core::init::{Action, Ask, Exit, Input, Note, Phase, Supervisor};
 use director_core::model::{Millis, Mono};
+use face::Face;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal as UnixSignal};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use std::os::fd::AsFd as _;
-use std::os::unix::net::UnixDatagram;
+use request::Requests;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-pub(crate) use power::{ASK_SOCKET, ask};
+/// The word that makes this program write back buffers.
+pub(crate) const SYNC_WORD: &str = "sync";
+/// Signals, reports and requests taken in one turn of the loop; what is left is taken in the next one.
+const BATCH: usize = 64;
+/// Failed starts that are given back to the supervisor in one turn. Each child fails at most twice before its
+/// restart is delayed.
+const FAILURES: usize = 8;
 
-/// Datagrams taken in one turn, so that a flood cannot keep PID 1 from its children.
-const DATAGRAMS_MAX: usize = 64;
-
-/// Asks PID 1 to end the machine.
-pub(crate) fn ask_power(power: Power) {
-    if let Err(error) = ask(Ask::Power(power)) {
-        kmsg::log(Level::Error, &format!("init does not take requests: {error}"));
+/// Runs as PID 1. Returns only when the machine cannot be ended otherwise: that is a kernel panic, which reboots.
+pub(crate) fn run() -> ExitCode {
+    let began = clock::now();
+    let mut face = Face::open();
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let booted = phases::run(&mut face);
+    let Some(booted) = booted else {
+        face.note(Level::Error, format_args!("the boot failed; rebooting"));
+        return power::end(Power::Reboot, None, &mut face);
+    };
+    // Control-Alt-Delete sends SIGINT instead of rebooting; the signal is taken and ignored.
+    if let Err(error) = nix::sys::reboot::set_cad_enabled(false) {
+        face.note(Level::Warning, format_args!("Control-Alt-Delete stays on: {error}"));
     }
+    let signals = match catch_signals() {
+        Ok(signals) => Some(signals),
+        Err(error) => {
+            // Children are still seen: each turn reaps.
+            face.note(Level::Error, format_args!("no signalfd: {error}"));
+            None
+        }
+    };
+    let requests = match Requests::open() {
+        Ok(requests) => Some(requests),
+        Err(error) => {
+            face.note(Level::Error, format_args!("nobody can ask on {}: {error}", request::SOCKET));
+            None
+        }
+    };
+    let now = clock::now();
+    let init = Init {
+        began,
+        supervisor: Supervisor::start(booted.relay, now),
+        children: Children::new(),
+        watchdog: booted.watchdog,
+        signals,
+        requests,
+        face,
+    };
+    init.serve()
 }
 
-/// Runs for ever. Returning would be a kernel panic, which reboots the box: the last resort when PID 1 cannot work.
-pub(crate) fn run() -> ExitCode {
-    kmsg::speak_as("init");
-    let began = clock::now();
-    // Signals are taken from the descriptor only, from the first moment on.
-    let signals = SigSet::all();
-    if signals.thread_block().is_err() {
-        return ExitCode::FAILURE;
+fn catch_signals() -> nix::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGINT] {
+        set.add(signal);
     }
-    let Some(boot) = boot::boot() else { return power::end(Power::Reboot) };
-    match Init::open(&signals, boot) {
-        Ok(mut init) => init.serve(began),
-        Err(error) => {
-            kmsg::log(Level::Error, &format!("init cannot work: {error}"));
-            power::end(Power::Reboot)
-        }
-    }
+    set.thread_block()?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
 struct Init {
-    signals: SignalFd,
-    requests: UnixDatagram,
-    reports: UnixDatagram,
+    began: Mono,
+    supervisor: Supervisor,
     children: Children,
     watchdog: Option<Watchdog>,
-    relay: bool,
+    signals: Option<SignalFd>,
+    requests: Option<Requests>,
+    face: Face,
 }
 
 impl Init {
-    fn open(signals: &SigSet, boot: boot::Booted) -> std::io::Result<Self> {
-        let signals = SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        let requests = UnixDatagram::bind(ASK_SOCKET)?;
-        requests.set_nonblocking(true)?;
-        let (reports, director_end) = UnixDatagram::pair()?;
-        reports.set_nonblocking(true)?;
-        let children = Children::new(director_end);
-        Ok(Self { signals, requests, reports, children, watchdog: boot.watchdog, relay: boot.relay })
-    }
-
-    fn serve(&mut self, began: Mono) -> ExitCode {
-        let mut supervisor = Supervisor::start(self.relay, began);
-        let mut end = self.execute(&mut supervisor, Input::Tick);
-        while end.is_none() {
-            self.wait(supervisor.next_deadline());
-            end = self
-                .take_reports(&mut supervisor)
-                .or_else(|| self.take_signals(&mut supervisor))
-                .or_else(|| self.reap(&mut supervisor))
-                .or_else(|| self.take_requests(&mut supervisor))
-                .or_else(|| self.execute(&mut supervisor, Input::Tick));
-        }
-        power::end(end.unwrap_or(Power::Reboot))
-    }
-
-    /// Sleeps until something happens, at most [`TICK`].
-    fn wait(&self, deadline: Option<Mono>) {
-        let left_us = deadline.map_or(u64::MAX, |at| at.micros_since(clock::now()));
-        // Rounded up: waking too early would only turn once more.
-        let left_ms = (left_us / 1000).saturating_add(1).min(u64::from(TICK.get()));
-        let timeout = PollTimeout::try_from(i32::try_from(left_ms).unwrap_or(0)).unwrap_or(PollTimeout::ZERO);
-        let interest = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds =
-            [interest(self.signals.as_fd()), interest(self.requests.as_fd()), interest(self.reports.as_fd())];
-        // A failed wait is a short one.
-        let _interrupted = poll(&mut fds, timeout).is_err();
-    }
-
-    fn take_reports(&mut self, supervisor: &mut Supervisor) -> Option<Power> {
-        let mut buffer = [0; REPORT_BYTES];
-        for _ in 0..DATAGRAMS_MAX {
-            let Ok(count) = self.reports.recv(&mut buffer) else { return None };
-            if let Some(report) = buffer.get(..count).and_then(Report::decode)
-                && let Some(power) = self.execute(supervisor, Input::Report(report))
-            {
-                return Some(power);
-            }
-        }
-        None
-    }
-
-    fn take_requests(&mut self, supervisor: &mut Supervisor) -> Option<Power> {
-        let mut buffer = [0; ASK_BYTES];
-        for _ in 0..DATAGRAMS_MAX {
-            let Ok(count) = self.requests.recv(&mut buffer) else { return None };
-            let asked = buffer.get(..count).and_then(Ask::parse);
-            if let Some(power) = asked.and_then(|ask| self.execute(supervisor, Input::Asked(ask))) {
-                return Some(power);
-            }
-        }
-        None
-    }
-
-    fn take_signals(&mut self, supervisor: &mut Supervisor) -> Option<Power> {
-        for _ in 0..DATAGRAMS_MAX {
-            let Ok(Some(info)) = self.signals.read_signal() else { return None };
-            let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| UnixSignal::try_from(n).ok());
-            let power = match signal {
-                // As sysvinit and busybox have it.
-                Some(UnixSignal::SIGTERM) => Power::Reboot,
-                Some(UnixSignal::SIGUSR1 | UnixSignal::SIGUSR2) => Power::Off,
-                // SIGCHLD: reaping follows in the same turn. Others mean nothing to PID 1.
-                Some(_) | None => continue,
-            };
-            if let Some(power) = self.execute(supervisor, Input::Asked(Ask::Power(power))) {
-                return Some(power);
-            }
-        }
-        None
-    }
-
-    fn reap(&mut self, supervisor: &mut Supervisor) -> Option<Power> {
-        for (child, exit) in self.children.reap() {
-            if let Some(power) = self.execute(supervisor, Input::Ended(child, exit)) {
-                return Some(power);
-            }
-        }
-        None
-    }
-
-    /// Gives the machine an input and does what it says; what cannot be started is an input in turn.
-    fn execute(&mut self, supervisor: &mut Supervisor, input: Input) -> Option<Power> {
-        let mut inputs = heapless::Deque::<Input, 4>::new();
-        // One input makes at most three starts, so the queue never overflows.
-        let _fits = inputs.push_back(input).is_ok();
-        while let Some(input) = inputs.pop_front() {
-            for action in supervisor.handle(input, clock::now()) {
-                match action {
-                    Action::Start(child) => {
-                        if let Err(error) = self.children.start(child) {
-                            kmsg::log(Level::Error, &format!("{child}: {error}"));
-                            let _fits = inputs.push_back(Input::Ended(child, Exit::NotStarted)).is_ok();
-                        }
-                    }
-                    Action::Send(child, signal) => self.children.send(child, unix(signal)),
-                    Action::Feed => {
-                        if let Some(watchdog) = &self.watchdog {
-                            watchdog.feed();
-                        }
-                    }
-                    Action::DirectorPhase { took, problem } => {
-                        boot::say(&Line { phase: Phase::Director, took, problem });
-                    }
-                    Action::HandOver => hand_over(),
-                    Action::Note(note) => kmsg::log(Level::Notice, &note.to_string()),
-                    Action::End(power) => return Some(power),
+    fn serve(mut self) -> ExitCode {
+        loop {
+            let mut end = self.give(Input::Tick);
+            self.wait();
+            for _ in 0..BATCH {
+                let Some(signal) = self.signals.as_ref().and_then(|s| s.read_signal().ok().flatten()) else {
+                    break;
+                };
+                if let Some(ask) = asked_by(signal.ssi_signo) {
+                    end = end.or(self.give(Input::Asked(ask)));
                 }
             }
+            for _ in 0..BATCH {
+                let Some(ask) = self.requests.as_ref().and_then(Requests::next) else { break };
+                end = end.or(self.give(Input::Asked(ask)));
+            }
+            for _ in 0..BATCH {
+                let Some(report) = self.children.report() else { break };
+                end = end.or(self.give(Input::Report(report)));
+            }
+            // Always, not only on SIGCHLD: one that was lost must not leave a child unseen.
+            for (child, exit) in self.children.reap() {
+                end = end.or(self.give(Input::Ended(child, exit)));
+            }
+            if let Some(power) = end {
+                return power::end(power, self.watchdog.as_mut(), &mut self.face);
+            }
         }
-        None
+    }
+
+    /// Sleeps until something comes in or the next deadline.
+    fn wait(&mut self) {
+        let timeout = match self.supervisor.next_deadline() {
+            None => PollTimeout::NONE,
+            Some(deadline) => {
+                // Rounded up: waking before the deadline would mean waking again at once.
+                let ms = deadline.micros_since(clock::now()).div_ceil(1000);
+                PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let sources = [
+            self.signals.as_ref().map(AsFd::as_fd),
+            self.requests.as_ref().map(AsFd::as_fd),
+            self.children.reports(),
+        ];
+        let mut polled: heapless::Vec<PollFd<'_>, 3> = sources.into_iter().flatten().map(readable).collect();
+        // An interrupted or failed wait is a wait that ended.
+        let _ended = poll(&mut polled, timeout).is_err();
+    }
+
+    /// Decides on an input and acts. Gives the end of the machine when it has come.
+    fn give(&mut self, input: Input) -> Option<Power> {
+        let mut inputs: heapless::Deque<Input, FAILURES> = heapless::Deque::new();
+        let mut next = Some(input);
+        let mut end = None;
+        while let Some(input) = next {
+            for action in self.supervisor.handle(input, clock::now()) {
+                match action {
+                    Action::End(power) => end = Some(power),
+                    Action::Start(child) => {
+                        if let Err(error) = self.children.start(child) {
+                            self.face.note(Level::Error, format_args!("{child} cannot be started: {error}"));
+                            let _full = inputs.push_back(Input::Ended(child, Exit::NotStarted)).is_err();
+                        }
+                    }
+                    Action::Send(..)
+                    | Action::Feed
+                    | Action::DirectorPhase { .. }
+                    | Action::HandOver
+                    | Action::Note(_) => self.act(action),
+                }
+            }
+            next = inputs.pop_front();
+        }
+        end
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send(child, signal) => self.children.send(child, signal),
+            Action::Feed => {
+                if let Some(Err(error)) = self.watchdog.as_mut().map(Watchdog::feed) {
+                    self.face.note(Level::Error, format_args!("the watchdog takes no food: {error}"));
+                }
+            }
+            Action::DirectorPhase { took, problem } => {
+                self.face.phase(&Line { phase: Phase::Director, took, problem });
+            }
+            Action::HandOver => self.hand_over(),
+            Action::Note(note) => self.face.note(level(note), format_args!("{note}")),
+            // Done where their result is needed.
+            Action::Start(_) | Action::End(_) => {}
+        }
+    }
+
+    /// The serial line becomes the console's: from here on nothing but a kernel panic is printed on it.
+    fn hand_over(&mut self) {
+        let start = clock::now();
+        let quiet = phases::quieten_kernel();
+        let problem = quiet.as_ref().err().map(String::as_str);
+        let took = since(start);
+        self.face.phase(&Line { phase: Phase::Console, took, problem });
+        self.face.hand_over();
+        let total = since(self.began);
+        self.face.note(Level::Notice, format_args!("booted: console starts {} ms after init", total.get()));
     }
 }
 
-/// The last line of the boot; from here on the kernel is quiet on the console, except when it panics.
-fn hand_over() {
-    let began = clock::now();
-    let problem = boot::quieten().err().map(|error| error.to_string());
-    let took = Millis::new(u32::try_from(clock::now().micros_since(began) / 1000).unwrap_or(u32::MAX));
-    boot::say(&Line { phase: Phase::Console, took, problem: problem.as_deref() });
+fn readable(fd: std::os::fd::BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::new(fd, PollFlags::POLLIN)
 }
 
-fn unix(signal: Signal) -> UnixSignal {
-    match signal {
-        Signal::Term => UnixSignal::SIGTERM,
-        Signal::Abort => UnixSignal::SIGABRT,
-        Signal::Kill => UnixSignal::SIGKILL,
+/// Whole milliseconds since `start`.
+fn since(start: Mono) -> Millis {
+    Millis::new(u32::try_from(clock::now().micros_since(start) / 1000).unwrap_or(u32::MAX))
+}
+
+/// What a signal asks for, as sysvinit and busybox have it.
+fn asked_by(signal: u32) -> Option<Ask> {
+    match i32::try_from(signal).ok()? {
+        libc::SIGTERM => Some(Ask::Power(Power::Reboot)),
+        libc::SIGUSR1 | libc::SIGUSR2 => Some(Ask::Power(Power::Off)),
+        // SIGCHLD is served by reaping, SIGINT is Control-Alt-Delete; no other is caught.
+        _ => None,
+    }
+}
+
+const fn level(note: Note) -> Level {
+    match note {
+        Note::Restarting { crash_loop: true, .. } | Note::Wedged { .. } | Note::StopOverdue => Level::Error,
+        Note::Restarting { crash_loop: false, .. } | Note::Retired { .. } => Level::Warning,
+        Note::Stopping { .. } | Note::RestartAsked => Level::Notice,
     }
 }

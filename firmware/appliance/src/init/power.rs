@@ -1,81 +1,81 @@
-//! How the machine ends, and how others ask for it.
+//! The end of the machine. The director has released everything, or had its time.
 
-use crate::platform::{clock, kmsg};
-use director_core::director::Level;
+use super::children::spawn;
+use super::face::Face;
+use crate::platform::clock;
+use crate::platform::watchdog::Watchdog;
+use director_core::director::event::Level;
 use director_core::director::protocol::Power;
-use director_core::init::Ask;
-use director_core::init::limits::{REAP_MAX, SYNC_MAX};
+use director_core::init::limits;
+use director_core::model::Millis;
 use nix::errno::Errno;
 use nix::poll::PollTimeout;
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, sync};
-use std::io;
-use std::os::unix::net::UnixDatagram;
-use std::process::ExitCode;
-use std::sync::mpsc;
-use std::time::Duration;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use std::convert::Infallible;
+use std::process::{ExitCode, Stdio};
 
-/// Where PID 1 takes requests. In memory; only root can open it.
-pub(crate) const ASK_SOCKET: &str = "/run/init.sock";
+/// How often is looked whether all are reaped. Chosen: short against what an operator notices.
+const REAP_EVERY_MS: u8 = 5;
 
-/// Sends a request to PID 1.
-pub(crate) fn ask(what: Ask) -> io::Result<()> {
-    UnixDatagram::unbound()?.send_to(what.word().as_bytes(), ASK_SOCKET).map(drop)
-}
-
-/// Kills all other processes, writes back what disks still have to get, and ends the machine.
-pub(super) fn end(power: Power) -> ExitCode {
-    let words = match power {
-        Power::Reboot => "rebooting",
-        Power::Off => "power off",
-    };
-    kmsg::log(Level::Notice, words);
-    // -1: everybody but PID 1 (kill(2)). Nobody left is no error.
+/// Kills everything, writes back, and ends the machine. The watchdog stays armed: it ends a machine that hangs in
+/// its own end. Returns only when the kernel refuses.
+pub(super) fn end(power: Power, mut watchdog: Option<&mut Watchdog>, face: &mut Face) -> ExitCode {
+    let start = clock::now();
+    feed(watchdog.as_deref_mut());
+    // -1 is everything but PID 1 itself.
     let _nobody = kill(Pid::from_raw(-1), Signal::SIGKILL).is_err();
-    reap_all();
-    write_back();
-    let mode = match power {
-        Power::Reboot => RebootMode::RB_AUTOBOOT,
-        Power::Off => RebootMode::RB_POWER_OFF,
+    let reaped = reap_all(limits::REAP_MAX);
+    face.take_back();
+    if !reaped {
+        face.note(Level::Warning, format_args!("a process hangs in the kernel"));
+    }
+    feed(watchdog.as_deref_mut());
+    // In a process of its own: a dead disk keeps sync(2) for ever.
+    let synced = match spawn(super::SYNC_WORD, Stdio::null()) {
+        Ok(_) => reap_all(limits::SYNC_MAX),
+        Err(_) => false,
     };
-    match reboot(mode) {
-        Ok(never) => match never {},
-        // Returning from PID 1 panics the kernel, which reboots after a second.
-        Err(errno) => {
-            kmsg::log(Level::Error, &format!("reboot: {}", errno.desc()));
-            ExitCode::FAILURE
-        }
-    }
+    let ms = super::since(start).get();
+    let (mode, word) = match power {
+        Power::Reboot => (RebootMode::RB_AUTOBOOT, "rebooting"),
+        Power::Off => (RebootMode::RB_POWER_OFF, "power off"),
+    };
+    let mark = if reaped && synced { "  ok  " } else { " warn " };
+    // The cursor stands behind the prompt of the console that is gone.
+    face.show(format_args!("\r\n[{mark}] {word:10} {ms:5} ms"));
+    feed(watchdog);
+    // A machine that cannot switch off reboots rather than stand still.
+    refused(reboot(mode), face);
+    refused(reboot(RebootMode::RB_AUTOBOOT), face);
+    ExitCode::FAILURE
 }
 
-/// Reaps until nobody is left, at most [`REAP_MAX`].
-fn reap_all() {
-    let end = clock::now().after(REAP_MAX);
-    while clock::now() < end {
+fn feed(watchdog: Option<&mut Watchdog>) {
+    // It cannot be told better: the hardware decides from here on.
+    let _hungry = watchdog.is_some_and(|w| w.feed().is_err());
+}
+
+fn refused(result: nix::Result<Infallible>, face: &mut Face) {
+    let Err(error) = result;
+    face.show(format_args!("[failed] reboot: {error}"));
+}
+
+/// Reaps until nothing is left, at most for `limit`.
+fn reap_all(limit: Millis) -> bool {
+    let until = clock::now().after(limit);
+    loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            // Still dying: look again in a moment.
-            Ok(WaitStatus::StillAlive) => {
-                let moment = PollTimeout::try_from(5_u8).unwrap_or(PollTimeout::ZERO);
-                let _timeout = nix::poll::poll(&mut [], moment).is_err();
+            Err(Errno::ECHILD) => return true,
+            Ok(nix::sys::wait::WaitStatus::StillAlive) => {
+                if clock::now() >= until {
+                    return false;
+                }
+                let _ended = nix::poll::poll(&mut [], PollTimeout::from(REAP_EVERY_MS)).is_err();
             }
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return,
+            Ok(_) | Err(_) => {}
         }
-    }
-}
-
-/// Writes back, at most [`SYNC_MAX`]: a dead disk must not keep the box from rebooting. The thread is left behind.
-fn write_back() {
-    let (done, wait) = mpsc::sync_channel(1);
-    let started = std::thread::Builder::new().spawn(move || {
-        sync();
-        // Nobody waits any more when this took too long.
-        let _late = done.send(()).is_err();
-    });
-    if started.is_ok() {
-        let limit = Duration::from_millis(u64::from(SYNC_MAX.get()));
-        let _timeout = wait.recv_timeout(limit).is_err();
     }
 }

@@ -12,8 +12,17 @@ pub(crate) fn now() -> Mono {
     Mono::from_micros(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
 
-/// Seconds since 1970 by the wall clock; 0 when it was never set. For display and records only, never for decisions.
+/// Seconds since 1970 as the wall clock has them; for display only, it may be wrong by decades.
 pub(crate) fn unix_s() -> u64 {
-    let Ok(time) = clock_gettime(ClockId::CLOCK_REALTIME) else { return 0 };
-    u64::try_from(time.tv_sec()).unwrap_or(0)
+    let time = clock_gettime(ClockId::CLOCK_REALTIME).map(|t| t.tv_sec()).unwrap_or(0);
+    u64::try_from(time).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_clock_of_decisions_never_goes_back() {
+        let first = super::now();
+        assert!(super::now() >= first && first > director_core::model::Mono::ZERO);
+    }
 }

@@ -1,97 +1,100 @@
-//! The log: lines go to the kernel's ring, which is bounded, has time stamps, and outlives every process but the
-//! kernel. So `show log` works when the director does not.
+//! The log: lines of all our processes in the kernel's own ring, where they outlive each of them.
 
-use director_core::director::Level;
-use director_core::init::cmdline::Options;
+use director_core::director::event::Level;
 use director_core::init::kmsg::{Record, line};
-use director_core::init::limits::{EXIT_FINAL, LOG_RECORD_BYTES};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::process::ExitCode;
-use std::sync::OnceLock;
+use director_core::init::limits;
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-const KMSG: &str = "/dev/kmsg";
-/// Lines that [`newest`] looks at: more than the ring holds.
-const RECORDS_MAX: usize = 100_000;
+const DEVICE: &str = "/dev/kmsg";
+/// Most lines that [`newest`] keeps. Chosen: what a person reads.
+pub(crate) const LINES_MAX: usize = 1000;
+/// Most records that one [`newest`] looks at. The ring of 128 KiB to 16 MiB holds fewer; a writer that is faster than
+/// the reader must not keep it busy for ever.
+const RECORDS_MAX: usize = 200_000;
 
-/// The name before each line: which process speaks.
-static SPEAKER: OnceLock<&'static str> = OnceLock::new();
-static OUT: OnceLock<Option<File>> = OnceLock::new();
-
-/// Says which process this is. Later calls change nothing.
-pub(crate) fn speak_as(name: &'static str) {
-    SPEAKER.get_or_init(|| name);
+/// Where one process writes its lines. Never blocks and never fails: without a log the work goes on.
+#[derive(Debug)]
+pub(crate) struct Log {
+    file: Option<File>,
+    who: &'static str,
 }
 
-/// Writes one line. A log that cannot be written has nobody to tell.
-pub(crate) fn log(level: Level, text: &str) {
-    let out = OUT.get_or_init(|| OpenOptions::new().write(true).open(KMSG).ok());
-    let Some(mut out) = out.as_ref() else { return };
-    let who = SPEAKER.get().copied().unwrap_or("director");
-    let _lost = out.write_all(line(level, who, format_args!("{text}")).as_bytes()).is_err();
+impl Log {
+    /// Opens the log for lines that start with `who: `.
+    pub(crate) fn open(who: &'static str) -> Self {
+        let file = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(DEVICE).ok();
+        Self { file, who }
+    }
+
+    /// Writes one line; what is too long is cut, control characters become spaces.
+    pub(crate) fn write(&self, level: Level, text: fmt::Arguments<'_>) {
+        let record = line(level, self.who, text);
+        if let Some(mut file) = self.file.as_ref() {
+            // A full or missing log is no reason to fail.
+            let _lost = file.write(record.as_bytes()).is_err();
+        }
+    }
 }
 
-/// The newest `count` lines of our own processes and the kernel's warnings, oldest first, as `show log` prints them. Only
-/// lines with `filter` in them, in capitals or not.
+/// From here on a panic of this process is one line in the log.
+pub(crate) fn log_panics(who: &'static str) {
+    let log = Log::open(who);
+    std::panic::set_hook(Box::new(move |panic| log.write(Level::Error, format_args!("{panic}"))));
+}
+
+/// The newest lines of our processes, oldest first: at most `count`, and only those that contain `filter`, in
+/// capitals or not. Does not block.
 pub(crate) fn newest(count: usize, filter: Option<&str>) -> io::Result<Vec<String>> {
-    let mut log = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(KMSG)?;
-    let filter = filter.map(str::to_lowercase);
-    let mut lines = std::collections::VecDeque::new();
-    let mut buffer = [0; LOG_RECORD_BYTES];
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(DEVICE)?;
+    let (count, filter) = (count.min(LINES_MAX), filter.map(str::to_ascii_lowercase));
+    let mut lines = VecDeque::new();
+    let mut buffer = [0; limits::LOG_RECORD_BYTES];
     for _ in 0..RECORDS_MAX {
-        let bytes = match log.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(bytes) => buffer.get(..bytes).unwrap_or_default(),
-            // The record was overwritten while we read: the next read continues with the oldest that is left.
-            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => continue,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+        let read = match file.read(&mut buffer) {
+            Ok(read) => read,
+            // The record was overwritten meanwhile: the next read gives the oldest that is left.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => continue,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
         };
-        let Some(record) = Record::parse(bytes) else { continue };
-        if !record.is_ours() && record.severity > 4 {
+        let Some(record) = buffer.get(..read).and_then(Record::parse).filter(Record::is_ours) else {
             continue;
-        }
+        };
         let text = record.to_string();
-        if filter.as_ref().is_some_and(|filter| !text.to_lowercase().contains(filter)) {
-            continue;
+        if filter.as_ref().is_none_or(|f| text.to_ascii_lowercase().contains(f.as_str())) {
+            if lines.len() >= count {
+                lines.pop_front();
+            }
+            lines.push_back(text);
         }
-        if lines.len() >= count {
-            lines.pop_front();
-        }
-        lines.push_back(text);
     }
+    lines.truncate(count);
     Ok(lines.into())
 }
 
-/// Copies the kernel log to the line that the command line names, from its beginning and for ever. Only the lab asks for it.
-pub(crate) fn relay() -> ExitCode {
-    match copy() {
-        Ok(()) => ExitCode::from(EXIT_FINAL),
-        Err(error) => {
-            log(Level::Warning, &format!("the kernel log is not copied: {error}"));
-            ExitCode::from(EXIT_FINAL)
-        }
-    }
-}
-
-fn copy() -> io::Result<()> {
-    let Some(tty) = Options::parse(&fs::read_to_string("/proc/cmdline")?).kmsg else { return Ok(()) };
-    let mut log = File::open(KMSG)?;
-    let mut out = OpenOptions::new().write(true).custom_flags(libc::O_NOCTTY).open(tty.to_string())?;
-    let mut buffer = [0; LOG_RECORD_BYTES];
+/// Copies the log, from its oldest record on, to a terminal until one of the two fails. Blocks.
+pub(crate) fn relay(terminal: &Path) -> io::Result<()> {
+    let mut source = OpenOptions::new().read(true).open(DEVICE)?;
+    let mut terminal = OpenOptions::new().write(true).custom_flags(libc::O_NOCTTY).open(terminal)?;
+    let mut buffer = [0; limits::LOG_RECORD_BYTES];
+    let mut text = String::new();
     loop {
-        match log.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(bytes) => {
-                if let Some(record) = buffer.get(..bytes).and_then(Record::parse) {
-                    out.write_all(format!("{record}\r\n").as_bytes())?;
-                }
-            }
-            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        text.clear();
+        match source.read(&mut buffer) {
+            Ok(read) => match buffer.get(..read).and_then(Record::parse) {
+                Some(record) => fmt::write(&mut text, format_args!("{record}\n")).unwrap_or_default(),
+                None => continue,
+            },
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => text.push_str("(records lost)\n"),
             Err(error) => return Err(error),
         }
+        terminal.write_all(text.as_bytes())?;
     }
 }

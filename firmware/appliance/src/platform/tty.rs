@@ -1,71 +1,75 @@
 //! The serial line of the console.
+#![expect(unsafe_code, reason = "serialport gives its descriptor as a number, and tokio takes one")]
 
-use serialport::{DataBits, FlowControl, Parity, SerialPort as _, StopBits, TTYPort};
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
+use director_core::init::cmdline::Tty as Name;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A serial line in raw mode.
+/// An open serial line: raw, 8 bits, no parity, not blocking. Read and write through shared references, so that one
+/// task can wait for both. A dropped wait loses nothing.
 #[derive(Debug)]
 pub(crate) struct Tty {
-    line: AsyncFd<std::fs::File>,
+    fd: AsyncFd<OwnedFd>,
 }
 
 impl Tty {
-    /// Opens a line, for example `/dev/ttyS0`, at `baud` bits per second, 8N1. Needs a tokio reactor.
-    pub(crate) fn open(path: &str, baud: u32) -> io::Result<Self> {
-        let port = serialport::new(path, baud)
-            .data_bits(DataBits::Eight)
-            .parity(Parity::None)
-            .stop_bits(StopBits::One)
-            // The other end may hold us back with XOFF; a terminal that never does is not harmed.
-            .flow_control(FlowControl::Software);
-        let mut port = TTYPort::open(&port)?;
-        // The kernel writes to this line too, when it panics.
-        port.set_exclusive(false)?;
-        // Most cables need it to let data through; lines without the signal refuse, which is no harm.
-        port.write_data_terminal_ready(true).ok();
-        let file = std::fs::File::from(owned(port.into_raw_fd()));
-        // serialport clears it after opening.
-        set_nonblocking(&file)?;
-        Ok(Self { line: register(file)? })
-    }
-
-    /// Waits for bytes. Zero: the line hung up.
-    pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let mut ready = self.line.readable().await?;
-            if let Ok(result) = ready.try_io(|line| line.get_ref().read(buffer)) {
-                return result;
-            }
-        }
-    }
-
-    /// Waits until the line takes bytes; gives how many it took.
-    pub(crate) async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            let mut ready = self.line.writable().await?;
-            if let Ok(result) = ready.try_io(|line| line.get_ref().write(bytes)) {
-                return result;
-            }
-        }
+    /// Opens a line. The kernel keeps it as its own console, so it is not opened exclusively. Needs a tokio runtime.
+    pub(crate) fn open(name: &Name, baud: u32) -> io::Result<Self> {
+        // The terminal may hold us back with XOFF, and is held back when our input is full; one that knows nothing of it is
+        // not harmed.
+        let flow = serialport::FlowControl::Software;
+        let port =
+            serialport::new(name.to_string(), baud).flow_control(flow).exclusive(false).open_native()?;
+        // SAFETY: into_raw_fd gives up the port's ownership of an open descriptor; nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(port.into_raw_fd()) };
+        // serialport clears O_NONBLOCK after open.
+        fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        // SAFETY: the OwnedFd is open, is the only owner, and stays inside until it is dropped.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) }?;
+        Ok(Self { fd })
     }
 }
 
-fn set_nonblocking(file: &std::fs::File) -> io::Result<()> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop).map_err(io::Error::from)
+/// A failure of the line, for the traits of embedded-io.
+#[derive(Debug)]
+pub(crate) struct TtyError(pub(crate) io::Error);
+
+impl std::fmt::Display for TtyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
-#[expect(unsafe_code, reason = "serialport gives a raw descriptor")]
-fn owned(fd: std::os::fd::RawFd) -> OwnedFd {
-    // SAFETY: into_raw_fd gave up ownership, so nobody else closes it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+impl std::error::Error for TtyError {}
+
+impl embedded_io::Error for TtyError {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        self.0.kind().into()
+    }
 }
 
-#[expect(unsafe_code, reason = "tokio's constructor asks for a promise about the descriptor")]
-fn register(file: std::fs::File) -> io::Result<AsyncFd<std::fs::File>> {
-    debug_assert!(file.as_raw_fd() >= 0);
-    // SAFETY: the file owns its descriptor and keeps it open until the AsyncFd is dropped.
-    unsafe { AsyncFd::register(file) }.map_err(io::Error::from)
+impl embedded_io::ErrorType for &Tty {
+    type Error = TtyError;
+}
+
+impl embedded_io_async::Read for &Tty {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, TtyError> {
+        let read = |fd: &OwnedFd| nix::unistd::read(fd, buffer).map_err(io::Error::from);
+        self.fd.async_io(Interest::READABLE, read).await.map_err(TtyError)
+    }
+}
+
+impl embedded_io_async::Write for &Tty {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, TtyError> {
+        let write = |fd: &OwnedFd| nix::unistd::write(fd, bytes).map_err(io::Error::from);
+        self.fd.async_io(Interest::WRITABLE, write).await.map_err(TtyError)
+    }
+
+    async fn flush(&mut self) -> Result<(), TtyError> {
+        // The kernel's buffer is the line's: nothing of ours is left to flush.
+        Ok(())
+    }
 }

@@ -1,54 +1,39 @@
-//! The hardware watchdog (Documentation/watchdog/watchdog-api.rst): not fed for its time-out, it resets the box.
+//! The hardware watchdog: resets the box when it is not fed.
+#![expect(unsafe_code, reason = "WDIOC_SETTIMEOUT has no safe wrapper")]
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::fd::AsRawFd as _;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 
+/// The first watchdog that the kernel found; hardware is registered before the software one.
 const DEVICE: &str = "/dev/watchdog";
 
-mod ioctl {
-    #![expect(unsafe_code, reason = "the only way to a watchdog is ioctl(2)")]
-    // include/uapi/linux/watchdog.h: WATCHDOG_IOCTL_BASE 'W'; 5 is KEEPALIVE, 6 SETTIMEOUT.
-    nix::ioctl_read!(keepalive, b'W', 5, libc::c_int);
-    nix::ioctl_readwrite!(set_timeout, b'W', 6, libc::c_int);
+nix::ioctl_readwrite!(
+    /// linux/watchdog.h: `_IOWR('W', 6, int)`, seconds in, seconds granted out.
+    set_timeout, b'W', 6, libc::c_int
+);
 
-    /// Sets the time-out in seconds; gives the one that the hardware took.
-    pub(super) fn timeout(fd: libc::c_int, mut seconds: libc::c_int) -> nix::Result<libc::c_int> {
-        // SAFETY: the kernel reads and writes one int at the address, which lives until the call returns.
-        unsafe { set_timeout(fd, &raw mut seconds) }?;
-        Ok(seconds)
-    }
-
-    /// Feeds.
-    pub(super) fn feed(fd: libc::c_int) -> nix::Result<()> {
-        let mut unused = 0;
-        // SAFETY: the kernel ignores the argument of KEEPALIVE; the address is valid all the same.
-        unsafe { keepalive(fd, &raw mut unused) }.map(drop)
-    }
-}
-
-/// An armed watchdog. Closing it without the magic letter leaves it armed: a dead PID 1 must not disarm it.
+/// An armed watchdog. Dropping it does not disarm it: the magic `V` is never written.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     device: File,
 }
 
 impl Watchdog {
-    /// Arms it. `None`: this box has none.
-    pub(crate) fn arm(timeout_s: u32) -> io::Result<Option<(Self, u32)>> {
-        let device = match OpenOptions::new().write(true).open(DEVICE) {
-            Ok(device) => device,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let wanted = i32::try_from(timeout_s).unwrap_or(i32::MAX);
-        let took = ioctl::timeout(device.as_raw_fd(), wanted).map_err(io::Error::from)?;
-        Ok(Some((Self { device }, u32::try_from(took).unwrap_or(0))))
+    /// Opens and thereby arms the watchdog, asks for a time-out of `seconds`, and gives the one granted (`None`:
+    /// the chip has a fixed one).
+    pub(crate) fn arm(seconds: u32) -> io::Result<(Self, Option<u32>)> {
+        let device = OpenOptions::new().write(true).open(DEVICE)?;
+        let mut timeout = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+        // SAFETY: the kernel reads and writes one live int.
+        let granted = unsafe { set_timeout(device.as_raw_fd(), &raw mut timeout) };
+        let granted = granted.ok().and_then(|_| u32::try_from(timeout).ok());
+        Ok((Self { device }, granted))
     }
 
-    /// Feeds it.
-    pub(crate) fn feed(&self) {
-        // A watchdog that cannot be fed resets the box; there is nothing else to do.
-        let _refused = ioctl::feed(self.device.as_raw_fd()).is_err();
+    /// Starts the time-out anew.
+    pub(crate) fn feed(&mut self) -> io::Result<()> {
+        // Any byte but 'V' (Documentation/watchdog/watchdog-api.rst).
+        self.device.write_all(&[0])
     }
 }

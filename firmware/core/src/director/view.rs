@@ -10,7 +10,7 @@ use crate::model::config::{Pool, Service};
 use crate::model::{Mono, Name};
 use crate::plan::observed::{Observed, ObservedDest, Stats};
 use crate::plan::{DestKey, ServiceKey, ServiceSpec};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -72,9 +72,12 @@ impl Director {
                 roles.insert(device.clone(), role.clone());
             }
         }
+        let roles_of: BTreeSet<_> = roles.keys().cloned().collect();
         let mut all: Vec<InterfaceStatus> = observed
             .links
             .iter()
+            // The kernel's own pseudo devices (loopback, tunnel templates) have no hardware address: nobody can use them.
+            .filter(|(device, link)| roles_of.contains(device) || link.mac != [0; 6])
             .map(|(device, link)| InterfaceStatus {
                 role: roles.remove(device),
                 device: device.clone(),

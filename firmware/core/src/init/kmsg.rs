@@ -16,14 +16,18 @@ use core::fmt::{self, Write};
 pub type Line = heapless::String<{ limits::LOG_LINE_BYTES }>;
 
 /// A line as written to `/dev/kmsg`: control characters become spaces (one write is one record, and a terminal
-/// shows it), what is too long is cut.
+/// shows it), what is too long is cut. Ends with a newline: without it the kernel takes the record for the first part of
+/// one and shows it to nobody before the next is written (printk.c, LOG_NEWLINE).
 pub fn line(level: Level, who: &str, text: fmt::Arguments<'_>) -> Line {
     let mut line = Line::new();
     // Overflow cuts the line; that is all a formatting error can mean here.
     let _cut = write!(Bounded(&mut line), "<{}>{who}: {text}", level.syslog()).is_err();
+    // Bounded left one byte of room.
+    let _fits = line.push('\n').is_ok();
     line
 }
 
+/// Leaves one byte for the newline.
 struct Bounded<'a>(&'a mut Line);
 
 impl Write for Bounded<'_> {
@@ -33,6 +37,9 @@ impl Write for Bounded<'_> {
 
     fn write_char(&mut self, c: char) -> fmt::Result {
         let shown = if c.is_control() { ' ' } else { c };
+        if self.0.len().saturating_add(shown.len_utf8()) >= self.0.capacity() {
+            return Err(fmt::Error);
+        }
         self.0.push(shown).map_err(|_| fmt::Error)
     }
 }
@@ -112,13 +119,14 @@ mod tests {
     #[test]
     fn a_written_line_is_one_record_without_control_characters() {
         let line = line(Level::Notice, "director", format_args!("a\nb\x1b[2J{}", 7));
-        assert_eq!(line.as_str(), "<5>director: a b [2J7");
+        assert_eq!(line.as_str(), "<5>director: a b [2J7\n");
     }
 
     #[test]
     fn a_long_line_is_cut_between_characters() {
         let line = line(Level::Info, "init", format_args!("{}", "ä".repeat(1000)));
-        assert!(line.len() <= limits::LOG_LINE_BYTES && line.len() > limits::LOG_LINE_BYTES - 2);
+        assert!(line.len() <= limits::LOG_LINE_BYTES && line.len() > limits::LOG_LINE_BYTES - 3);
+        assert!(line.ends_with('\n'));
     }
 
     proptest! {
