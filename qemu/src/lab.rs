@@ -15,7 +15,7 @@ use crate::vm::{Vm, VmSpec};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -267,12 +267,27 @@ impl Lab {
     /// # Errors
     /// When it does not come back.
     pub fn power_cycle(&mut self, name: &str) -> Result<()> {
+        self.power_cycle_with(name, |_| Ok(())).map(|_| ())
+    }
+
+    /// Cuts the power of a director, lets `meanwhile` have the image of its disk, and switches it on again; waits for its
+    /// prompt. Gives the place in its transcript where the new boot begins.
+    ///
+    /// # Errors
+    /// When it does not come back, or `meanwhile` fails.
+    pub fn power_cycle_with(
+        &mut self,
+        name: &str,
+        meanwhile: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Mark> {
         let limit = self.scaled(BOOT_LIMIT);
         let vm = self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?;
         vm.power_off()?;
+        meanwhile(vm.disk())?;
         let mark = vm.console().mark();
         vm.power_on(&self.switch)?;
-        vm.console().wait_prompt(mark, limit).map(|_| ())
+        vm.console().wait_prompt(mark, limit)?;
+        Ok(mark)
     }
 
     /// Presses the reset button of a director; waits for its prompt.

@@ -61,6 +61,8 @@ pub struct Start {
     pub flash: bool,
     /// Where the configuration came from, in words.
     pub source: String,
+    /// What the operator should know about the flash: alarms until the next commit.
+    pub notes: Vec<String>,
     /// What an earlier process left in `/run`.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -81,6 +83,7 @@ pub struct Director {
     generation: Generation,
     newest: Generation,
     source: String,
+    notes: Vec<String>,
     health: Health,
     reconcile: Reconcile,
     announcer: Announcer,
@@ -123,6 +126,7 @@ impl Director {
             generation: start.generation,
             newest: start.newest.max(start.generation),
             source: start.source.clone(),
+            notes: start.notes.clone(),
             health,
             reconcile: Reconcile::start(now),
             announcer: Announcer::default(),

@@ -189,6 +189,9 @@ impl Director {
         let Some(transaction) = self.transaction.take() else { return };
         let Transaction { session, generation, findings, operations, .. } = transaction;
         self.generation = generation;
+        if self.start.flash {
+            self.notes.clear();
+        }
         self.source = format!("configuration {generation}, committed on this console");
         self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
         answer(session, Reply::Committed { generation, operations, findings }, out);

@@ -45,6 +45,7 @@ impl Director {
             services: self.service_status(observed),
             servers: self.server_status(observed),
             ipvs: ipvs(observed),
+            notes: self.notes.clone(),
             alarms: self.alarms(observed, now),
         }
     }

@@ -17,6 +17,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+/// Notes shown at once to whoever comes to the console; `show alarms` has all.
+const NOTES_MAX: usize = 8;
+
 impl Session {
     /// Takes a reply of the director. One that nothing was asked for is ignored.
     pub fn reply(&mut self, reply: Reply, out: &mut Vec<Output>) {
@@ -140,7 +143,12 @@ impl Session {
     /// Takes names over; a prompt on the screen is repainted when it changed.
     fn learn(&mut self, status: Status, out: &mut Vec<Output>) {
         let before = self.prompt_text();
+        // Who comes to a box that lost its configuration must not have to ask for it.
+        let notes = if self.status.is_none() { status.notes.clone() } else { Vec::new() };
         self.know(status);
+        for note in notes.iter().take(NOTES_MAX) {
+            self.notice(out, &format!("! {note}"));
+        }
         if before != self.prompt_text() && !self.waiting() {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
