@@ -163,3 +163,6 @@ fn hostname() -> Option<String> {
     let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
     (!name.is_empty() && name != "(none)").then_some(name)
 }
+
+#[cfg(test)]
+mod tests;
