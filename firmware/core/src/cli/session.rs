@@ -64,6 +64,8 @@ pub enum Output {
 /// What a reply is for.
 #[derive(Debug)]
 enum Job {
+    /// The beginning: what the operator must know, then the first prompt.
+    Greet,
     /// Names for the prompt and completion; nobody waits for it.
     Refresh,
     View {
@@ -90,7 +92,7 @@ impl Job {
     /// Whether a reply answers this.
     fn fits(&self, reply: &Reply) -> bool {
         match self {
-            Self::Refresh | Self::View { .. } => matches!(reply, Reply::Status(_)),
+            Self::Greet | Self::Refresh | Self::View { .. } => matches!(reply, Reply::Status(_)),
             Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard => {
                 matches!(reply, Reply::Config { .. })
             }
@@ -156,6 +158,8 @@ pub struct Session {
     /// A power request was given up: the next one goes to init.
     power_stuck: bool,
     status: Option<Box<Status>>,
+    /// The machine is about to end: that the director does is no news.
+    ending: bool,
     /// The operator left; bytes are ignored.
     over: bool,
 }
@@ -176,6 +180,7 @@ impl Session {
             lost: false,
             power_stuck: false,
             status: None,
+            ending: false,
             over: false,
         }
     }
@@ -186,11 +191,11 @@ impl Session {
         self.editor.set_width(self.width);
     }
 
-    /// Greets, shows the prompt, and fetches the names that completion needs.
+    /// Greets and asks for the state of the box; the first prompt comes with the answer, with the loss of the director, or
+    /// with C-c.
     pub fn start(&mut self, out: &mut Vec<Output>) {
         print::line(out, "Type ? for what is possible here, help for how this console works.");
-        self.refresh(out);
-        self.prompt(out);
+        self.ask(Job::Greet, Request::Status, out);
     }
 
     /// Bytes that can be taken now without loss. A shell that stops reading at 0 lets flow control do its work.
@@ -262,7 +267,8 @@ impl Session {
                     self.power_stuck = true;
                     text = "The director did not answer. Ask again to do it without the director.";
                 }
-                Job::Refresh
+                Job::Greet
+                | Job::Refresh
                 | Job::View { .. }
                 | Job::Running { .. }
                 | Job::Configure

@@ -42,7 +42,8 @@ impl Session {
             (Job::Commit(_), Reply::Refused { reason, findings }) => {
                 self.refused(&reason, &findings, abandoned, out);
             }
-            (Job::Refresh, Reply::Status(status)) => self.learn(status, out),
+            (Job::Greet, Reply::Status(status)) if !abandoned => self.greet(status, out),
+            (Job::Greet | Job::Refresh, Reply::Status(status)) => self.learn(status, out),
             (Job::Rebase, Reply::Config { generation, config }) => self.rebase(generation, &config, out),
             (_, _) if abandoned => {}
             (Job::View { view, args, pipes }, Reply::Status(status)) => {
@@ -64,8 +65,16 @@ impl Session {
             (Job::Check { pipes }, Reply::Checked { findings, ops }) => {
                 self.checked(&findings, &ops, &pipes, out)
             }
-            (Job::Power(Power::Reboot), Reply::Stopping) => print::line(out, "Rebooting."),
-            (Job::Power(Power::Off), Reply::Stopping) => print::line(out, "Switching off."),
+            (Job::Power(power), Reply::Stopping) => {
+                self.ending = true;
+                print::line(
+                    out,
+                    match power {
+                        Power::Reboot => "Rebooting.",
+                        Power::Off => "Switching off.",
+                    },
+                );
+            }
             (_, Reply::Refused { reason, findings }) => {
                 self.findings(&findings, out);
                 self.say(out, &format!("Refused: {}.", reason.trim_end_matches('.')));
@@ -103,7 +112,7 @@ impl Session {
         self.pending.clear();
         self.lost = true;
         let mut text = String::from("The director stopped; init starts it again. \"show log\" says why.");
-        if stopping {
+        if stopping || self.ending {
             text = String::from("The director has ended.");
         }
         if committing {
@@ -140,15 +149,18 @@ impl Session {
         self.status = Some(Box::new(status));
     }
 
+    /// Who comes to a box that lost its configuration must not have to ask for it.
+    fn greet(&mut self, status: Status, out: &mut Vec<Output>) {
+        for note in status.notes.iter().take(NOTES_MAX) {
+            self.say(out, &format!("! {note}"));
+        }
+        self.know(status);
+    }
+
     /// Takes names over; a prompt on the screen is repainted when it changed.
     fn learn(&mut self, status: Status, out: &mut Vec<Output>) {
         let before = self.prompt_text();
-        // Who comes to a box that lost its configuration must not have to ask for it.
-        let notes = if self.status.is_none() { status.notes.clone() } else { Vec::new() };
         self.know(status);
-        for note in notes.iter().take(NOTES_MAX) {
-            self.notice(out, &format!("! {note}"));
-        }
         if before != self.prompt_text() && !self.waiting() {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);

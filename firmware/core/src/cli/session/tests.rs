@@ -452,10 +452,32 @@ fn the_prompt_follows_the_host_name_while_a_line_is_typed() {
     let mut out = Vec::new();
     bench.session.start(&mut out);
     bench.run(out);
-    bench.keys("show ver");
+    // The first answer is not waited for any longer; what is typed meanwhile stays.
+    bench.keys("\x03show ver");
     assert_eq!(bench.last_line(), "director> show ver");
     bench.release();
     assert_eq!(bench.last_line(), "lvs1> show ver");
+}
+
+#[test]
+fn what_the_flash_lost_is_said_before_the_first_prompt() {
+    let mut bench = Bench::new();
+    bench.session = Session::new(None);
+    bench.terminal = Terminal::wrapping(80);
+    bench.held = Some(Vec::new());
+    let mut out = Vec::new();
+    bench.session.start(&mut out);
+    bench.run(out);
+    bench.keys("show version\r");
+    assert_eq!(bench.last_line(), "", "no prompt before the answer");
+    let mut status = crate::cli::testing::status::status();
+    status.notes = Vec::from([String::from("no usable configuration in flash: the factory configuration runs")]);
+    let mut out = Vec::new();
+    bench.session.reply(Reply::Status(status), &mut out);
+    bench.run(out);
+    let text = bench.terminal.text();
+    let (note, prompt) = (text.find("! no usable configuration in flash").unwrap(), text.find("lvs1>").unwrap());
+    assert!(note < prompt, "{text}");
 }
 
 #[test]
