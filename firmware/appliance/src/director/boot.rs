@@ -19,6 +19,8 @@ const CHECKPOINT: &str = "/run/director.checkpoint";
 const CHECKPOINT_NEW: &str = "/run/director.checkpoint.new";
 /// Exists once this boot was counted.
 const COUNTED: &str = "/run/director.counted";
+/// Damaged slots named one by one; the others are counted.
+const SLOT_NOTES_MAX: usize = 3;
 /// How long a disk may take to appear. Chosen: USB disks settle within 2 s; virtio, AHCI and NVMe are there before PID 1.
 const FLASH_WAIT: Millis = Millis::from_secs(4);
 
@@ -45,7 +47,6 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             let identity = count_boot(flash, &mut notes);
             (start.identity, start.boots) = (identity.role, identity.boots);
             let loaded = slots::load(flash);
-            notes.extend(loaded.warnings);
             start.newest = loaded.newest;
             match loaded.best {
                 None => {
@@ -55,6 +56,11 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
                     start.source = format!("configuration {generation} from flash");
                     (start.generation, start.config) = (generation, commit.config);
                 }
+            }
+            let more = loaded.warnings.len().saturating_sub(SLOT_NOTES_MAX);
+            notes.extend(loaded.warnings.into_iter().take(SLOT_NOTES_MAX));
+            if more > 0 {
+                notes.push(format!("{more} more flash slots are damaged"));
             }
         }
     }

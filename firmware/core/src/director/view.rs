@@ -224,12 +224,7 @@ impl Director {
     }
 
     fn alarms(&self, observed: &Observed, now: Mono) -> Vec<String> {
-        let mut alarms = Vec::new();
-        if !self.start.flash {
-            alarms.push(
-                "no flash partition was found: nothing that is committed survives a power cut".to_string(),
-            );
-        }
+        let mut alarms = self.notes.clone();
         alarms.extend(self.last_error.clone());
         for (role, interface) in &self.config.interfaces {
             let Some(device) = &interface.device else { continue };

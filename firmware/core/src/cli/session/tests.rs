@@ -471,12 +471,14 @@ fn what_the_flash_lost_is_said_before_the_first_prompt() {
     bench.keys("show version\r");
     assert_eq!(bench.last_line(), "", "no prompt before the answer");
     let mut status = crate::cli::testing::status::status();
-    status.notes = Vec::from([String::from("no usable configuration in flash: the factory configuration runs")]);
+    status.notes =
+        Vec::from([String::from("no usable configuration in flash: the factory configuration runs")]);
     let mut out = Vec::new();
     bench.session.reply(Reply::Status(status), &mut out);
     bench.run(out);
     let text = bench.terminal.text();
-    let (note, prompt) = (text.find("! no usable configuration in flash").unwrap(), text.find("lvs1>").unwrap());
+    let (note, prompt) =
+        (text.find("! no usable configuration in flash").unwrap(), text.find("lvs1>").unwrap());
     assert!(note < prompt, "{text}");
 }
 
