@@ -49,6 +49,8 @@ fn main() -> ExitCode {
 fn start(folder: RunFolder) -> Result<Lab> {
     let mut lab = Lab::prepare(scenario::named("five-node-test").context("scenario")?, folder)?;
     lab.boot()?;
+    let boot = lab.boot_time().context("the boot was not timed")?;
+    lab.hub().line("test", "figure", &format!("first prompt {} ms after power-on", boot.as_millis()));
     Ok(lab)
 }
 
@@ -172,7 +174,11 @@ fn a_stopped_server_leaves_and_comes_back(lab: &mut Lab) -> Result<()> {
     // The silence counts from the last good answer, which was before the stop; what is over is how often we look.
     let limit = DEAD_TIME + lab.scaled(LOOK);
     let gone = wait_usable(lab, "192.168.1.4", Usable::No, limit)?;
-    lab.hub().line("test", "figure", &format!("rs2 left after {:?}", gone.saturating_sub(stopped)));
+    lab.hub().line(
+        "test",
+        "figure",
+        &format!("a stopped server left after {} ms", gone.saturating_sub(stopped).as_millis()),
+    );
     let answers = lab.get_many("client", VIRTUAL, 20)?;
     ensure!(!answers.contains_key("rs2"), "{answers:?}");
 
@@ -180,7 +186,7 @@ fn a_stopped_server_leaves_and_comes_back(lab: &mut Lab) -> Result<()> {
     lab.web("rs2")?.start()?;
     let back = wait_usable(lab, "192.168.1.4", Usable::Yes, REENTRY + INTERVAL + lab.scaled(SOON))?;
     let took = back.saturating_sub(started);
-    lab.hub().line("test", "figure", &format!("rs2 came back after {took:?}"));
+    lab.hub().line("test", "figure", &format!("a started server came back after {} ms", took.as_millis()));
     ensure!(took >= REENTRY, "back after {took:?}, before the reentry time");
     let answers = lab.get_many("client", VIRTUAL, 20)?;
     ensure!(answers.contains_key("rs2"), "{answers:?}");
@@ -232,20 +238,24 @@ fn a_killed_director_process_breaks_nothing(lab: &mut Lab) -> Result<()> {
 }
 
 fn the_reset_button_keeps_the_configuration(lab: &mut Lab) -> Result<()> {
-    comes_back_as_it_was(lab, |lab| lab.reset(LVS1))
+    comes_back_as_it_was(lab, "a reset", |lab| lab.reset(LVS1))
 }
 
 fn a_power_cut_keeps_the_configuration(lab: &mut Lab) -> Result<()> {
-    comes_back_as_it_was(lab, |lab| lab.power_cycle(LVS1))
+    comes_back_as_it_was(lab, "power-on", |lab| lab.power_cycle(LVS1))
 }
 
-fn comes_back_as_it_was(lab: &mut Lab, restart: impl FnOnce(&mut Lab) -> Result<()>) -> Result<()> {
+fn comes_back_as_it_was(
+    lab: &mut Lab,
+    event: &str,
+    restart: impl FnOnce(&mut Lab) -> Result<()>,
+) -> Result<()> {
     let (config, before) = (lab.ask(LVS1, "show configuration")?, system(lab)?);
     let start = lab.hub().elapsed();
     restart(lab)?;
     lab.wait_until_it_answers()?;
     let took = lab.hub().elapsed().saturating_sub(start);
-    lab.hub().line("test", "figure", &format!("first answer {took:?} after power-on"));
+    lab.hub().line("test", "figure", &format!("first answer {} ms after {event}", took.as_millis()));
     ensure!(lab.ask(LVS1, "show configuration")? == config, "another configuration came up");
     let after = system(lab)?;
     ensure!(after["generation"] == before["generation"], "{before} {after}");
@@ -270,7 +280,7 @@ fn a_reentry_time_goes_on(lab: &mut Lab) -> Result<()> {
     let back = wait_usable(lab, "192.168.1.4", Usable::Yes, REENTRY + INTERVAL + lab.scaled(SOON))?;
     let up_at = number(&server(lab, "web", "rs2")?, "changed_at_ms")?;
     let took = up_at.saturating_sub(began.as_u64().context("no time")?);
-    lab.hub().line("test", "figure", &format!("reentry over a restart took {took} ms"));
+    lab.hub().line("test", "figure", &format!("reentry of 4 s over a restart took {took} ms"));
     let reentry = u64::try_from(REENTRY.as_millis())?;
     // Not shorter, and not started over: that would be longer by the time that had passed before the restart.
     ensure!(
