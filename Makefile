@@ -16,7 +16,7 @@ SCENARIO ?= five-node
 # built in. Only for this target, so that nothing of the host tools is compiled again.
 REMAP := --remap-path-prefix=$(CURDIR)=director --remap-path-prefix=$(CARGO_HOME)=cargo
 
-.PHONY: help setup run test lint unit vm image lab docs clean firmware image-tool lab-tool
+.PHONY: help setup run test lint unit sim vm image lab docs clean firmware image-tool lab-tool
 
 help: ## this list
 	@printf 'Director: firmware for a two-NIC Linux Virtual Server director. Start with run or test.\n\n'
@@ -44,6 +44,9 @@ lint: setup ## formatting, and clippy for the host and for the firmware's target
 unit: setup ## unit, property, golden and tidy tests: no root, no network, no QEMU
 	$(CARGO) test --workspace --exclude director-vm-tests --exclude director-qemu --locked
 	$(CARGO) test --package director-qemu --lib --bins --locked
+
+sim: ## random faults around one director: SEEDS=n, or SEED=0x.. for one with its timeline
+	$(if $(SEED),SEED=$(SEED)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(CARGO) test --package director-sim --test chaos --locked -- --nocapture
 
 vm: firmware lab-tool ## the lab itself, then the real image in QEMU; CASE=filter runs the cases whose name contains it
 	$(CARGO) test --package director-qemu --test lab --locked -- $(CASE)
