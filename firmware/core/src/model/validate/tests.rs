@@ -344,6 +344,19 @@ fn a_route_needs_a_reachable_next_hop() {
 }
 
 #[test]
+fn a_masquerade_source_is_a_network() {
+    // The text form takes networks only: anything else could be stored and never exported.
+    let found =
+        after(|c| c.masquerade.get_mut(&name("private")).unwrap().source = "192.168.1.64/24".parse().ok());
+    expect(
+        found,
+        &[
+            "error: masquerade private source 192.168.1.64/24: has bits set beyond its prefix: write 192.168.1.0/24",
+        ],
+    );
+}
+
+#[test]
 fn masquerading_needs_source_out_and_forwarding() {
     let found = after(|c| {
         let rule = c.masquerade.get_mut(&name("private")).unwrap();
