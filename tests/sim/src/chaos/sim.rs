@@ -185,6 +185,7 @@ impl Sim {
             newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
+            notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
         };
         let mut effects = Vec::new();
