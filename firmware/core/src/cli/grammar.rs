@@ -29,6 +29,7 @@ pub(crate) enum Action {
     Configure,
     Power(Power),
     RestartControlPlane,
+    Setup,
     Help,
     Exit,
     Set,
@@ -119,6 +120,11 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
+    command(
+        "setup",
+        "From an empty box to a working service in a dozen questions",
+        Next::Do(Action::Setup, &[]),
+    ),
     command("show", "Show how things are", Next::Words(SHOW)),
 ];
 
@@ -219,6 +225,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         Action::Configure
         | Action::Power(_)
         | Action::RestartControlPlane
+        | Action::Setup
         | Action::Help
         | Action::Exit
         | Action::Set

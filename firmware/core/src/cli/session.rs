@@ -14,6 +14,7 @@
 mod actions;
 mod print;
 mod replies;
+mod setup;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
@@ -84,18 +85,26 @@ enum Job {
     /// What becomes the running configuration.
     Commit(Box<Tree>),
     Power(Power),
+    /// Which devices there are.
+    SetupStatus,
+    /// What the dialogue would replace.
+    SetupConfig,
+    /// As `Commit`, of the dialogue's answers.
+    SetupCommit(Box<Tree>),
 }
 
 impl Job {
     /// Whether a reply answers this.
     fn fits(&self, reply: &Reply) -> bool {
         match self {
-            Self::Refresh | Self::View { .. } => matches!(reply, Reply::Status(_)),
-            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard => {
+            Self::Refresh | Self::View { .. } | Self::SetupStatus => matches!(reply, Reply::Status(_)),
+            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard | Self::SetupConfig => {
                 matches!(reply, Reply::Config { .. })
             }
             Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
-            Self::Commit(_) => matches!(reply, Reply::Committed { .. } | Reply::Refused { .. }),
+            Self::Commit(_) | Self::SetupCommit(_) => {
+                matches!(reply, Reply::Committed { .. } | Reply::Refused { .. })
+            }
             Self::Power(_) => matches!(reply, Reply::Stopping | Reply::Refused { .. }),
         }
     }
@@ -117,14 +126,28 @@ impl Pending {
 enum Question {
     Power(Power),
     LeaveConfigure,
+    /// A question of the dialogue; its text is the dialogue's.
+    Setup,
+    SetupCommit,
 }
 
 impl Question {
+    fn choices(self) -> &'static str {
+        match self {
+            Self::Power(_) | Self::LeaveConfigure | Self::Setup => "type y for yes or n for no.",
+            Self::SetupCommit => {
+                "type y to commit, n to leave, or edit to change the lines in configure mode."
+            }
+        }
+    }
+
     fn text(self) -> &'static str {
         match self {
             Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
             Self::Power(Power::Off) => "Switch off now? [y/n] ",
             Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",
+            Self::Setup => "",
+            Self::SetupCommit => "Commit this? [y/n/edit] ",
         }
     }
 }
@@ -147,6 +170,8 @@ pub struct Session {
     hostname: String,
     candidate: Option<Box<Candidate>>,
     question: Option<Question>,
+    /// The dialogue, or the answers of the last one.
+    setup: Option<Box<setup::Dialogue>>,
     pending: VecDeque<Pending>,
     /// `show log` waits for its lines.
     log: Option<Vec<Pipe>>,
@@ -169,6 +194,7 @@ impl Session {
             hostname: hostname.unwrap_or("director").to_string(),
             candidate: None,
             question: None,
+            setup: None,
             pending: VecDeque::new(),
             log: None,
             typed_ahead: VecDeque::new(),
@@ -255,7 +281,7 @@ impl Session {
         for pending in self.pending.iter_mut().filter(|p| p.blocks()) {
             pending.abandoned = true;
             match pending.job {
-                Job::Commit(_) => {
+                Job::Commit(_) | Job::SetupCommit(_) => {
                     text = "Not waiting any longer; the commit goes on. Its end will be shown here."
                 }
                 Job::Power(_) => {
@@ -268,6 +294,8 @@ impl Session {
                 | Job::Configure
                 | Job::Rebase
                 | Job::Discard
+                | Job::SetupStatus
+                | Job::SetupConfig
                 | Job::Check { .. } => {}
             }
         }
@@ -293,12 +321,17 @@ impl Session {
             Some(Event::Interrupt) => {
                 print::raw(out, b"^C");
                 self.leave_row(out);
-                self.question = None;
+                self.give_up_question(out);
                 self.prompt(out);
             }
             Some(Event::End) => {
                 self.leave_row(out);
-                self.entered(if self.question.is_some() { "n" } else { "exit" }, out);
+                if self.question == Some(Question::Setup) {
+                    self.give_up_question(out);
+                    self.prompt(out);
+                } else {
+                    self.entered(if self.question.is_some() { "n" } else { "exit" }, out);
+                }
             }
             Some(Event::Complete) => self.tab(out),
             Some(Event::Help) => self.help_here(out),
@@ -325,6 +358,9 @@ impl Session {
     }
 
     fn prompt_text(&self) -> String {
+        if let (Some(Question::Setup), Some(dialogue)) = (self.question, &self.setup) {
+            return dialogue.prompt();
+        }
         if let Some(question) = self.question {
             return question.text().to_string();
         }
@@ -335,6 +371,9 @@ impl Session {
     }
 
     fn prompt(&mut self, out: &mut Vec<Output>) {
+        if let (Some(Question::Setup), Some(dialogue)) = (self.question, &self.setup) {
+            dialogue.above().iter().for_each(|text| self.say(out, text));
+        }
         if self.question.is_none()
             && let Some(candidate) = &self.candidate
             && !candidate.edit.is_empty()
@@ -414,8 +453,12 @@ impl Session {
     }
 
     fn help_here(&mut self, out: &mut Vec<Output>) {
-        if self.question.is_some() {
-            self.show_above(out, |_, out| print::line(out, "Type y for yes or n for no."));
+        if let Some(question) = self.question {
+            let text = match (&self.setup, question) {
+                (Some(dialogue), Question::Setup) => dialogue.explain(),
+                (_, _) => question.choices().to_string(),
+            };
+            self.show_above(out, |s, out| s.say(out, &text));
             return;
         }
         match self.possible() {

@@ -3,7 +3,7 @@
 use super::super::grammar::{Action, CONFIGURE, Command, OPERATIONAL, Parsed, Pipe, RUN, parse};
 use super::super::path::Walk;
 use super::super::tree::{Step, Tree};
-use super::super::words::{Fault, FaultKind, Found, find, quoted, suggestion};
+use super::super::words::{Fault, FaultKind, Found, find, quoted, suggestion, tokens};
 use super::super::{bind, text};
 use super::{Candidate, Job, LOG_LINES, NO_DIRECTOR, Output, Question, Session, print};
 use crate::director::protocol::{Power, Request};
@@ -29,6 +29,9 @@ const HELP: &[&str] = &[
 
 impl Session {
     pub(super) fn execute(&mut self, line: &str, out: &mut Vec<Output>) {
+        if let Some(fault) = self.word_of_configure(line) {
+            return self.fault(&fault, line, out);
+        }
         let edit: Vec<Step> = self.candidate.as_ref().map(|c| c.edit.clone()).unwrap_or_default();
         match parse(self.table(), line, &edit) {
             Ok(None) => {}
@@ -49,6 +52,14 @@ impl Session {
             Some(hint) => self.say(out, &hint),
             None => self.say(out, &fault.message),
         }
+    }
+
+    /// In operational mode `set` is not short for `setup`: who types it wants configure mode.
+    fn word_of_configure(&self, line: &str) -> Option<Fault> {
+        let first = *tokens(line, true).first()?;
+        let exact = |table: &'static [Command]| table.iter().any(|c| c.word == first.text);
+        let foreign = self.candidate.is_none() && exact(CONFIGURE) && !exact(OPERATIONAL);
+        foreign.then(|| Fault { kind: FaultKind::NoMatch, column: first.column, message: String::new() })
     }
 
     /// A word of the other mode is the most frequent mistake of all.
@@ -78,6 +89,7 @@ impl Session {
                 print::line(out, "Restarting the control plane; connections and addresses stay.");
                 out.push(Output::RestartDirector);
             }
+            Action::Setup => self.ask(Job::SetupStatus, Request::Status, out),
             Action::Power(power) => self.confirm_power(power, out),
             Action::Help => HELP.iter().for_each(|text| print::line(out, text)),
             Action::Exit => self.exit(out),
@@ -207,6 +219,12 @@ impl Session {
     }
 
     pub(super) fn answer(&mut self, question: Question, line: &str, out: &mut Vec<Output>) {
+        if question == Question::Setup {
+            return self.setup_answer(line, out);
+        }
+        if question == Question::SetupCommit && "edit".eq_ignore_ascii_case(line.trim()) {
+            return self.setup_edit(out);
+        }
         match line.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => {}
             "n" | "no" => {
@@ -214,13 +232,17 @@ impl Session {
                 return;
             }
             other => {
-                self.say(out, &format!("{} is not an answer: type y for yes or n for no.", quoted(other)));
+                let text = question.choices();
+                self.say(out, &format!("{} is not an answer: {text}", quoted(other)));
                 self.question = Some(question);
                 return;
             }
         }
         match question {
             Question::LeaveConfigure => self.candidate = None,
+            Question::SetupCommit => self.setup_commit(out),
+            // Answered above.
+            Question::Setup => {}
             Question::Power(power) if self.lost || self.power_stuck => {
                 print::line(out, "Asking init to do it without the director.");
                 out.push(Output::DirectPower(power));

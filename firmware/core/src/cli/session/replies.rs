@@ -39,12 +39,29 @@ impl Session {
             (Job::Commit(_), Reply::Refused { reason, findings }) => {
                 self.refused(&reason, &findings, abandoned, out);
             }
+            (Job::SetupCommit(tree), Reply::Committed { generation, operations, findings }) => {
+                self.committed(*tree, (generation, operations), &findings, abandoned, out);
+                self.setup_done(out);
+            }
+            (Job::SetupCommit(_), Reply::Refused { reason, findings }) => {
+                self.refused(&reason, &findings, abandoned, out);
+                if !abandoned {
+                    self.setup_edit(out);
+                }
+            }
             (Job::Refresh, Reply::Status(status)) => self.learn(status, out),
             (Job::Rebase, Reply::Config { generation, config }) => self.rebase(generation, &config, out),
             (_, _) if abandoned => {}
             (Job::View { view, args, pipes }, Reply::Status(status)) => {
                 self.view(view, &status, &args, &pipes, out);
                 self.know(status);
+            }
+            (Job::SetupStatus, Reply::Status(status)) => {
+                self.know(status);
+                self.ask(Job::SetupConfig, Request::Config, out);
+            }
+            (Job::SetupConfig, Reply::Config { generation, config }) => {
+                self.setup_begin(generation, &config, out);
             }
             (Job::Running { pipes }, Reply::Config { config, .. }) => {
                 self.show_running(&bind::to_tree(&config), &pipes, out);
@@ -95,7 +112,7 @@ impl Session {
             return;
         }
         let waited = self.pending.iter().any(Pending::blocks);
-        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(_)));
+        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(_) | Job::SetupCommit(_)));
         let stopping = self.pending.iter().any(|p| matches!(p.job, Job::Power(_)));
         self.pending.clear();
         self.lost = true;

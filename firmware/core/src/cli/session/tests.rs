@@ -540,3 +540,71 @@ proptest! {
         }
     }
 }
+
+/// A box that was never configured, and the answers to the dialogue.
+fn set_up(answers: &str) -> Bench {
+    let mut bench = Bench::new();
+    bench.keys("setup\r");
+    bench.keys(answers);
+    bench
+}
+
+const NAT_ANSWERS: &str = "lvs1\r\r1.2.3.2\r1.2.3.2/24\r?\r\r\r192.168.1.1/24\r\r1.2.3.1\r\r\r\
+                           192.168.1.3 2000\r192.168.1.4 1000\r192.168.7.5\r192.168.1.5 1000\r\r";
+
+#[test]
+fn the_dialogue_sets_up_nat_and_says_what_to_do_next() {
+    let mut bench = set_up(NAT_ANSWERS);
+    bench.keys("y\rshow configuration | count\r");
+    assert_eq!(bench.generation, 1);
+    expect_file!["../../../../../tests/golden/cli/setup-nat.transcript"]
+        .assert_eq(&(bench.terminal.text() + "\n"));
+}
+
+#[test]
+fn the_dialogue_sets_up_direct_routing() {
+    let mut bench = set_up("\reth0\r10.0.0.2/24\r<\r10.0.0.3/24\r10.0.0.254\rdirect\r10.0.0.1\r443\r\r");
+    bench.keys("10.0.0.11\r10.0.0.12\r\rmaybe\r?y\r");
+    assert_eq!(bench.generation, 1);
+    expect_file!["../../../../../tests/golden/cli/setup-direct.transcript"]
+        .assert_eq(&(bench.terminal.text() + "\n"));
+}
+
+#[test]
+fn leaving_the_dialogue_changes_nothing_and_keeps_the_answers() {
+    let mut bench = set_up("box7\reth1\r\x03");
+    assert_eq!((bench.generation, bench.last_line().trim_end()), (0, "lvs1>"));
+    bench.keys("setup\r");
+    assert_eq!(bench.last_line(), "Host name [box7]: ");
+    bench.keys("\x04");
+    assert_eq!(bench.last_line().trim_end(), "lvs1>");
+}
+
+#[test]
+fn the_lines_of_the_dialogue_can_be_edited_before_the_commit() {
+    let mut bench = set_up(NAT_ANSWERS);
+    bench.keys("edit\rset pool web interval 5s\rcommit\r");
+    assert_eq!(bench.generation, 1);
+    assert_eq!(bench.config.pools.values().next().unwrap().interval, crate::model::Millis::from_secs(5));
+}
+
+#[test]
+fn a_refused_set_up_is_a_candidate() {
+    let mut bench = set_up(NAT_ANSWERS);
+    bench.refusal = Some(Reply::Refused { reason: String::from("flash write failed"), findings: Vec::new() });
+    bench.keys("y\r");
+    assert!(bench.terminal.text().contains("Refused: flash write failed."));
+    assert_eq!(bench.last_line().trim_end(), "lvs1#");
+}
+
+#[test]
+fn setting_up_a_configured_box_shows_what_would_go() {
+    let mut bench = Bench::configured();
+    bench.keys("setup\r");
+    bench.keys(NAT_ANSWERS);
+    let text = bench.terminal.text();
+    assert!(text.contains("replaces all of it"));
+    assert!(text.contains("- set node backup hostname lvs2"), "{text}");
+    bench.keys("n\r");
+    assert_eq!(bench.generation, 1);
+}
