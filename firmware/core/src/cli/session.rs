@@ -12,9 +12,11 @@
 //! [`Session::director_lost`] empties the queue.
 
 mod actions;
+mod pager;
 mod print;
 mod replies;
 mod setup;
+mod time;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
@@ -67,6 +69,8 @@ pub enum Output {
 enum Job {
     /// Names for the prompt and completion; nobody waits for it.
     Refresh,
+    /// The first one of a session: the prompt waits for it, for a bounded time.
+    Greet,
     View {
         view: View,
         args: Vec<String>,
@@ -97,7 +101,9 @@ impl Job {
     /// Whether a reply answers this.
     fn fits(&self, reply: &Reply) -> bool {
         match self {
-            Self::Refresh | Self::View { .. } | Self::SetupStatus => matches!(reply, Reply::Status(_)),
+            Self::Refresh | Self::Greet | Self::View { .. } | Self::SetupStatus => {
+                matches!(reply, Reply::Status(_))
+            }
             Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard | Self::SetupConfig => {
                 matches!(reply, Reply::Config { .. })
             }
@@ -167,6 +173,9 @@ struct Candidate {
 pub struct Session {
     editor: Editor,
     width: usize,
+    screen: pager::Screen,
+    pager: Option<pager::Pager>,
+    clock: time::Clock,
     hostname: String,
     candidate: Option<Box<Candidate>>,
     question: Option<Question>,
@@ -191,6 +200,9 @@ impl Session {
         Self {
             editor: Editor::new(),
             width: super::editor::WIDTH,
+            screen: pager::Screen::default(),
+            pager: None,
+            clock: time::Clock::default(),
             hostname: hostname.unwrap_or("director").to_string(),
             candidate: None,
             question: None,
@@ -215,8 +227,7 @@ impl Session {
     /// Greets, shows the prompt, and fetches the names that completion needs.
     pub fn start(&mut self, out: &mut Vec<Output>) {
         print::line(out, "Type ? for what is possible here, help for how this console works.");
-        self.refresh(out);
-        self.prompt(out);
+        self.greet(out);
     }
 
     /// Bytes that can be taken now without loss. A shell that stops reading at 0 lets flow control do its work.
@@ -238,7 +249,9 @@ impl Session {
     /// Takes bytes from the terminal.
     pub fn input(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
         self.resume(out);
-        for byte in bytes {
+        self.clock.heard(!bytes.is_empty());
+        for (at, byte) in bytes.iter().enumerate() {
+            self.screen.pasting = at.saturating_add(1) < bytes.len();
             if self.over {
                 return;
             }
@@ -289,6 +302,7 @@ impl Session {
                     text = "The director did not answer. Ask again to do it without the director.";
                 }
                 Job::Refresh
+                | Job::Greet
                 | Job::View { .. }
                 | Job::Running { .. }
                 | Job::Configure
@@ -304,6 +318,9 @@ impl Session {
     }
 
     fn feed(&mut self, byte: u8, out: &mut Vec<Output>) {
+        if self.pager.is_some() {
+            return self.pager_key(byte, out);
+        }
         let mut screen = Vec::new();
         let event = self.editor.feed(byte, &mut screen);
         print::raw(out, &screen);
@@ -335,10 +352,12 @@ impl Session {
             }
             Some(Event::Complete) => self.tab(out),
             Some(Event::Help) => self.help_here(out),
+            Some(Event::Size { rows, columns }) => self.learn_size(rows, columns, out),
         }
     }
 
     fn entered(&mut self, line: &str, out: &mut Vec<Output>) {
+        self.clock.use_now();
         match self.question.take() {
             Some(question) => self.answer(question, line, out),
             None => {
@@ -371,6 +390,9 @@ impl Session {
     }
 
     fn prompt(&mut self, out: &mut Vec<Output>) {
+        if self.pager.is_some() {
+            return;
+        }
         if let (Some(Question::Setup), Some(dialogue)) = (self.question, &self.setup) {
             dialogue.above().iter().for_each(|text| self.say(out, text));
         }
@@ -388,12 +410,14 @@ impl Session {
     /// Prints something that nobody asked for just now, without disturbing the line being typed.
     fn notice(&mut self, out: &mut Vec<Output>, text: &str) {
         let waiting = self.waiting();
-        if !waiting {
+        self.hide_more(out);
+        if !waiting && self.pager.is_none() {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
             print::raw(out, &screen);
         }
         self.say(out, text);
+        self.show_more(out);
         if !waiting {
             self.prompt(out);
         }

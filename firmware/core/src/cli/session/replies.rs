@@ -49,7 +49,8 @@ impl Session {
                     self.setup_edit(out);
                 }
             }
-            (Job::Refresh, Reply::Status(status)) => self.learn(status, out),
+            (Job::Greet, Reply::Status(status)) if !abandoned => self.greeted(status, out),
+            (Job::Refresh | Job::Greet, Reply::Status(status)) => self.learn(status, out),
             (Job::Rebase, Reply::Config { generation, config }) => self.rebase(generation, &config, out),
             (_, _) if abandoned => {}
             (Job::View { view, args, pipes }, Reply::Status(status)) => {
@@ -149,7 +150,7 @@ impl Session {
         }
     }
 
-    fn know(&mut self, status: Status) {
+    pub(super) fn know(&mut self, status: Status) {
         self.hostname = status.system.hostname.as_ref().map_or("director", |h| h.as_str()).to_string();
         self.status = Some(Box::new(status));
     }
@@ -158,7 +159,7 @@ impl Session {
     fn learn(&mut self, status: Status, out: &mut Vec<Output>) {
         let before = self.prompt_text();
         self.know(status);
-        if before != self.prompt_text() && !self.waiting() {
+        if before != self.prompt_text() && !self.waiting() && self.pager.is_none() {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
             self.editor.show(&self.prompt_text(), &mut screen);
@@ -186,7 +187,7 @@ impl Session {
         self.notice(out, &text);
     }
 
-    fn view(&self, view: View, status: &Status, args: &[String], pipes: &[Pipe], out: &mut Vec<Output>) {
+    fn view(&mut self, view: View, status: &Status, args: &[String], pipes: &[Pipe], out: &mut Vec<Output>) {
         let result = if pipes.first() == Some(&Pipe::Json) {
             show::json(view, status, args).map(|text| text.lines().map(ToString::to_string).collect())
         } else {
@@ -232,16 +233,16 @@ impl Session {
         }
     }
 
-    fn checked(&self, findings: &[Finding], ops: &[Op], pipes: &[Pipe], out: &mut Vec<Output>) {
+    fn checked(&mut self, findings: &[Finding], ops: &[Op], pipes: &[Pipe], out: &mut Vec<Output>) {
         self.findings(findings, out);
         let mut lines = Vec::new();
         for (i, op) in ops.iter().enumerate() {
             let text = format!("{:>4} {}", i.saturating_add(1), show::ops::describe(op));
             lines.extend(show::words::wrap(&text, self.width.saturating_sub(1), 5));
         }
-        self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
-        if pipes.is_empty() && !ops.is_empty() {
-            self.say(out, &format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
+        if pipes.iter().all(|pipe| matches!(pipe, Pipe::More | Pipe::NoMore)) && !ops.is_empty() {
+            lines.push(format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
         }
+        self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
     }
 }

@@ -444,21 +444,6 @@ fn a_reboot_that_the_director_ignores_goes_to_init_the_second_time() {
 }
 
 #[test]
-fn the_prompt_follows_the_host_name_while_a_line_is_typed() {
-    let mut bench = Bench::new();
-    bench.session = Session::new(None);
-    bench.terminal = Terminal::wrapping(80);
-    bench.held = Some(Vec::new());
-    let mut out = Vec::new();
-    bench.session.start(&mut out);
-    bench.run(out);
-    bench.keys("show ver");
-    assert_eq!(bench.last_line(), "director> show ver");
-    bench.release();
-    assert_eq!(bench.last_line(), "lvs1> show ver");
-}
-
-#[test]
 fn typed_ahead_input_beyond_the_bound_is_reported_and_never_run_in_part_unnoticed() {
     let mut bench = Bench::new();
     bench.held = Some(Vec::new());
@@ -607,4 +592,150 @@ fn setting_up_a_configured_box_shows_what_would_go() {
     assert!(text.contains("- set node backup hostname lvs2"), "{text}");
     bench.keys("n\r");
     assert_eq!(bench.generation, 1);
+}
+
+/// A terminal of ten rows that said so.
+fn interactive() -> Bench {
+    let mut bench = Bench::configured();
+    let mut out = Vec::new();
+    bench.session.probe(&mut out);
+    bench.bytes(b"\x1b[10;80R");
+    bench
+}
+
+#[test]
+fn long_output_stops_after_each_screen_of_a_terminal_that_told_its_size() {
+    let mut bench = interactive();
+    bench.keys("show configuration\r");
+    assert_eq!(bench.last_line(), "--more-- (Space, Enter, q) ");
+    let before = bench.terminal.rows();
+    bench.keys(" ");
+    assert_eq!(bench.terminal.rows() - before, 9);
+    bench.keys("\r");
+    assert_eq!(bench.terminal.rows() - before, 10);
+    bench.keys("x");
+    assert_eq!(bench.last_line(), "--more-- (Space, Enter, q) ");
+    bench.keys("q");
+    assert_eq!(bench.last_line().trim_end(), "lvs1>");
+    bench.keys("show configuration | no-more\rshow configuration | match rs1\r");
+    assert_eq!(bench.last_line().trim_end(), "lvs1>");
+}
+
+#[test]
+fn every_line_of_paged_output_is_shown_once() {
+    let mut plain = Bench::configured();
+    plain.keys("configure\rshow | no-more\r");
+    let mut paged = interactive();
+    paged.keys("configure\rshow\r");
+    while paged.last_line().starts_with("--more--") {
+        paged.keys(" ");
+    }
+    let shown = |bench: &Bench, mark: &str| bench.since(mark).lines().map(str::to_string).collect::<Vec<_>>();
+    assert_eq!(shown(&paged, "# show\n"), shown(&plain, "no-more\n"));
+}
+
+#[test]
+fn what_is_pasted_is_commands_and_never_an_answer_to_the_pager() {
+    let mut bench = interactive();
+    bench.keys("show configuration\rshow version\rq");
+    assert_eq!(bench.last_line(), "lvs1> q");
+    assert!(!bench.terminal.text().contains("--more--"));
+}
+
+#[test]
+fn a_terminal_that_told_nothing_is_never_stopped_unless_asked() {
+    let mut bench = Bench::configured();
+    bench.keys("show configuration\r");
+    assert_eq!(bench.last_line().trim_end(), "lvs1>");
+    bench.keys("show configuration | more\r");
+    assert_eq!(bench.last_line(), "--more-- (Space, Enter, q) ");
+    bench.keys("\x03terminal length 10\rshow configuration\r");
+    // Both lines came in one go; alone it stops.
+    bench.keys("show configuration\r");
+    assert_eq!(bench.last_line(), "--more-- (Space, Enter, q) ");
+    bench.keys("q");
+    bench.keys("terminal length 0\r");
+    bench.keys("show configuration\r");
+    assert_eq!(bench.last_line().trim_end(), "lvs1>");
+}
+
+#[test]
+fn the_answer_of_the_terminal_disturbs_nothing_that_is_typed() {
+    let mut bench = Bench::new();
+    let mut out = Vec::new();
+    bench.session.probe(&mut out);
+    bench.bytes(b"show ver\x1b[50;132Rsion | match firm");
+    assert_eq!(bench.last_line(), "lvs1> show version | match firm");
+    // Nobody asked for this one.
+    bench.bytes(b"\x1b[5;60R");
+    assert_eq!(bench.session.width, 132);
+}
+
+fn tick(bench: &mut Bench, seconds: u64) {
+    let mut out = Vec::new();
+    bench.session.tick(crate::model::Mono::from_millis(seconds * 1000), &mut out);
+    bench.run(out);
+}
+
+#[test]
+fn a_session_without_input_ends_and_its_candidate_with_it() {
+    let mut bench = Bench::configured();
+    tick(&mut bench, 100);
+    bench.keys("configure\rset pool web fall 7\r");
+    tick(&mut bench, 100 + 13 * 60);
+    assert!(!bench.terminal.text().contains("No input"));
+    tick(&mut bench, 100 + 14 * 60);
+    assert!(bench.terminal.text().contains("in one minute this session ends"));
+    bench.keys("s");
+    tick(&mut bench, 100 + 15 * 60);
+    assert_eq!(bench.others, []);
+    assert_eq!(bench.session.deadline(), Some(crate::model::Mono::from_millis((100 + 28 * 60) * 1000)));
+    tick(&mut bench, 100 + 29 * 60);
+    assert!(bench.terminal.text().contains("its candidate was discarded"));
+    assert_eq!(bench.others, [Output::Logout]);
+}
+
+#[test]
+fn a_session_that_nobody_used_or_that_may_stay_does_not_end() {
+    let mut bench = Bench::configured();
+    tick(&mut bench, 1);
+    tick(&mut bench, 100_000);
+    assert_eq!((bench.session.deadline(), bench.others.len()), (None, 0));
+    bench.keys("terminal idle 0\r");
+    tick(&mut bench, 200_000);
+    assert_eq!((bench.session.deadline(), bench.others.len()), (None, 0));
+}
+
+#[test]
+fn the_first_prompt_waits_for_the_director_but_not_for_long() {
+    let mut bench = Bench::new();
+    bench.terminal = Terminal::wrapping(80);
+    bench.session = Session::new(None);
+    bench.held = Some(Vec::new());
+    let mut out = Vec::new();
+    bench.session.tick(crate::model::Mono::from_millis(1000), &mut out);
+    bench.session.start(&mut out);
+    bench.run(out);
+    assert!(!bench.last_line().contains('>'));
+    bench.keys("show vers");
+    tick(&mut bench, 3);
+    assert_eq!(bench.last_line(), "director> show vers");
+    // The late answer still brings the name.
+    bench.release();
+    assert_eq!(bench.last_line(), "lvs1> show vers");
+}
+
+#[test]
+fn a_box_with_the_factory_configuration_offers_the_dialogue() {
+    let mut bench = Bench::new();
+    bench.session = Session::new(None);
+    bench.held = Some(Vec::new());
+    let mut out = Vec::new();
+    bench.session.start(&mut out);
+    let mut factory = status();
+    factory.system.generation = Generation(0);
+    bench.session.reply(Reply::Status(factory), &mut out);
+    bench.run(out);
+    assert!(bench.terminal.text().contains("Type setup to be asked a dozen questions."));
+    assert!(bench.last_line().ends_with("> "));
 }
