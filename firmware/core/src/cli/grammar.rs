@@ -29,6 +29,8 @@ pub(crate) enum Action {
     Configure,
     Power(Power),
     RestartControlPlane,
+    Setup,
+    Terminal(Terminal),
     Help,
     Exit,
     Set,
@@ -43,6 +45,28 @@ pub(crate) enum Action {
     Top,
 }
 
+/// A setting of the session's terminal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Terminal {
+    /// Rows, 0 for no paging.
+    Length,
+    /// Columns.
+    Width,
+    /// Minutes without input.
+    Idle,
+}
+
+impl Terminal {
+    /// Least and most.
+    pub(crate) fn range(self) -> (u32, u32) {
+        match self {
+            Self::Length => (0, 512),
+            Self::Width => (40, 512),
+            Self::Idle => (0, 1440),
+        }
+    }
+}
+
 /// What an argument of an operational command names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Arg {
@@ -52,6 +76,7 @@ pub(crate) enum Arg {
     Server,
     /// Lines of the log.
     Count,
+    Terminal(Terminal),
 }
 
 /// Most lines that `show log` prints at once. Chosen: a minute at 115200 baud.
@@ -64,6 +89,9 @@ impl Arg {
             Self::Pool => "<pool>",
             Self::Server => "<server>",
             Self::Count => "<lines>",
+            Self::Terminal(Terminal::Length) => "<rows>",
+            Self::Terminal(Terminal::Width) => "<columns>",
+            Self::Terminal(Terminal::Idle) => "<minutes>",
         }
     }
 
@@ -73,6 +101,9 @@ impl Arg {
             Self::Pool => "Only the servers of this pool",
             Self::Server => "Only this server, with its counters",
             Self::Count => "How many lines, 1 to 5000; default 40",
+            Self::Terminal(Terminal::Length) => "0 to 512; 0 never stops",
+            Self::Terminal(Terminal::Width) => "40 to 512",
+            Self::Terminal(Terminal::Idle) => "0 to 1440; 0 never ends the session",
         }
     }
 }
@@ -119,7 +150,31 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
+    command(
+        "setup",
+        "From an empty box to a working service in a dozen questions",
+        Next::Do(Action::Setup, &[]),
+    ),
     command("show", "Show how things are", Next::Words(SHOW)),
+    command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+];
+
+static TERMINAL: &[Command] = &[
+    command(
+        "idle",
+        "Minutes without input after which the session ends",
+        Next::Do(Action::Terminal(Terminal::Idle), &[Arg::Terminal(Terminal::Idle)]),
+    ),
+    command(
+        "length",
+        "Rows; long output stops after so many",
+        Next::Do(Action::Terminal(Terminal::Length), &[Arg::Terminal(Terminal::Length)]),
+    ),
+    command(
+        "width",
+        "Columns",
+        Next::Do(Action::Terminal(Terminal::Width), &[Arg::Terminal(Terminal::Width)]),
+    ),
 ];
 
 static RESTART: &[Command] = &[command(
@@ -150,6 +205,7 @@ pub(crate) static RUN: &[Command] = &[
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command("show", "Show how things are", Next::Words(SHOW)),
+    command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
 ];
 
 /// Configure mode.
@@ -188,6 +244,8 @@ enum FilterKind {
     Count,
     Json,
     Match,
+    More,
+    NoMore,
     Set,
 }
 
@@ -204,11 +262,13 @@ const COUNT: Filter = Filter { word: "count", help: "Only the number of lines", 
 const JSON: Filter = Filter { word: "json", help: "As JSON", kind: FilterKind::Json };
 const MATCH: Filter =
     Filter { word: "match", help: "Only lines that contain a text", kind: FilterKind::Match };
+const MORE: Filter = Filter { word: "more", help: "Stop after each screen", kind: FilterKind::More };
+const NO_MORE: Filter = Filter { word: "no-more", help: "Do not stop", kind: FilterKind::NoMore };
 const SET: Filter = Filter { word: "set", help: "As set lines", kind: FilterKind::Set };
 
-static LINE_FILTERS: &[Filter] = &[COUNT, MATCH];
-static VIEW_FILTERS: &[Filter] = &[COUNT, JSON, MATCH];
-static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, SET];
+static LINE_FILTERS: &[Filter] = &[COUNT, MATCH, MORE, NO_MORE];
+static VIEW_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE];
+static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 
 /// Filters that may follow the output of an action.
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
@@ -219,6 +279,8 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         Action::Configure
         | Action::Power(_)
         | Action::RestartControlPlane
+        | Action::Setup
+        | Action::Terminal(_)
         | Action::Help
         | Action::Exit
         | Action::Set
@@ -237,6 +299,8 @@ pub(crate) enum Pipe {
     Count,
     Json,
     Match(String),
+    More,
+    NoMore,
     Set,
 }
 
@@ -354,6 +418,12 @@ fn take_arg(
             return Err(Fault::value("number of lines", token, &format!("must be 1 to {LOG_LINES_MAX}")));
         }
     }
+    if let Arg::Terminal(setting) = arg {
+        let (min, max) = setting.range();
+        if !token.text.parse::<u32>().is_ok_and(|n| (min..=max).contains(&n)) {
+            return Err(Fault::value("number", token, &format!("must be {min} to {max}")));
+        }
+    }
     args.push(token.text.to_string());
     Ok(more)
 }
@@ -379,6 +449,9 @@ fn start_filter(point: &mut Point, token: Token<'_>) -> Result<(), Fault> {
 
 fn take_filter(point: &mut Point, allowed: &'static [Filter], token: Token<'_>) -> Result<(), Fault> {
     let (_, filter) = pick(allowed, token)?;
+    if matches!(point.pipes.last(), Some(Pipe::More | Pipe::NoMore)) {
+        return Err(Fault::bad(token, "comes too late: more and no-more are the last filter"));
+    }
     let first = point.pipes.is_empty();
     point.expect = Expect::Args(&[]);
     point.pipes.push(match filter.kind {
@@ -387,6 +460,8 @@ fn take_filter(point: &mut Point, allowed: &'static [Filter], token: Token<'_>) 
             point.expect = Expect::Text;
             Pipe::Match(String::new())
         }
+        FilterKind::More => Pipe::More,
+        FilterKind::NoMore => Pipe::NoMore,
         FilterKind::Json if first => Pipe::Json,
         FilterKind::Set if first => Pipe::Set,
         FilterKind::Json | FilterKind::Set => {
@@ -420,6 +495,7 @@ pub(crate) fn parse(table: &'static [Command], line: &str, edit: &[Step]) -> Res
         path::finish(walk, mode, end)?;
     }
     let missing = match &point.expect {
+        Expect::Args([arg @ Arg::Terminal(_), ..]) => arg.placeholder().to_string(),
         Expect::Commands(words) if point.action.is_none() => {
             either(&words.iter().map(Worded::word).collect::<Vec<_>>())
         }
@@ -478,8 +554,8 @@ mod tests {
             ("show", FaultKind::Incomplete, 5, "more must follow: addresses, alarms"),
             ("shwo", FaultKind::NoMatch, 0, "did you mean \"show\"?"),
             ("show version now", FaultKind::NoMatch, 13, "too much"),
-            ("show version | set", FaultKind::NoMatch, 15, "use count, json or match"),
-            ("show version |", FaultKind::Incomplete, 15, "count, json or match"),
+            ("show version | set", FaultKind::NoMatch, 15, "use count, json, match, more"),
+            ("show version |", FaultKind::Incomplete, 15, "count, json, match, more or no-more"),
             ("show version | match", FaultKind::Incomplete, 21, "the text to look for"),
             ("show version | match | count", FaultKind::Incomplete, 21, "before this"),
             ("show version | count | json", FaultKind::BadValue, 23, "must be the first"),

@@ -13,6 +13,7 @@ pub mod json;
 mod path;
 pub mod schema;
 pub mod session;
+mod setup;
 pub mod show;
 pub mod text;
 pub mod tree;

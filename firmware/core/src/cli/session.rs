@@ -12,8 +12,11 @@
 //! [`Session::director_lost`] empties the queue.
 
 mod actions;
+mod pager;
 mod print;
 mod replies;
+mod setup;
+mod time;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
@@ -64,10 +67,10 @@ pub enum Output {
 /// What a reply is for.
 #[derive(Debug)]
 enum Job {
-    /// The beginning: what the operator must know, then the first prompt.
-    Greet,
     /// Names for the prompt and completion; nobody waits for it.
     Refresh,
+    /// The first one of a session: the prompt waits for it, for a bounded time.
+    Greet,
     View {
         view: View,
         args: Vec<String>,
@@ -86,18 +89,28 @@ enum Job {
     /// What becomes the running configuration.
     Commit(Box<Tree>),
     Power(Power),
+    /// Which devices there are.
+    SetupStatus,
+    /// What the dialogue would replace.
+    SetupConfig,
+    /// As `Commit`, of the dialogue's answers.
+    SetupCommit(Box<Tree>),
 }
 
 impl Job {
     /// Whether a reply answers this.
     fn fits(&self, reply: &Reply) -> bool {
         match self {
-            Self::Greet | Self::Refresh | Self::View { .. } => matches!(reply, Reply::Status(_)),
-            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard => {
+            Self::Refresh | Self::Greet | Self::View { .. } | Self::SetupStatus => {
+                matches!(reply, Reply::Status(_))
+            }
+            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard | Self::SetupConfig => {
                 matches!(reply, Reply::Config { .. })
             }
             Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
-            Self::Commit(_) => matches!(reply, Reply::Committed { .. } | Reply::Refused { .. }),
+            Self::Commit(_) | Self::SetupCommit(_) => {
+                matches!(reply, Reply::Committed { .. } | Reply::Refused { .. })
+            }
             Self::Power(_) => matches!(reply, Reply::Stopping | Reply::Refused { .. }),
         }
     }
@@ -119,14 +132,28 @@ impl Pending {
 enum Question {
     Power(Power),
     LeaveConfigure,
+    /// A question of the dialogue; its text is the dialogue's.
+    Setup,
+    SetupCommit,
 }
 
 impl Question {
+    fn choices(self) -> &'static str {
+        match self {
+            Self::Power(_) | Self::LeaveConfigure | Self::Setup => "type y for yes or n for no.",
+            Self::SetupCommit => {
+                "type y to commit, n to leave, or edit to change the lines in configure mode."
+            }
+        }
+    }
+
     fn text(self) -> &'static str {
         match self {
             Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
             Self::Power(Power::Off) => "Switch off now? [y/n] ",
             Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",
+            Self::Setup => "",
+            Self::SetupCommit => "Commit this? [y/n/edit] ",
         }
     }
 }
@@ -146,9 +173,14 @@ struct Candidate {
 pub struct Session {
     editor: Editor,
     width: usize,
+    screen: pager::Screen,
+    pager: Option<pager::Pager>,
+    clock: time::Clock,
     hostname: String,
     candidate: Option<Box<Candidate>>,
     question: Option<Question>,
+    /// The dialogue, or the answers of the last one.
+    setup: Option<Box<setup::Dialogue>>,
     pending: VecDeque<Pending>,
     /// `show log` waits for its lines.
     log: Option<Vec<Pipe>>,
@@ -170,9 +202,13 @@ impl Session {
         Self {
             editor: Editor::new(),
             width: super::editor::WIDTH,
+            screen: pager::Screen::default(),
+            pager: None,
+            clock: time::Clock::default(),
             hostname: hostname.unwrap_or("director").to_string(),
             candidate: None,
             question: None,
+            setup: None,
             pending: VecDeque::new(),
             log: None,
             typed_ahead: VecDeque::new(),
@@ -195,7 +231,7 @@ impl Session {
     /// with C-c.
     pub fn start(&mut self, out: &mut Vec<Output>) {
         print::line(out, "Type ? for what is possible here, help for how this console works.");
-        self.ask(Job::Greet, Request::Status, out);
+        self.greet(out);
     }
 
     /// Bytes that can be taken now without loss. A shell that stops reading at 0 lets flow control do its work.
@@ -217,7 +253,9 @@ impl Session {
     /// Takes bytes from the terminal.
     pub fn input(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
         self.resume(out);
-        for byte in bytes {
+        self.clock.heard(!bytes.is_empty());
+        for (at, byte) in bytes.iter().enumerate() {
+            self.screen.pasting = at.saturating_add(1) < bytes.len();
             if self.over {
                 return;
             }
@@ -260,20 +298,22 @@ impl Session {
         for pending in self.pending.iter_mut().filter(|p| p.blocks()) {
             pending.abandoned = true;
             match pending.job {
-                Job::Commit(_) => {
+                Job::Commit(_) | Job::SetupCommit(_) => {
                     text = "Not waiting any longer; the commit goes on. Its end will be shown here."
                 }
                 Job::Power(_) => {
                     self.power_stuck = true;
                     text = "The director did not answer. Ask again to do it without the director.";
                 }
-                Job::Greet
-                | Job::Refresh
+                Job::Refresh
+                | Job::Greet
                 | Job::View { .. }
                 | Job::Running { .. }
                 | Job::Configure
                 | Job::Rebase
                 | Job::Discard
+                | Job::SetupStatus
+                | Job::SetupConfig
                 | Job::Check { .. } => {}
             }
         }
@@ -282,6 +322,9 @@ impl Session {
     }
 
     fn feed(&mut self, byte: u8, out: &mut Vec<Output>) {
+        if self.pager.is_some() {
+            return self.pager_key(byte, out);
+        }
         let mut screen = Vec::new();
         let event = self.editor.feed(byte, &mut screen);
         print::raw(out, &screen);
@@ -299,19 +342,26 @@ impl Session {
             Some(Event::Interrupt) => {
                 print::raw(out, b"^C");
                 self.leave_row(out);
-                self.question = None;
+                self.give_up_question(out);
                 self.prompt(out);
             }
             Some(Event::End) => {
                 self.leave_row(out);
-                self.entered(if self.question.is_some() { "n" } else { "exit" }, out);
+                if self.question == Some(Question::Setup) {
+                    self.give_up_question(out);
+                    self.prompt(out);
+                } else {
+                    self.entered(if self.question.is_some() { "n" } else { "exit" }, out);
+                }
             }
             Some(Event::Complete) => self.tab(out),
             Some(Event::Help) => self.help_here(out),
+            Some(Event::Size { rows, columns }) => self.learn_size(rows, columns, out),
         }
     }
 
     fn entered(&mut self, line: &str, out: &mut Vec<Output>) {
+        self.clock.use_now();
         match self.question.take() {
             Some(question) => self.answer(question, line, out),
             None => {
@@ -331,6 +381,9 @@ impl Session {
     }
 
     fn prompt_text(&self) -> String {
+        if let (Some(Question::Setup), Some(dialogue)) = (self.question, &self.setup) {
+            return dialogue.prompt();
+        }
         if let Some(question) = self.question {
             return question.text().to_string();
         }
@@ -341,6 +394,12 @@ impl Session {
     }
 
     fn prompt(&mut self, out: &mut Vec<Output>) {
+        if self.pager.is_some() {
+            return;
+        }
+        if let (Some(Question::Setup), Some(dialogue)) = (self.question, &self.setup) {
+            dialogue.above().iter().for_each(|text| self.say(out, text));
+        }
         if self.question.is_none()
             && let Some(candidate) = &self.candidate
             && !candidate.edit.is_empty()
@@ -355,12 +414,14 @@ impl Session {
     /// Prints something that nobody asked for just now, without disturbing the line being typed.
     fn notice(&mut self, out: &mut Vec<Output>, text: &str) {
         let waiting = self.waiting();
-        if !waiting {
+        self.hide_more(out);
+        if !waiting && self.pager.is_none() {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
             print::raw(out, &screen);
         }
         self.say(out, text);
+        self.show_more(out);
         if !waiting {
             self.prompt(out);
         }
@@ -420,8 +481,12 @@ impl Session {
     }
 
     fn help_here(&mut self, out: &mut Vec<Output>) {
-        if self.question.is_some() {
-            self.show_above(out, |_, out| print::line(out, "Type y for yes or n for no."));
+        if let Some(question) = self.question {
+            let text = match (&self.setup, question) {
+                (Some(dialogue), Question::Setup) => dialogue.explain(),
+                (_, _) => question.choices().to_string(),
+            };
+            self.show_above(out, |s, out| s.say(out, &text));
             return;
         }
         match self.possible() {

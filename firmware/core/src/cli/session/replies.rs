@@ -17,9 +17,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// Notes shown at once to whoever comes to the console; `show alarms` has all.
-const NOTES_MAX: usize = 8;
-
 impl Session {
     /// Takes a reply of the director. One that nothing was asked for is ignored.
     pub fn reply(&mut self, reply: Reply, out: &mut Vec<Output>) {
@@ -42,13 +39,30 @@ impl Session {
             (Job::Commit(_), Reply::Refused { reason, findings }) => {
                 self.refused(&reason, &findings, abandoned, out);
             }
-            (Job::Greet, Reply::Status(status)) if !abandoned => self.greet(status, out),
-            (Job::Greet | Job::Refresh, Reply::Status(status)) => self.learn(status, out),
+            (Job::SetupCommit(tree), Reply::Committed { generation, operations, findings }) => {
+                self.committed(*tree, (generation, operations), &findings, abandoned, out);
+                self.setup_done(out);
+            }
+            (Job::SetupCommit(_), Reply::Refused { reason, findings }) => {
+                self.refused(&reason, &findings, abandoned, out);
+                if !abandoned {
+                    self.setup_edit(out);
+                }
+            }
+            (Job::Greet, Reply::Status(status)) if !abandoned => self.greeted(status, out),
+            (Job::Refresh | Job::Greet, Reply::Status(status)) => self.learn(status, out),
             (Job::Rebase, Reply::Config { generation, config }) => self.rebase(generation, &config, out),
             (_, _) if abandoned => {}
             (Job::View { view, args, pipes }, Reply::Status(status)) => {
                 self.view(view, &status, &args, &pipes, out);
                 self.know(status);
+            }
+            (Job::SetupStatus, Reply::Status(status)) => {
+                self.know(status);
+                self.ask(Job::SetupConfig, Request::Config, out);
+            }
+            (Job::SetupConfig, Reply::Config { generation, config }) => {
+                self.setup_begin(generation, &config, out);
             }
             (Job::Running { pipes }, Reply::Config { config, .. }) => {
                 self.show_running(&bind::to_tree(&config), &pipes, out);
@@ -107,7 +121,7 @@ impl Session {
             return;
         }
         let waited = self.pending.iter().any(Pending::blocks);
-        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(_)));
+        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(_) | Job::SetupCommit(_)));
         let stopping = self.pending.iter().any(|p| matches!(p.job, Job::Power(_)));
         self.pending.clear();
         self.lost = true;
@@ -144,24 +158,16 @@ impl Session {
         }
     }
 
-    fn know(&mut self, status: Status) {
+    pub(super) fn know(&mut self, status: Status) {
         self.hostname = status.system.hostname.as_ref().map_or("director", |h| h.as_str()).to_string();
         self.status = Some(Box::new(status));
-    }
-
-    /// Who comes to a box that lost its configuration must not have to ask for it.
-    fn greet(&mut self, status: Status, out: &mut Vec<Output>) {
-        for note in status.notes.iter().take(NOTES_MAX) {
-            self.say(out, &format!("! {note}"));
-        }
-        self.know(status);
     }
 
     /// Takes names over; a prompt on the screen is repainted when it changed.
     fn learn(&mut self, status: Status, out: &mut Vec<Output>) {
         let before = self.prompt_text();
         self.know(status);
-        if before != self.prompt_text() && !self.waiting() {
+        if before != self.prompt_text() && !self.waiting() && self.pager.is_none() {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
             self.editor.show(&self.prompt_text(), &mut screen);
@@ -189,7 +195,7 @@ impl Session {
         self.notice(out, &text);
     }
 
-    fn view(&self, view: View, status: &Status, args: &[String], pipes: &[Pipe], out: &mut Vec<Output>) {
+    fn view(&mut self, view: View, status: &Status, args: &[String], pipes: &[Pipe], out: &mut Vec<Output>) {
         let result = if pipes.first() == Some(&Pipe::Json) {
             show::json(view, status, args).map(|text| text.lines().map(ToString::to_string).collect())
         } else {
@@ -235,16 +241,16 @@ impl Session {
         }
     }
 
-    fn checked(&self, findings: &[Finding], ops: &[Op], pipes: &[Pipe], out: &mut Vec<Output>) {
+    fn checked(&mut self, findings: &[Finding], ops: &[Op], pipes: &[Pipe], out: &mut Vec<Output>) {
         self.findings(findings, out);
         let mut lines = Vec::new();
         for (i, op) in ops.iter().enumerate() {
             let text = format!("{:>4} {}", i.saturating_add(1), show::ops::describe(op));
             lines.extend(show::words::wrap(&text, self.width.saturating_sub(1), 5));
         }
-        self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
-        if pipes.is_empty() && !ops.is_empty() {
-            self.say(out, &format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
+        if pipes.iter().all(|pipe| matches!(pipe, Pipe::More | Pipe::NoMore)) && !ops.is_empty() {
+            lines.push(format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
         }
+        self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
     }
 }
