@@ -41,6 +41,8 @@ use serde::{Deserialize, Serialize};
 const STATUS_WAITERS_MAX: usize = 16;
 /// Turns of plan and step in one call, at most: after a plan comes at most one more step.
 const STEPS_MAX: usize = 4;
+/// Verdicts that change in one call and are logged; the rest is counted: a dead switch must not push all else out of the log.
+const TRANSITIONS_LOGGED: usize = 32;
 /// Refused operations that are kept, to tell new ones from old ones.
 const FAILING_MAX: usize = 64;
 /// Refused operations of one batch that are logged; the rest is counted.
@@ -222,20 +224,26 @@ impl Director {
     ) {
         let mut outputs = Vec::new();
         act(&mut self.health, &mut outputs);
-        let mut changed = false;
+        let mut changed = 0_usize;
         for output in outputs {
             match output {
                 health::Output::Probe { id, spec, deadline } => {
                     out.push(Effect::Probe { id, spec: Box::new(spec), deadline });
                 }
                 health::Output::Changed { pool, server, port: _, from, to, reason } => {
-                    changed = true;
-                    let (level, text) = view::transition(&pool, &server, from, to, &reason);
-                    self.log(level, text, out);
+                    changed = changed.saturating_add(1);
+                    if changed <= TRANSITIONS_LOGGED {
+                        let (level, text) = view::transition(&pool, &server, from, to, &reason);
+                        self.log(level, text, out);
+                    }
                 }
             }
         }
-        if changed {
+        if changed > TRANSITIONS_LOGGED {
+            let more = changed.saturating_sub(TRANSITIONS_LOGGED);
+            self.log(Level::Warning, format!("{more} more servers changed at once: show servers"), out);
+        }
+        if changed > 0 {
             self.reconcile.desired_changed();
             out.push(Effect::Checkpoint(Box::new(Checkpoint { health: self.health.checkpoint() })));
         }
