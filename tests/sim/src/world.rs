@@ -210,7 +210,12 @@ impl World {
                     self.post(Event::Observed(Ok(Box::new(self.kernel.state.clone()))), ANSWER_US);
                 }
                 Effect::Apply { batch, ops } => {
-                    let results = ops.iter().map(|op| self.apply(op)).collect();
+                    let mut results: Vec<Result<(), OpError>> = Vec::new();
+                    for op in &ops {
+                        let mut failed = ops.iter().zip(&results).filter(|(_, result)| result.is_err());
+                        let blocked = failed.find(|(earlier, _)| op.needs(earlier)).map(|(_, r)| r.clone());
+                        results.push(blocked.unwrap_or_else(|| self.apply(op)));
+                    }
                     self.post(Event::Applied { batch, results }, ANSWER_US);
                 }
                 Effect::Probe { id, spec, deadline } => {

@@ -22,7 +22,7 @@ pub use event::{Effect, Event, Level};
 
 use crate::cli::show::ops::describe;
 use crate::health::{self, Health};
-use crate::model::{Config, Mono, Name};
+use crate::model::{Config, Millis, Mono, Name};
 use crate::plan::desired::{Circumstances, Usable, sysctls};
 use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
@@ -41,6 +41,11 @@ use serde::{Deserialize, Serialize};
 const STATUS_WAITERS_MAX: usize = 16;
 /// Turns of plan and step in one call, at most: after a plan comes at most one more step.
 const STEPS_MAX: usize = 4;
+/// Shortest time between two plans and checkpoints for changed verdicts. Chosen: nobody notices it, and the largest
+/// configuration spends a fifth of its time on them.
+const VERDICT_SPACING: Millis = Millis::new(100);
+/// Verdicts that change in one call and are logged; the rest is counted: a dead switch must not push all else out of the log.
+const TRANSITIONS_LOGGED: usize = 32;
 /// Refused operations that are kept, to tell new ones from old ones.
 const FAILING_MAX: usize = 64;
 /// Refused operations of one batch that are logged; the rest is counted.
@@ -100,6 +105,10 @@ pub struct Director {
     last_error: Option<String>,
     /// What the kernel refused in the last batch.
     failing: Vec<Op>,
+    /// Verdicts changed since the last checkpoint.
+    unsaved: bool,
+    /// When changed verdicts are acted on next.
+    verdicts_due: Mono,
 }
 
 /// [`Circumstances`] of this moment.
@@ -144,6 +153,8 @@ impl Director {
             last_plan: 0,
             last_error: None,
             failing: Vec::new(),
+            unsaved: false,
+            verdicts_due: now,
             start,
         };
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
@@ -159,7 +170,7 @@ impl Director {
             Event::KernelChanged => self.reconcile.kernel_changed(),
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
-            Event::Probed { id, outcome } => self.with_health(out, |h, o| h.probed(id, outcome, now, o)),
+            Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
             Event::Stop => self.stop(now, out),
@@ -181,6 +192,9 @@ impl Director {
     /// When [`Event::Deadline`] is due.
     pub fn next_deadline(&self) -> Mono {
         let mut next = self.reconcile.next_deadline();
+        if self.unsaved {
+            next = next.min(self.verdicts_due);
+        }
         if let Some(until) = self.transaction.as_ref().and_then(Transaction::deadline) {
             next = next.min(until);
         }
@@ -196,7 +210,8 @@ impl Director {
                 self.last_error.clone().unwrap_or_else(|| "the kernel does not come to rest".to_string());
             self.take_back(&why, now, out);
         }
-        self.with_health(out, |h, o| h.on_deadline(now, o));
+        self.with_health(now, out, |h, o| h.on_deadline(now, o));
+        self.keep_verdicts(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -210,7 +225,7 @@ impl Director {
     /// The running configuration is another one (or the first).
     fn configured(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let config = core::mem::take(&mut self.config);
-        self.with_health(out, |h, o| h.configure(&config, now, o));
+        self.with_health(now, out, |h, o| h.configure(&config, now, o));
         self.config = config;
         let hostname =
             self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
@@ -221,28 +236,50 @@ impl Director {
 
     fn with_health(
         &mut self,
+        now: Mono,
         out: &mut Vec<Effect>,
         act: impl FnOnce(&mut Health, &mut Vec<health::Output>),
     ) {
         let mut outputs = Vec::new();
         act(&mut self.health, &mut outputs);
-        let mut changed = false;
+        let mut changed = 0_usize;
         for output in outputs {
             match output {
                 health::Output::Probe { id, spec, deadline } => {
                     out.push(Effect::Probe { id, spec: Box::new(spec), deadline });
                 }
                 health::Output::Changed { pool, server, port: _, from, to, reason } => {
-                    changed = true;
-                    let (level, text) = view::transition(&pool, &server, from, to, &reason);
-                    self.log(level, text, out);
+                    changed = changed.saturating_add(1);
+                    if changed <= TRANSITIONS_LOGGED {
+                        let (level, text) = view::transition(&pool, &server, from, to, &reason);
+                        self.log(level, text, out);
+                    }
                 }
             }
         }
-        if changed {
-            self.reconcile.desired_changed();
-            out.push(Effect::Checkpoint(Box::new(Checkpoint { health: self.health.checkpoint() })));
+        if changed > TRANSITIONS_LOGGED {
+            let more = changed.saturating_sub(TRANSITIONS_LOGGED);
+            self.log(Level::Warning, format!("{more} more servers changed at once: show servers"), out);
         }
+        if changed > 0 {
+            self.unsaved = true;
+            self.keep_verdicts(now, out);
+        }
+    }
+
+    /// Acts on changed verdicts: at once, but then not again before [`VERDICT_SPACING`] has passed, because each time
+    /// costs a checkpoint of all servers and a plan, and ten thousand may change one after the other.
+    fn keep_verdicts(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.unsaved && now >= self.verdicts_due {
+            self.verdicts_due = now.after(VERDICT_SPACING);
+            self.reconcile.desired_changed();
+            self.checkpoint(out);
+        }
+    }
+
+    fn checkpoint(&mut self, out: &mut Vec<Effect>) {
+        self.unsaved = false;
+        out.push(Effect::Checkpoint(Box::new(Checkpoint { health: self.health.checkpoint() })));
     }
 
     /// What the kernel should hold now.
@@ -277,6 +314,10 @@ impl Director {
     }
 
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        // A restart must not know less than the kernel shows.
+        if self.unsaved {
+            self.checkpoint(out);
+        }
         let Some(observed) = self.reconcile.observed() else { return };
         let want = self.desired(&self.config, observed);
         let ops = plan(&want, observed).ops;
