@@ -18,6 +18,7 @@ pub mod isolate;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
+pub mod pace;
 mod pcap;
 pub mod process;
 pub mod qmp;

@@ -1,6 +1,7 @@
 //! A serial line of a VM: everything it said, who listens along, and the dialogue with the product's console.
 
 use crate::hub::{Cause, Hub, lock};
+use crate::pace::{Flow, Paced};
 use anyhow::{Context as _, Result, bail};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -35,6 +36,7 @@ struct Shared {
     log: Mutex<File>,
     writer: Mutex<Option<UnixStream>>,
     guests: Mutex<Vec<UnixStream>>,
+    flow: Flow,
     /// Whether the harness is in the middle of a command, so that what comes is its own doing.
     asking: AtomicBool,
 }
@@ -66,6 +68,7 @@ impl Serial {
             log: Mutex::new(file),
             writer: Mutex::new(None),
             guests: Mutex::default(),
+            flow: Flow::default(),
             asking: AtomicBool::new(false),
         };
         Ok(Self {
@@ -82,6 +85,7 @@ impl Serial {
     /// # Errors
     /// When the system has no more descriptors.
     pub fn connect(&self, stream: UnixStream) -> Result<()> {
+        self.shared.flow.reset();
         *lock(&self.shared.writer) = Some(stream.try_clone().context("serial line")?);
         let (shared, hub) = (Arc::clone(&self.shared), Arc::clone(&self.hub));
         let (node, name) = (self.node.clone(), self.stream);
@@ -147,6 +151,14 @@ impl Serial {
         let mut writer = lock(&self.shared.writer);
         let writer = writer.as_mut().with_context(|| format!("{} is off", self.node))?;
         writer.write_all(bytes).with_context(|| format!("{} is off", self.node))
+    }
+
+    /// Sends bytes as a real line does: at so many bits a second, held by XOFF. Gives up when it is held for `patience`.
+    ///
+    /// # Errors
+    /// When the machine is off.
+    pub fn send_paced(&self, bytes: &[u8], baud: u32, patience: Duration) -> Result<Paced> {
+        self.shared.flow.pace(bytes, baud, patience, |bytes| self.send(bytes))
     }
 
     /// Waits until text was said after `mark`.
@@ -271,6 +283,7 @@ fn listen(mut stream: UnixStream, shared: &Shared, hub: &Hub, node: &str, name: 
             Some(bytes) => bytes,
         };
         let cause = if shared.asking.load(SeqCst) { Cause::Harness } else { Cause::Lab };
+        shared.flow.see(bytes);
         lock(&shared.log).write_all(bytes).ok();
         let mut transcript = lock(&shared.transcript);
         transcript.bytes.extend_from_slice(bytes);
