@@ -23,8 +23,8 @@ pub use event::{Effect, Event, Level};
 use crate::cli::show::ops::describe;
 use crate::health::{self, Health};
 use crate::model::{Config, Mono, Name};
-use crate::plan::desired::{Circumstances, Usable};
-use crate::plan::{DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
+use crate::plan::desired::{Circumstances, Usable, sysctls};
+use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
 use crate::store::identity::Role;
 use alloc::boxed::Box;
@@ -41,6 +41,10 @@ use serde::{Deserialize, Serialize};
 const STATUS_WAITERS_MAX: usize = 16;
 /// Turns of plan and step in one call, at most: after a plan comes at most one more step.
 const STEPS_MAX: usize = 4;
+/// Refused operations that are kept, to tell new ones from old ones.
+const FAILING_MAX: usize = 64;
+/// Refused operations of one batch that are logged; the rest is counted.
+const REFUSALS_LOGGED: usize = 8;
 
 /// What the director is started with.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -94,6 +98,8 @@ pub struct Director {
     operations: u64,
     last_plan: u32,
     last_error: Option<String>,
+    /// What the kernel refused in the last batch.
+    failing: Vec<Op>,
 }
 
 /// [`Circumstances`] of this moment.
@@ -137,6 +143,7 @@ impl Director {
             operations: 0,
             last_plan: 0,
             last_error: None,
+            failing: Vec::new(),
             start,
         };
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
@@ -155,19 +162,28 @@ impl Director {
             Event::Probed { id, outcome } => self.with_health(out, |h, o| h.probed(id, outcome, now, o)),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
-            Event::Stop => {
-                self.log(Level::Notice, "stopping: releasing the floating addresses", out);
-                self.stopping = true;
-                self.reconcile.desired_changed();
-                self.reconcile.retry_now();
-            }
+            Event::Stop => self.stop(now, out),
         }
         self.drive(now, out);
+    }
+
+    fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        self.log(Level::Notice, "stopping: releasing the floating addresses", out);
+        self.stopping = true;
+        // One that is being marked is whole in the kernel and ends by itself.
+        if self.transaction.as_ref().is_some_and(|t| t.stage != Stage::Marking) {
+            self.take_back("the director is stopping", now, out);
+        }
+        self.reconcile.desired_changed();
+        self.reconcile.retry_now();
     }
 
     /// When [`Event::Deadline`] is due.
     pub fn next_deadline(&self) -> Mono {
         let mut next = self.reconcile.next_deadline();
+        if let Some(until) = self.transaction.as_ref().and_then(Transaction::deadline) {
+            next = next.min(until);
+        }
         for deadline in [self.health.next_deadline(), self.announcer.next_deadline()].into_iter().flatten() {
             next = next.min(deadline);
         }
@@ -175,10 +191,18 @@ impl Director {
     }
 
     fn on_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.transaction.as_ref().and_then(Transaction::deadline).is_some_and(|until| until <= now) {
+            let why =
+                self.last_error.clone().unwrap_or_else(|| "the kernel does not come to rest".to_string());
+            self.take_back(&why, now, out);
+        }
         self.with_health(out, |h, o| h.on_deadline(now, o));
-        let keys = self.announcer.due(now);
-        if !keys.is_empty() {
-            let ops = keys.into_iter().map(|key| Op::Announce { key }).collect();
+        // What the kernel refused to add, or somebody took away, is not ours to announce.
+        let held =
+            |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
+        let due = self.announcer.due(now);
+        let ops: Vec<Op> = due.into_iter().filter(held).map(|key| Op::Announce { key }).collect();
+        if !ops.is_empty() {
             out.push(Effect::Apply { batch: self.reconcile.side_batch(), ops });
         }
     }
@@ -224,13 +248,13 @@ impl Director {
     /// What the kernel should hold now.
     fn desired(&self, config: &Config, observed: &Observed) -> crate::plan::Desired {
         let node = node_of(config, self.start.identity);
-        desired(config, node, self.active(), &Now { health: &self.health, observed })
+        desired(config, node, self.active(config), &Now { health: &self.health, observed })
     }
 
-    /// Whether this node should hold the floating addresses. With two nodes configured it is the primary: taking over needs
+    /// Whether this node should hold the floating addresses of `config`. With two nodes configured it is the primary: taking over needs
     /// the heartbeat, which this version does not have.
-    fn active(&self) -> bool {
-        !self.stopping && (self.config.backup.is_none() || self.start.identity == Role::Primary)
+    fn active(&self, config: &Config) -> bool {
+        !self.stopping && (config.backup.is_none() || self.start.identity == Role::Primary)
     }
 
     fn node(&self) -> &crate::model::config::Node {
@@ -241,18 +265,15 @@ impl Director {
     fn drive(&mut self, now: Mono, out: &mut Vec<Effect>) {
         for _ in 0..STEPS_MAX {
             match self.reconcile.step(!self.status_waiters.is_empty(), now) {
+                Step::Wait if self.reconcile.pausing() => return self.answer_status_waiters(now, out),
                 Step::Wait => return,
                 Step::Observe => {
-                    out.push(Effect::Observe(self.sysctl_names()));
+                    out.push(Effect::Observe(sysctls(&self.config).into_keys().collect()));
                     return;
                 }
                 Step::Plan => self.plan(now, out),
             }
         }
-    }
-
-    fn sysctl_names(&self) -> Vec<String> {
-        self.desired(&self.config, &Observed::default()).sysctls.into_keys().collect()
     }
 
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
@@ -280,8 +301,7 @@ impl Director {
 
     fn on_observed(&mut self, result: Result<Box<Observed>, OpError>, now: Mono, out: &mut Vec<Effect>) {
         if let Err(error) = &result {
-            self.log(Level::Error, format!("cannot read the kernel's state: {error}"), out);
-            self.last_error = Some(format!("cannot read the kernel's state: {error}"));
+            self.complain(format!("cannot read the kernel's state: {error}"), out);
         }
         let known = result.is_ok();
         self.reconcile.dumped(result.map(|o| *o), now);
@@ -299,35 +319,63 @@ impl Director {
         out: &mut Vec<Effect>,
     ) {
         let Some(applied) = self.reconcile.applied(batch, results, now) else { return };
-        let mut first_error = None;
+        let mut refused = Vec::new();
         let mut done = 0_u32;
-        for (op, result) in &applied.results {
+        for (op, result) in applied.results {
             match result {
                 Ok(()) => done = done.saturating_add(1),
-                Err(error) => {
-                    let text = format!("{}: {error}", describe(op));
-                    self.log(Level::Error, format!("kernel refused to {text}"), out);
-                    first_error.get_or_insert(text);
+                // It is repeated anyway, and what it tells is true already.
+                Err(error) if matches!(op, Op::Announce { .. }) => {
+                    self.log(Level::Warning, format!("{}: {error}", describe(&op)), out);
                 }
+                Err(error) => refused.push((op, error)),
             }
         }
         self.operations = self.operations.saturating_add(u64::from(done));
-        self.last_error = first_error.as_ref().map(|text| format!("kernel refused to {text}"));
-        if let Some(transaction) = &mut self.transaction
-            && transaction.stage == Stage::Applying
-        {
-            transaction.operations = transaction.operations.saturating_add(done);
-            if let Some(error) = first_error {
-                self.take_back(&format!("the kernel refused to {error}"), now, out);
-            }
+        self.refused(&refused, out);
+        self.commit_applied(batch, done, &refused, now, out);
+        self.failing = refused.into_iter().take(FAILING_MAX).map(|(op, _)| op).collect();
+    }
+
+    /// Says what the kernel refused: each first of a kind, and not again while it stays the same.
+    fn refused(&mut self, refused: &[(Op, OpError)], out: &mut Vec<Effect>) {
+        let text = |(op, error): &(Op, OpError)| format!("kernel refused to {}: {error}", describe(op));
+        let Some(first) = refused.first() else {
+            self.last_error = None;
+            return;
+        };
+        let known = refused.iter().take(FAILING_MAX);
+        let fresh = known.filter(|(op, _)| !self.failing.contains(op)).take(REFUSALS_LOGGED);
+        for text in fresh.map(text) {
+            self.log(Level::Error, text, out);
         }
+        if let Some(more) =
+            refused.len().checked_sub(REFUSALS_LOGGED).filter(|n| *n > 0 && self.failing.is_empty())
+        {
+            self.log(Level::Error, format!("kernel refused {more} more operations"), out);
+        }
+        self.last_error = Some(text(first));
+    }
+
+    /// Logs an error once, however often it comes in a row, and keeps it for the alarms.
+    fn complain(&mut self, text: String, out: &mut Vec<Effect>) {
+        if self.last_error.as_ref() != Some(&text) {
+            self.log(Level::Error, text.clone(), out);
+        }
+        self.last_error = Some(text);
     }
 
     /// Kernel and desired state agree.
     fn on_settled(&mut self, out: &mut Vec<Effect>) {
         self.last_error = None;
+        self.failing.clear();
         self.commit_settled(out);
-        if self.stopping && !self.stopped {
+        self.end(out);
+    }
+
+    /// Ends, when asked to, unless a record is being marked. All is released.
+    fn end(&mut self, out: &mut Vec<Effect>) {
+        if self.stopping && !self.stopped && self.transaction.is_none() {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

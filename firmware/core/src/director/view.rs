@@ -53,7 +53,7 @@ impl Director {
     fn system_status(&self) -> SystemStatus {
         SystemStatus {
             identity: self.start.identity,
-            active: self.active(),
+            active: self.active(&self.config),
             hostname: self.node().hostname.clone(),
             version: self.start.version.clone(),
             generation: self.generation,

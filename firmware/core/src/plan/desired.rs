@@ -245,7 +245,8 @@ fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, Desired
 }
 
 /// The sysctls that we manage, with the reason for each value (features.md 4.12).
-fn sysctls(config: &Config) -> BTreeMap<String, String> {
+#[must_use]
+pub fn sysctls(config: &Config) -> BTreeMap<String, String> {
     let flag = |on: bool| if on { "1" } else { "0" };
     let mut want: BTreeMap<String, String> = [
         ("net.ipv4.ip_forward", flag(config.forwarding.ipv4)),
