@@ -21,7 +21,7 @@ REMAP := --remap-path-prefix=$(CURDIR)=director --remap-path-prefix=$(CARGO_HOME
 help: ## this list
 	@printf 'Director: firmware for a two-NIC Linux Virtual Server director. Start with run or test.\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nvm takes CASE=filter, lab takes SCENARIO=name. Everything built lies under build/.\n'
+	@printf '\nvm takes CASE=filter, lab takes SCENARIO=name (a wrong name lists them). Everything built lies under build/.\n'
 
 run: firmware lab-tool ## boot the five-node cluster in QEMU, show who answers, attach to the director's console
 	@$(LAB) run five-node

@@ -113,10 +113,10 @@ impl Lab {
             vm.console().wait_prompt(Mark::default(), BOOT_LIMIT)?;
         }
         self.calibrate(clock::now().duration_since(started));
-        if self.scenario.bring_up == BringUp::Typed
-            && let Some(first) = self.scenario.directors.first()
-        {
-            self.type_config(first.name, &self.scenario.config)?;
+        match (self.scenario.bring_up, self.scenario.directors.first()) {
+            (BringUp::ByHand, _) => return Ok(()),
+            (BringUp::Typed, Some(first)) => self.type_config(first.name, &self.scenario.config)?,
+            (BringUp::Typed | BringUp::Preloaded, _) => {}
         }
         self.wait_until_it_answers()
     }

@@ -11,6 +11,7 @@
 pub mod accel;
 mod clock;
 pub mod frame;
+mod guest;
 pub mod helper;
 pub mod hub;
 mod inputs;
