@@ -15,6 +15,7 @@ pub mod schema;
 pub mod session;
 pub mod show;
 pub mod text;
+pub mod transfer;
 pub mod tree;
 pub mod value;
 mod words;

@@ -14,6 +14,7 @@
 mod actions;
 mod print;
 mod replies;
+mod transfer;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
@@ -158,6 +159,7 @@ pub struct Session {
     status: Option<Box<Status>>,
     /// The operator left; bytes are ignored.
     over: bool,
+    transfer: transfer::Transfer,
 }
 
 impl Session {
@@ -177,6 +179,7 @@ impl Session {
             power_stuck: false,
             status: None,
             over: false,
+            transfer: transfer::Transfer::default(),
         }
     }
 
@@ -276,6 +279,9 @@ impl Session {
     }
 
     fn feed(&mut self, byte: u8, out: &mut Vec<Output>) {
+        if self.transfer.active() {
+            return self.transfer_byte(byte, out);
+        }
         let mut screen = Vec::new();
         let event = self.editor.feed(byte, &mut screen);
         print::raw(out, &screen);
@@ -313,7 +319,7 @@ impl Session {
                 self.execute(line, out);
             }
         }
-        if !self.waiting() && !self.over {
+        if !self.waiting() && !self.over && !self.transfer.active() {
             self.prompt(out);
         }
     }
