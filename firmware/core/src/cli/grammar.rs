@@ -43,6 +43,7 @@ pub(crate) enum Action {
     Discard,
     Up,
     Top,
+    Transfer,
 }
 
 /// A setting of the session's terminal.
@@ -228,6 +229,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
     command("show", "Show the candidate", Next::Path(Action::Candidate, Mode::Show)),
     command("top", "Back to the top of the configuration", Next::Do(Action::Top, &[])),
+    command(
+        "transfer",
+        "Let a program on this line push or pull a configuration",
+        Next::Do(Action::Transfer, &[]),
+    ),
     command("up", "One level up", Next::Do(Action::Up, &[])),
 ];
 
@@ -289,7 +295,8 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Commit
         | Action::Discard
         | Action::Up
-        | Action::Top => &[],
+        | Action::Top
+        | Action::Transfer => &[],
     }
 }
 

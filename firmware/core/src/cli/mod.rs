@@ -16,6 +16,7 @@ pub mod session;
 mod setup;
 pub mod show;
 pub mod text;
+pub mod transfer;
 pub mod tree;
 pub mod value;
 mod words;

@@ -17,6 +17,7 @@ mod print;
 mod replies;
 mod setup;
 mod time;
+mod transfer;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
@@ -194,6 +195,7 @@ pub struct Session {
     ending: bool,
     /// The operator left; bytes are ignored.
     over: bool,
+    transfer: transfer::Transfer,
 }
 
 impl Session {
@@ -218,6 +220,7 @@ impl Session {
             status: None,
             ending: false,
             over: false,
+            transfer: transfer::Transfer::default(),
         }
     }
 
@@ -322,6 +325,9 @@ impl Session {
     }
 
     fn feed(&mut self, byte: u8, out: &mut Vec<Output>) {
+        if self.transfer.active() {
+            return self.transfer_byte(byte, out);
+        }
         if self.pager.is_some() {
             return self.pager_key(byte, out);
         }
@@ -369,7 +375,7 @@ impl Session {
                 self.execute(line, out);
             }
         }
-        if !self.waiting() && !self.over {
+        if !self.waiting() && !self.over && !self.transfer.active() {
             self.prompt(out);
         }
     }

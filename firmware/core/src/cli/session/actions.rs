@@ -112,6 +112,7 @@ impl Session {
                 }
             }
             Action::Up => self.up(),
+            Action::Transfer => self.begin_transfer(out),
             Action::Set => self.with_candidate(walk, |s, candidate, walk| {
                 if let Err(why) = candidate.tree.apply(walk.changes) {
                     s.say(out, &format!("not set: {why}"));
