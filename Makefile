@@ -16,7 +16,7 @@ SCENARIO ?= five-node
 # built in. Only for this target, so that nothing of the host tools is compiled again.
 REMAP := --remap-path-prefix=$(CURDIR)=director --remap-path-prefix=$(CARGO_HOME)=cargo
 
-.PHONY: help setup run test lint unit sim vm fuzz image lab docs clean firmware image-tool lab-tool
+.PHONY: help setup run test lint unit sim vm fuzz provision image lab docs clean firmware image-tool lab-tool
 
 help: ## this list
 	@printf 'Director: firmware for a two-NIC Linux Virtual Server director. Start with run or test.\n\n'
@@ -59,6 +59,9 @@ image: firmware ## kernel, initramfs and disk image, with their sizes against th
 	@$(IMAGE) disk
 	@printf '\ninitramfs:\n'; $(IMAGE) ls
 	@printf '\nsizes (build/sizes.md):\n'; $(IMAGE) report
+
+provision: setup ## push a configuration over a serial line: PORT=/dev/ttyUSB0 FILE=config.set; ARGS='--socket PATH log' for the rest
+	@$(CARGO) run --quiet --locked --package director-provision -- $(or $(ARGS),--port '$(PORT)' push '$(FILE)')
 
 lab: firmware lab-tool ## boot a named topology and stay, with its consoles; SCENARIO=five-node
 	@$(LAB) up $(SCENARIO)

@@ -113,6 +113,7 @@ fn main() {
         newest: Generation(1),
         flash: true,
         source: String::new(),
+        notes: Vec::new(),
         checkpoint: None,
     };
     let mut now = Mono::from_millis(1000);
