@@ -132,6 +132,25 @@ impl Type {
         }
     }
 
+    /// What kind of value it is, in the reference.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Name | Self::Refer(_) => "name",
+            Self::Hostname => "host name",
+            Self::Device => "device",
+            Self::Label => "label",
+            Self::Text => "text",
+            Self::Target => "path",
+            Self::Ip => "address",
+            Self::Cidr => "address with prefix length",
+            Self::Network => "network",
+            Self::Number { .. } => "number",
+            Self::Span { .. } => "time",
+            Self::Choice(_) => "word",
+            Self::Codes => "codes",
+        }
+    }
+
     /// How a value is announced by `?`: `<port>` style, without its range.
     pub fn placeholder(&self) -> &'static str {
         match self {

@@ -18,6 +18,8 @@ pub struct Item {
     pub help: &'static str,
     /// Whether exported `set` lines carry it on one line with its neighbours of the same kind.
     pub joined: bool,
+    /// Unit of a number, for the reference; empty when it counts things or is none.
+    pub unit: &'static str,
     /// What follows.
     pub kind: Kind,
 }
@@ -113,25 +115,30 @@ pub(crate) fn item(items: &'static [Item], word: &str) -> Option<(usize, &'stati
 }
 
 const fn leaf(word: &'static str, help: &'static str, value: Type, default: Option<&'static str>) -> Item {
-    Item { word, help, joined: false, kind: Kind::Leaf { value, default } }
+    Item { word, help, joined: false, unit: "", kind: Kind::Leaf { value, default } }
 }
 
 const fn values(word: &'static str, help: &'static str, value: Type, max: usize) -> Item {
-    Item { word, help, joined: false, kind: Kind::Values { value, max } }
+    Item { word, help, joined: false, unit: "", kind: Kind::Values { value, max } }
 }
 
 const fn branch(word: &'static str, help: &'static str, items: &'static [Item]) -> Item {
-    Item { word, help, joined: false, kind: Kind::Branch { items, presence: false } }
+    Item { word, help, joined: false, unit: "", kind: Kind::Branch { items, presence: false } }
 }
 
 const fn present(word: &'static str, help: &'static str, items: &'static [Item]) -> Item {
-    Item { word, help, joined: false, kind: Kind::Branch { items, presence: true } }
+    Item { word, help, joined: false, unit: "", kind: Kind::Branch { items, presence: true } }
 }
 
 impl Item {
     /// The same, exported on one line with its neighbours.
     const fn joined(self) -> Self {
         Self { joined: true, ..self }
+    }
+
+    /// The same, measured in `unit`.
+    const fn unit(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
     }
 }
 

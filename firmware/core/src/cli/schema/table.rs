@@ -12,7 +12,7 @@ const fn list(
     max: usize,
     items: &'static [Item],
 ) -> Item {
-    Item { word, help, joined: false, kind: Kind::List { key, key_help, items, max } }
+    Item { word, help, joined: false, unit: "", kind: Kind::List { key, key_help, items, max } }
 }
 
 const DAY: Millis = Millis::from_secs(86_400);
@@ -82,7 +82,8 @@ static NODE: &[Item] = &[
 static INTERFACE: &[Item] = &[
     leaf("device", "Kernel device of this role, on both boxes", Type::Device, None).joined(),
     leaf("mtu", "Largest packet in bytes; unset: the driver's", Type::Number { min: 576, max: 9216 }, None)
-        .joined(),
+        .joined()
+        .unit("bytes"),
 ];
 
 static HEARTBEAT: &[Item] = &[
