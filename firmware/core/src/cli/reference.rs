@@ -93,12 +93,12 @@ fn row(item: &'static Item, path: &str, out: &mut String, choices: &mut Choices)
     let help = cell(item.help);
     let range = cell(&range);
     _ = writeln!(out, "| `{path}` | {kind} | {range} | {unit} | {default} | {help} |");
-    if let Kind::Leaf { value: Type::Choice(words), .. } | Kind::Values { value: Type::Choice(words), .. } =
-        &item.kind
-    {
-        if !is_switch(words) {
-            choices.push((path.to_string(), words));
-        }
+    let choice = match (&item.kind, item.value_type()) {
+        (Kind::Leaf { .. } | Kind::Values { .. } | Kind::List { .. }, Some(Type::Choice(words))) => words,
+        (_, _) => return,
+    };
+    if !is_switch(choice) {
+        choices.push((path.to_string(), choice));
     }
 }
 

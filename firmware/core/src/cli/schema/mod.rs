@@ -1,10 +1,13 @@
 //! The one table of the configuration tree: what it is made of, and lookups in it.
 
+mod checks;
+mod system;
 mod table;
 
 use super::value::{Choice, Type};
 use super::words::Worded;
 use crate::model::Millis;
+use crate::model::choice::Chosen;
 use alloc::format;
 use alloc::string::String;
 pub use table::CONFIG;
@@ -142,8 +145,27 @@ impl Item {
     }
 }
 
+const fn list(
+    word: &'static str,
+    help: &'static str,
+    key: Type,
+    key_help: &'static str,
+    max: usize,
+    items: &'static [Item],
+) -> Item {
+    Item { word, help, joined: false, unit: "", kind: Kind::List { key, key_help, items, max } }
+}
+
+const fn number(min: u32, max: u32) -> Type {
+    Type::Number { min, max }
+}
+
+const fn choice<T: Chosen>() -> Type {
+    Type::Choice(T::CHOICES)
+}
+
 const fn port() -> Type {
-    Type::Number { min: 1, max: 65_535 }
+    number(1, 65_535)
 }
 
 const fn span(min: Millis, max: Millis) -> Type {
