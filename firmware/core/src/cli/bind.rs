@@ -6,7 +6,8 @@ use super::tree::{Branch, Node, Step, Tree, word_step};
 use super::value::Value;
 use crate::model::choice::Chosen;
 use crate::model::config::{
-    CheckKind, Cluster, Config, Forward, HttpCheck, Node as NodeConfig, OnFailure, Pool, Protocol, Scheduler,
+    CheckKind, Cluster, Config, Forward, HttpCheck, Kernel, Node as NodeConfig, OnFailure, Pool, Protocol,
+    Questions, Scheduler,
 };
 use crate::model::name::Text;
 use crate::model::text::{Escaped, Mac, Secret};
@@ -261,11 +262,15 @@ pub fn to_config(tree: &Tree) -> Result<Config, BindError> {
         routes: root.sections("route")?,
         forwarding: root.section("forwarding")?,
         masquerade: root.sections("masquerade")?,
-        sysctls: root.entries("sysctl", |r| r.maybe("value"))?,
-        timeouts: root.section("timeouts")?,
-        load_monitors: root.sections("load-monitor")?,
-        checks: root.sections("check")?,
-        marks: root.sections("mark")?,
+        kernel: Box::new(Kernel {
+            sysctls: root.entries("sysctl", |r| r.maybe("value"))?,
+            timeouts: root.section("timeouts")?,
+            marks: root.sections("mark")?,
+        }),
+        questions: Box::new(Questions {
+            load_monitors: root.sections("load-monitor")?,
+            checks: root.sections("check")?,
+        }),
         real_servers: root.sections("real-server")?,
         pools: root.entries("pool", read_pool)?,
         services: root.sections("service")?,
@@ -424,11 +429,11 @@ pub fn to_tree(config: &Config) -> Tree {
     w.sections("route", &config.routes);
     w.section("forwarding", &config.forwarding);
     w.sections("masquerade", &config.masquerade);
-    w.entries("sysctl", &config.sysctls, |w, value| w.maybe("value", value.as_ref()));
-    w.section("timeouts", &config.timeouts);
-    w.sections("load-monitor", &config.load_monitors);
-    w.sections("check", &config.checks);
-    w.sections("mark", &config.marks);
+    w.entries("sysctl", &config.kernel.sysctls, |w, value| w.maybe("value", value.as_ref()));
+    w.section("timeouts", &config.kernel.timeouts);
+    w.sections("load-monitor", &config.questions.load_monitors);
+    w.sections("check", &config.questions.checks);
+    w.sections("mark", &config.kernel.marks);
     w.sections("real-server", &config.real_servers);
     w.entries("pool", &config.pools, write_pool);
     w.sections("service", &config.services);

@@ -44,22 +44,36 @@ pub struct Config {
     pub forwarding: Forwarding,
     /// `masquerade NAME`: outbound connections of the real servers.
     pub masquerade: BTreeMap<Name, Masquerade>,
-    /// `sysctl NAME value`; an entry without value is half typed.
-    pub sysctls: BTreeMap<Sysctl, Option<u32>>,
-    /// `timeouts`.
-    pub timeouts: Timeouts,
-    /// `load-monitor NAME`.
-    pub load_monitors: BTreeMap<Name, LoadMonitor>,
-    /// `check NAME`: checks that pools use by name.
-    pub checks: BTreeMap<Name, Check>,
-    /// `mark NAME`: traffic that is one service whatever its port.
-    pub marks: BTreeMap<Name, Mark>,
+    /// `sysctl`, `timeouts` and `mark`.
+    pub kernel: Box<Kernel>,
+    /// `load-monitor` and `check`.
+    pub questions: Box<Questions>,
     /// `real-server NAME`: machines, each defined once.
     pub real_servers: BTreeMap<Name, RealServer>,
     /// `pool NAME`.
     pub pools: BTreeMap<Name, Pool>,
     /// `service NAME`.
     pub services: BTreeMap<Name, Service>,
+}
+
+/// Settings of the kernel that belong to no other thing.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Kernel {
+    /// `sysctl NAME value`; an entry without value is half typed.
+    pub sysctls: BTreeMap<Sysctl, Option<u32>>,
+    /// `timeouts`.
+    pub timeouts: Timeouts,
+    /// `mark NAME`: traffic that is one service whatever its port.
+    pub marks: BTreeMap<Name, Mark>,
+}
+
+/// What servers are asked beyond the checks of their pools.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Questions {
+    /// `load-monitor NAME`.
+    pub load_monitors: BTreeMap<Name, LoadMonitor>,
+    /// `check NAME`: checks that pools use by name.
+    pub checks: BTreeMap<Name, Check>,
 }
 
 /// What is fixed to one box of the pair.

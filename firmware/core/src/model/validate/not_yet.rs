@@ -34,17 +34,17 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     for (name, rule) in &config.masquerade {
         refuse(found, rule.address.is_some(), || format!("masquerade {name} address"));
     }
-    for sysctl in config.sysctls.keys() {
+    for sysctl in config.kernel.sysctls.keys() {
         refuse(found, true, || format!("sysctl {}", crate::model::choice::Chosen::word(*sysctl)));
     }
-    refuse(found, config.timeouts != Timeouts::default(), || "timeouts".into());
-    for name in config.load_monitors.keys() {
+    refuse(found, config.kernel.timeouts != Timeouts::default(), || "timeouts".into());
+    for name in config.questions.load_monitors.keys() {
         refuse(found, true, || format!("load-monitor {name}"));
     }
-    for name in config.checks.keys() {
+    for name in config.questions.checks.keys() {
         refuse(found, true, || format!("check {name}"));
     }
-    for name in config.marks.keys() {
+    for name in config.kernel.marks.keys() {
         refuse(found, true, || format!("mark {name}"));
     }
     for (name, server) in &config.real_servers {

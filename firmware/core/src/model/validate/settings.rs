@@ -13,7 +13,7 @@ use alloc::format;
 pub(super) fn check(config: &Config, found: &mut Findings) {
     vlans(config, found);
     cluster(config, found);
-    for (sysctl, value) in &config.sysctls {
+    for (sysctl, value) in &config.kernel.sysctls {
         let (word, (min, max)) = (sysctl.word(), sysctl.bounds());
         match value {
             None => found.error(format!("sysctl {word} value"), format!("missing: {min} to {max}")),
@@ -32,10 +32,10 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             &format!("masquerade {name} address"),
         );
     }
-    for (name, check) in &config.checks {
+    for (name, check) in &config.questions.checks {
         named_check(name, check, found);
     }
-    for (name, mark) in &config.marks {
+    for (name, mark) in &config.kernel.marks {
         for address in &mark.addresses {
             refers(found, "floating", &config.floating, Some(address), &format!("mark {name} address"));
         }
@@ -43,7 +43,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             found.error(format!("mark {name}"), "needs at least one address and one port");
         }
     }
-    for (name, monitor) in &config.load_monitors {
+    for (name, monitor) in &config.questions.load_monitors {
         if monitor.timeout > monitor.interval {
             let text = format!("is longer than the interval of {}: shorten it", monitor.interval);
             found.error(format!("load-monitor {name} timeout {}", monitor.timeout), text);
@@ -52,7 +52,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     for (name, server) in &config.real_servers {
         if let Some(monitor) = &server.load_monitor {
             let path = format!("real-server {name} load-monitor");
-            refers(found, "load-monitor", &config.load_monitors, Some(monitor), &path);
+            refers(found, "load-monitor", &config.questions.load_monitors, Some(monitor), &path);
         }
     }
     config.pools.iter().for_each(|(name, pool)| check_pool(config, name, pool, found));
@@ -195,7 +195,7 @@ fn tunnel(path: &str, tunnel: &Tunnel, found: &mut Findings) {
 fn check_pool(config: &Config, name: &Name, pool: &Pool, found: &mut Findings) {
     tunnel(&format!("pool {name} tunnel"), &pool.tunnel, found);
     for check in &pool.watch.checks {
-        refers(found, "check", &config.checks, Some(check), &format!("pool {name} use-check"));
+        refers(found, "check", &config.questions.checks, Some(check), &format!("pool {name} use-check"));
     }
     if let Some(role) = &pool.watch.source {
         refers(found, "interface", &config.interfaces, Some(role), &format!("pool {name} check-source"));
@@ -240,7 +240,7 @@ fn check_pool(config: &Config, name: &Name, pool: &Pool, found: &mut Findings) {
 fn check_service(config: &Config, name: &Name, service: &Service, found: &mut Findings) {
     let special = &service.special;
     if let Some(mark) = &special.mark {
-        refers(found, "mark", &config.marks, Some(mark), &format!("service {name} mark"));
+        refers(found, "mark", &config.kernel.marks, Some(mark), &format!("service {name} mark"));
         if !service.addresses.is_empty() || !service.ports.is_empty() {
             let text = "the mark has addresses and ports of its own: delete those of the service";
             found.error(format!("service {name} mark {mark}"), text);
