@@ -4,17 +4,21 @@
 use super::schema::{CONFIG, Item, Kind, item};
 use super::tree::{Branch, Node, Step, Tree, word_step};
 use super::value::Value;
+use crate::model::choice::Chosen;
 use crate::model::config::{
-    CheckKind, Cluster, Config, Floating, Forward, Forwarding, HttpCheck, Interface, Masquerade, Member,
-    Node as NodeConfig, OnFailure, Pool, Protocol, RealServer, Route, Scheduler, Service,
+    CheckKind, Cluster, Config, Forward, HttpCheck, Kernel, Node as NodeConfig, OnFailure, Pool, Protocol,
+    Questions, Scheduler,
 };
 use crate::model::name::Text;
+use crate::model::text::{Escaped, Mac, Secret};
 use crate::model::{Cidr, Device, Hostname, Label, Millis, Name};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
+use section::Section;
 
 /// A tree that the configuration's types cannot hold. The table prevents it; it is an error all the same, and never
 /// a lost value.
@@ -53,7 +57,34 @@ macro_rules! bound_text {
         }
     )*};
 }
-bound_text!(Name, Hostname, Device, Label, Text);
+bound_text!(Name, Hostname, Device, Label, Text, Escaped);
+
+impl Bound for Mac {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Text(text) = value { text.parse().ok() } else { None }
+    }
+    fn to_value(&self) -> Value {
+        Value::Text(self.to_string().into())
+    }
+}
+
+impl Bound for Secret {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Secret(secret) = value { Some(secret.clone()) } else { None }
+    }
+    fn to_value(&self) -> Value {
+        Value::Secret(self.clone())
+    }
+}
+
+impl<T: Chosen> Bound for T {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Word(word) = value { T::from_word(word) } else { None }
+    }
+    fn to_value(&self) -> Value {
+        Value::Word(self.word())
+    }
+}
 
 macro_rules! bound_number {
     ($($type:ty),*) => {$(
@@ -90,7 +121,7 @@ macro_rules! bound_word {
                 match value {
                     $(Value::Word($word) => Some($make),)+
                     Value::Word(_) | Value::Number(_) | Value::Span(_) | Value::Cidr(_) | Value::Ip(_)
-                    | Value::Codes(..) | Value::Text(_) => None,
+                    | Value::Codes(..) | Value::Text(_) | Value::Secret(_) => None,
                 }
             }
             fn to_value(&self) -> Value {
@@ -108,7 +139,8 @@ bound_word! {
     CheckKind: Self::Tcp => "tcp" => Self::Tcp, Self::Http => "http" => Self::Http,
         Self::None => "none" => Self::None;
     OnFailure: Self::Quiesce => "quiesce" => Self::Quiesce, Self::Remove => "remove" => Self::Remove;
-    Protocol: Self::Tcp => "tcp" => Self::Tcp, Self::Udp => "udp" => Self::Udp;
+    Protocol: Self::Tcp => "tcp" => Self::Tcp, Self::Udp => "udp" => Self::Udp,
+        Self::Sctp => "sctp" => Self::Sctp;
 }
 
 impl Bound for Scheduler {
@@ -200,6 +232,16 @@ impl<'a> Read<'a> {
     }
 }
 
+impl Read<'_> {
+    fn section<T: Section>(self, word: &'static str) -> Result<T, BindError> {
+        T::read(self.branch(word)?)
+    }
+
+    fn sections<K: Bound + Ord, V: Section>(self, word: &'static str) -> Result<BTreeMap<K, V>, BindError> {
+        self.entries(word, V::read)
+    }
+}
+
 fn convert<T: Bound>(word: &'static str, value: &Value) -> Result<T, BindError> {
     T::from_value(value).ok_or_else(|| BindError { word, value: value.to_string() })
 }
@@ -207,52 +249,54 @@ fn convert<T: Bound>(word: &'static str, value: &Value) -> Result<T, BindError> 
 /// The configuration that a tree means. Whether its parts fit together is for [`crate::model::validate`].
 pub fn to_config(tree: &Tree) -> Result<Config, BindError> {
     let root = Read { items: CONFIG, branch: Some(tree.root()) };
-    let (node, heartbeat) = (root.branch("node")?, root.branch("cluster")?.branch("heartbeat")?);
-    let (backup, forwarding) = (node.branch("backup")?, root.branch("forwarding")?);
+    let node = root.branch("node")?;
+    let (backup, sync) = (node.branch("backup")?, root.branch("sync-daemon")?);
     Ok(Config {
+        system: Box::new(root.section("system")?),
         primary: read_node(node.branch("primary")?)?,
         backup: backup.branch.map(|_| read_node(backup)).transpose()?,
-        interfaces: root
-            .entries("interface", |r| Ok(Interface { device: r.maybe("device")?, mtu: r.maybe("mtu")? }))?,
-        cluster: Cluster {
-            heartbeat_port: heartbeat.get("port")?,
-            heartbeat_interval: heartbeat.get("interval")?,
-            dead_time: heartbeat.get("dead-time")?,
-        },
-        floating: root.entries("floating", |r| {
-            Ok(Floating {
-                address: r.maybe("address")?,
-                interface: r.maybe("interface")?,
-                label: r.maybe("label")?,
-            })
-        })?,
-        routes: root.entries("route", |r| Ok(Route { via: r.maybe("via")?, metric: r.get("metric")? }))?,
-        forwarding: Forwarding {
-            ipv4: forwarding.get("ipv4")?,
-            ipv6: forwarding.get("ipv6")?,
-            defragment: forwarding.get("defragment")?,
-        },
-        masquerade: root
-            .entries("masquerade", |r| Ok(Masquerade { source: r.maybe("source")?, out: r.maybe("out")? }))?,
-        real_servers: root.entries("real-server", |r| Ok(RealServer { address: r.maybe("address")? }))?,
+        interfaces: root.sections("interface")?,
+        cluster: read_cluster(root.branch("cluster")?)?,
+        sync_daemon: sync.branch.map(|_| Section::read(sync).map(Box::new)).transpose()?,
+        floating: root.sections("floating")?,
+        routes: root.sections("route")?,
+        forwarding: root.section("forwarding")?,
+        masquerade: root.sections("masquerade")?,
+        kernel: Box::new(Kernel {
+            sysctls: root.entries("sysctl", |r| r.maybe("value"))?,
+            timeouts: root.section("timeouts")?,
+            marks: root.sections("mark")?,
+        }),
+        questions: Box::new(Questions {
+            load_monitors: root.sections("load-monitor")?,
+            checks: root.sections("check")?,
+        }),
+        real_servers: root.sections("real-server")?,
         pools: root.entries("pool", read_pool)?,
-        services: root.entries("service", |r| {
-            Ok(Service {
-                addresses: r.values("address")?,
-                protocol: r.get("protocol")?,
-                ports: r.values("port")?,
-                scheduler: r.get("scheduler")?,
-                persistence: r.maybe("persistence")?,
-                pool: r.maybe("pool")?,
-            })
-        })?,
+        services: root.sections("service")?,
+    })
+}
+
+fn read_cluster(r: Read<'_>) -> Result<Cluster, BindError> {
+    let heartbeat = r.branch("heartbeat")?;
+    Ok(Cluster {
+        heartbeat_port: heartbeat.get("port")?,
+        heartbeat_interval: heartbeat.get("interval")?,
+        dead_time: heartbeat.get("dead-time")?,
+        pairing: Box::new(Section::read(r)?),
     })
 }
 
 fn read_node(r: Read<'_>) -> Result<NodeConfig, BindError> {
     Ok(NodeConfig {
         hostname: r.maybe("hostname")?,
+        priority: r.maybe("priority")?,
         addresses: r.entries("interface", |r| r.values("address"))?,
+        macs: r
+            .entries::<Name, Option<Mac>>("interface", |r| r.maybe("mac"))?
+            .into_iter()
+            .filter_map(|(role, mac)| Some((role, mac?)))
+            .collect(),
     })
 }
 
@@ -273,7 +317,10 @@ fn read_pool(r: Read<'_>) -> Result<Pool, BindError> {
         dead_time: r.maybe("dead-time")?,
         reentry: r.get("reentry")?,
         on_failure: r.get("on-failure")?,
-        servers: r.entries("server", |r| Ok(Member { weight: r.get("weight")?, port: r.maybe("port")? }))?,
+        tunnel: r.section("tunnel")?,
+        watch: Section::read(r)?,
+        shortage: Section::read(r)?,
+        servers: r.sections("server")?,
     })
 }
 
@@ -345,61 +392,59 @@ impl Write<'_> {
     }
 }
 
+impl Write<'_> {
+    fn section(&mut self, word: &'static str, section: &impl Section) {
+        self.inside(word, |w| section.write(w));
+    }
+
+    fn sections<K: Bound, V: Section>(&mut self, word: &'static str, entries: &BTreeMap<K, V>) {
+        self.entries(word, entries, |w, section| section.write(w));
+    }
+}
+
 /// The tree of a configuration.
 pub fn to_tree(config: &Config) -> Tree {
     let mut root = Branch::default();
     let mut w = Write { items: CONFIG, branch: &mut root, path: Vec::new() };
+    w.section("system", &*config.system);
     w.inside("node", |w| {
         w.inside("primary", |w| write_node(w, &config.primary));
         if let Some(backup) = &config.backup {
             w.inside("backup", |w| write_node(w, backup));
         }
     });
-    w.entries("interface", &config.interfaces, |w, i| {
-        w.maybe("device", i.device.as_ref());
-        w.maybe("mtu", i.mtu.as_ref());
-    });
+    w.sections("interface", &config.interfaces);
     w.inside("cluster", |w| {
         w.inside("heartbeat", |w| {
             w.leaf("port", &config.cluster.heartbeat_port);
             w.leaf("interval", &config.cluster.heartbeat_interval);
             w.leaf("dead-time", &config.cluster.dead_time);
         });
+        config.cluster.pairing.write(w);
     });
-    w.entries("floating", &config.floating, |w, f| {
-        w.maybe("address", f.address.as_ref());
-        w.maybe("interface", f.interface.as_ref());
-        w.maybe("label", f.label.as_ref());
-    });
-    w.entries("route", &config.routes, |w, r| {
-        w.maybe("via", r.via.as_ref());
-        w.leaf("metric", &r.metric);
-    });
-    w.inside("forwarding", |w| {
-        w.leaf("ipv4", &config.forwarding.ipv4);
-        w.leaf("ipv6", &config.forwarding.ipv6);
-        w.leaf("defragment", &config.forwarding.defragment);
-    });
-    w.entries("masquerade", &config.masquerade, |w, m| {
-        w.maybe("source", m.source.as_ref());
-        w.maybe("out", m.out.as_ref());
-    });
-    w.entries("real-server", &config.real_servers, |w, r| w.maybe("address", r.address.as_ref()));
+    if let Some(sync) = &config.sync_daemon {
+        w.section("sync-daemon", &**sync);
+    }
+    w.sections("floating", &config.floating);
+    w.sections("route", &config.routes);
+    w.section("forwarding", &config.forwarding);
+    w.sections("masquerade", &config.masquerade);
+    w.entries("sysctl", &config.kernel.sysctls, |w, value| w.maybe("value", value.as_ref()));
+    w.section("timeouts", &config.kernel.timeouts);
+    w.sections("load-monitor", &config.questions.load_monitors);
+    w.sections("check", &config.questions.checks);
+    w.sections("mark", &config.kernel.marks);
+    w.sections("real-server", &config.real_servers);
     w.entries("pool", &config.pools, write_pool);
-    w.entries("service", &config.services, |w, s| {
-        w.values("address", &s.addresses);
-        w.leaf("protocol", &s.protocol);
-        w.values("port", &s.ports);
-        w.leaf("scheduler", &s.scheduler);
-        w.maybe("persistence", s.persistence.as_ref());
-        w.maybe("pool", s.pool.as_ref());
-    });
+    w.sections("service", &config.services);
     Tree::from_root(root)
 }
 
 fn write_node(w: &mut Write<'_>, node: &NodeConfig) {
     w.maybe("hostname", node.hostname.as_ref());
+    w.maybe("priority", node.priority.as_ref());
     w.entries("interface", &node.addresses, |w, addresses| w.values("address", addresses));
+    w.entries("interface", &node.macs, |w, mac| w.leaf("mac", mac));
 }
 
 fn write_pool(w: &mut Write<'_>, pool: &Pool) {
@@ -420,11 +465,12 @@ fn write_pool(w: &mut Write<'_>, pool: &Pool) {
     w.maybe("dead-time", pool.dead_time.as_ref());
     w.leaf("reentry", &pool.reentry);
     w.leaf("on-failure", &pool.on_failure);
-    w.entries("server", &pool.servers, |w, m| {
-        w.leaf("weight", &m.weight);
-        w.maybe("port", m.port.as_ref());
-    });
+    w.section("tunnel", &pool.tunnel);
+    pool.watch.write(w);
+    pool.shortage.write(w);
+    w.sections("server", &pool.servers);
 }
 
+mod section;
 #[cfg(test)]
 mod tests;

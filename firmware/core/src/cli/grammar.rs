@@ -26,6 +26,7 @@ pub(crate) enum Action {
     View(View),
     Log,
     Running,
+    Defaults,
     Configure,
     Power(Power),
     RestartControlPlane,
@@ -188,6 +189,7 @@ static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
     command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
     command("configuration", "The running configuration", Next::Do(Action::Running, &[])),
+    command("defaults", "Values that count when none is set", Next::Do(Action::Defaults, &[])),
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
     command("ipvs", "The kernel's table, as ipvsadm -Ln prints it", Next::Do(Action::View(View::Ipvs), &[])),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
@@ -281,7 +283,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
         Action::View(_) | Action::Log => VIEW_FILTERS,
         Action::Running | Action::Candidate => CONFIG_FILTERS,
-        Action::Compare | Action::Check => LINE_FILTERS,
+        Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure
         | Action::Power(_)
         | Action::RestartControlPlane

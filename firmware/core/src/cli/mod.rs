@@ -11,6 +11,7 @@ pub mod editor;
 mod grammar;
 pub mod json;
 mod path;
+pub mod reference;
 pub mod schema;
 pub mod session;
 mod setup;

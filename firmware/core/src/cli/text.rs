@@ -142,6 +142,8 @@ fn lines(items: &'static [Item], branch: &Branch, prefix: &str, out: &mut dyn Fn
     for (item, node) in set_items(items, branch) {
         let deeper = format!("{prefix} {}", item.word);
         match node {
+            // An export leaves secrets out, and says so.
+            Node::Leaf(super::value::Value::Secret(_)) => out(&format!("# {deeper}: secret, not exported")),
             Node::Leaf(value) if !item.joined => out(&format!("{deeper} {value}")),
             Node::Values(values) if !item.joined => values.iter().for_each(|v| out(&format!("{deeper} {v}"))),
             Node::Leaf(_) | Node::Values(_) => {}
@@ -358,7 +360,13 @@ fn json_value(value: &Value, json: &mut Json) {
         Value::Span(span) => json.number(u64::from(span.get())),
         Value::Word("on") => json.boolean(true),
         Value::Word("off") => json.boolean(false),
-        Value::Word(_) | Value::Text(_) | Value::Cidr(_) | Value::Ip(_) | Value::Codes(..) => {
+        // A secret prints as asterisks.
+        Value::Secret(_)
+        | Value::Word(_)
+        | Value::Text(_)
+        | Value::Cidr(_)
+        | Value::Ip(_)
+        | Value::Codes(..) => {
             json.string(&value.to_string());
         }
     }

@@ -1,6 +1,7 @@
 //! Values of the configuration: their types as the table names them, and how they are written and read.
 
 use super::words::{Found, Worded, either, find, suggestion};
+use crate::model::text::{Escaped, Mac, Secret};
 use crate::model::{Cidr, Device, Hostname, Label, Millis, Name, name::Text};
 use alloc::boxed::Box;
 use alloc::format;
@@ -27,6 +28,8 @@ pub enum Value {
     Word(&'static str),
     /// A name or other text.
     Text(Box<str>),
+    /// What is never shown.
+    Secret(Secret),
 }
 
 impl fmt::Display for Value {
@@ -40,18 +43,12 @@ impl fmt::Display for Value {
             Self::Codes(first, last) => write!(f, "{first}-{last}"),
             Self::Word(word) => f.write_str(word),
             Self::Text(text) => f.write_str(text),
+            Self::Secret(secret) => write!(f, "{secret}"),
         }
     }
 }
 
-/// One of a fixed set of words.
-#[derive(Debug)]
-pub struct Choice {
-    /// As typed.
-    pub word: &'static str,
-    /// One line for `?`.
-    pub help: &'static str,
-}
+pub use crate::model::choice::Choice;
 
 impl Worded for Choice {
     fn word(&self) -> &'static str {
@@ -105,6 +102,18 @@ pub enum Type {
     Choice(&'static [Choice]),
     /// One HTTP status code, or first and last.
     Codes,
+    /// One port, or first and last.
+    Ports,
+    /// Hardware address.
+    Mac,
+    /// Text with escapes.
+    Escaped,
+    /// What is never shown.
+    Secret,
+    /// argon2id hash of a password, never shown either.
+    Hash,
+    /// SHA-256 fingerprint.
+    Fingerprint,
 }
 
 impl Type {
@@ -129,6 +138,43 @@ impl Type {
             Self::Span { min, max, step } => span(text, *min, *max, *step),
             Self::Choice(choices) => choice(choices, text),
             Self::Codes => codes(text),
+            Self::Ports => ports(text),
+            Self::Mac => text
+                .parse::<Mac>()
+                .map(|mac| Value::Text(mac.to_string().into()))
+                .map_err(ToString::to_string),
+            Self::Escaped => plain::<Escaped>(text),
+            Self::Hash if !text.starts_with("$argon2id$v=19$") => {
+                Err("must be an argon2id hash in PHC form: $argon2id$v=19$...".to_string())
+            }
+            Self::Secret | Self::Hash => {
+                text.parse().map(Value::Secret).map_err(|e: crate::model::name::NameError| e.to_string())
+            }
+            Self::Fingerprint => fingerprint(text),
+        }
+    }
+
+    /// What kind of value it is, in the reference.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Name | Self::Refer(_) => "name",
+            Self::Hostname => "host name",
+            Self::Device => "device",
+            Self::Label => "label",
+            Self::Text => "text",
+            Self::Target => "path",
+            Self::Ip => "address",
+            Self::Cidr => "address with prefix length",
+            Self::Network => "network",
+            Self::Number { .. } => "number",
+            Self::Span { .. } => "time",
+            Self::Choice(_) => "word",
+            Self::Codes => "codes",
+            Self::Ports => "ports",
+            Self::Mac => "hardware address",
+            Self::Escaped => "text with escapes",
+            Self::Secret | Self::Hash => "secret",
+            Self::Fingerprint => "fingerprint",
         }
     }
 
@@ -148,6 +194,12 @@ impl Type {
             Self::Span { .. } => "<time>",
             Self::Choice(_) => "<word>",
             Self::Codes => "<code-code>",
+            Self::Ports => "<port-port>",
+            Self::Mac => "<mac>",
+            Self::Escaped => "<text>",
+            Self::Secret => "<secret>",
+            Self::Hash => "<hash>",
+            Self::Fingerprint => "<sha256>",
         }
     }
 
@@ -170,6 +222,12 @@ impl Type {
             }
             Self::Choice(choices) => either(&choices.iter().map(|c| c.word).collect::<Vec<_>>()),
             Self::Codes => "100 to 599, for example 200-299".to_string(),
+            Self::Ports => "1 to 65535, one or two such as 30000-31000".to_string(),
+            Self::Mac => "for example 52:54:00:12:34:56".to_string(),
+            Self::Escaped => "text; \\s \\r \\n \\t \\xHH \\\\ stand for characters".to_string(),
+            Self::Secret => "printable characters without blanks; never shown".to_string(),
+            Self::Hash => "argon2id hash in PHC form; never shown".to_string(),
+            Self::Fingerprint => "64 hexadecimal digits".to_string(),
         }
     }
 }
@@ -240,6 +298,26 @@ fn codes(text: &str) -> Result<Value, String> {
             Err("must be status codes from 100 to 599: one such as 200, or two such as 200-299".to_string())
         }
     }
+}
+
+fn ports(text: &str) -> Result<Value, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |t: &str| match number(t, 1, 65_535) {
+        Ok(Value::Number(n)) => u16::try_from(n).ok(),
+        Ok(_) | Err(_) => None,
+    };
+    match (port(first), port(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(Value::Codes(first, last)),
+        (_, _) => Err("must be a port from 1 to 65535, or two such as 30000-31000".to_string()),
+    }
+}
+
+fn fingerprint(text: &str) -> Result<Value, String> {
+    let digits: String = text.chars().filter(|c| *c != ':').collect::<String>().to_ascii_lowercase();
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err("must be the 64 hexadecimal digits of a SHA-256 fingerprint".to_string());
+    }
+    Ok(Value::Text(digits.into()))
 }
 
 #[cfg(test)]

@@ -7,10 +7,16 @@
 //! A `Config` in hand is well formed value by value. That the values fit together is checked by
 //! [`super::validate::validate`], and nothing is applied before it passed.
 
+use super::check::{Check, Join, LoadMonitor};
+use super::cluster::Pairing;
+use super::ipvs::{Mark, PersistenceEngine, SchedulerFlag, SyncDaemon, Timeouts, Tunnel};
 use super::limits;
 use super::name::{Device, Hostname, Label, Name, Text};
 use super::net::Cidr;
+use super::system::{Sysctl, System};
+use super::text::{Escaped, Mac};
 use super::time::Millis;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
@@ -18,6 +24,8 @@ use serde::{Deserialize, Serialize};
 /// Everything an operator configures.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Config {
+    /// `system`.
+    pub system: Box<System>,
     /// `node primary`.
     pub primary: Node,
     /// `node backup`; absent on a single director.
@@ -26,6 +34,8 @@ pub struct Config {
     pub interfaces: BTreeMap<Name, Interface>,
     /// `cluster`.
     pub cluster: Cluster,
+    /// `sync-daemon`; absent: connections are not copied to the peer.
+    pub sync_daemon: Option<Box<SyncDaemon>>,
     /// `floating NAME`: addresses that move with the active role.
     pub floating: BTreeMap<Name, Floating>,
     /// `route PREFIX`: static routes, the same on both nodes.
@@ -34,6 +44,10 @@ pub struct Config {
     pub forwarding: Forwarding,
     /// `masquerade NAME`: outbound connections of the real servers.
     pub masquerade: BTreeMap<Name, Masquerade>,
+    /// `sysctl`, `timeouts` and `mark`.
+    pub kernel: Box<Kernel>,
+    /// `load-monitor` and `check`.
+    pub questions: Box<Questions>,
     /// `real-server NAME`: machines, each defined once.
     pub real_servers: BTreeMap<Name, RealServer>,
     /// `pool NAME`.
@@ -42,13 +56,37 @@ pub struct Config {
     pub services: BTreeMap<Name, Service>,
 }
 
+/// Settings of the kernel that belong to no other thing.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Kernel {
+    /// `sysctl NAME value`; an entry without value is half typed.
+    pub sysctls: BTreeMap<Sysctl, Option<u32>>,
+    /// `timeouts`.
+    pub timeouts: Timeouts,
+    /// `mark NAME`: traffic that is one service whatever its port.
+    pub marks: BTreeMap<Name, Mark>,
+}
+
+/// What servers are asked beyond the checks of their pools.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Questions {
+    /// `load-monitor NAME`.
+    pub load_monitors: BTreeMap<Name, LoadMonitor>,
+    /// `check NAME`: checks that pools use by name.
+    pub checks: BTreeMap<Name, Check>,
+}
+
 /// What is fixed to one box of the pair.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Node {
     /// Host name, shown in the prompt.
     pub hostname: Option<Hostname>,
+    /// The higher one is active when both can. Absent: the primary.
+    pub priority: Option<u8>,
     /// `interface NAME address`: addresses that stay on this box, by interface role.
     pub addresses: BTreeMap<Name, heapless::Vec<Cidr, { limits::NODE_ADDRESSES }>>,
+    /// `interface NAME mac`: the network card of this box that has the role.
+    pub macs: BTreeMap<Name, Mac>,
 }
 
 /// An interface role. Both boxes use the same device for the same role.
@@ -58,6 +96,19 @@ pub struct Interface {
     pub device: Option<Device>,
     /// Bytes of the largest packet, 576 to 9216 (RFC 791 section 3.2; RFC 8200 needs 1280 for IPv6). Absent: the driver's.
     pub mtu: Option<u16>,
+    /// Ask a DHCP server for an address.
+    pub dhcp: bool,
+    /// A VLAN of another role's device.
+    pub vlan: Option<Vlan>,
+}
+
+/// `interface NAME vlan`: the role's device is made on top of another's.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Vlan {
+    /// The role below.
+    pub parent: Option<Name>,
+    /// 802.1Q id, 1 to 4094.
+    pub id: Option<u16>,
 }
 
 /// How the two nodes watch each other.
@@ -69,11 +120,18 @@ pub struct Cluster {
     pub heartbeat_interval: Millis,
     /// Silence after which the peer is dead.
     pub dead_time: Millis,
+    /// The rest.
+    pub pairing: Box<Pairing>,
 }
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { heartbeat_port: 1050, heartbeat_interval: Millis::new(500), dead_time: Millis::from_secs(2) }
+        Self {
+            heartbeat_port: 1050,
+            heartbeat_interval: Millis::new(500),
+            dead_time: Millis::from_secs(2),
+            pairing: Box::default(),
+        }
     }
 }
 
@@ -109,19 +167,23 @@ pub struct Forwarding {
 }
 
 /// Source NAT of what the real servers themselves send out.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Masquerade {
     /// Network whose connections are masqueraded.
     pub source: Option<Cidr>,
     /// Interface role they leave by.
     pub out: Option<Name>,
+    /// Floating address that the outside sees. Absent: the box's own on that interface.
+    pub address: Option<Name>,
 }
 
 /// A machine that serves.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RealServer {
     /// Its address.
     pub address: Option<IpAddr>,
+    /// Load monitor that moves its weights.
+    pub load_monitor: Option<Name>,
 }
 
 /// How packets reach the real servers (ipvsadm -m, -g, -i).
@@ -194,6 +256,12 @@ pub struct Pool {
     pub reentry: Millis,
     /// What happens to a failed server.
     pub on_failure: OnFailure,
+    /// What tunnels to its servers are made of.
+    pub tunnel: Tunnel,
+    /// How it watches its servers beyond the check.
+    pub watch: Watch,
+    /// What it does when few or none of them are usable.
+    pub shortage: Shortage,
     /// `server NAME`: members.
     pub servers: BTreeMap<Name, Member>,
 }
@@ -212,9 +280,54 @@ impl Default for Pool {
             dead_time: None,
             reentry: Millis::new(0),
             on_failure: OnFailure::default(),
+            tunnel: Tunnel::default(),
+            watch: Watch::default(),
+            shortage: Shortage::default(),
             servers: BTreeMap::new(),
         }
     }
+}
+
+/// How a pool watches its servers beyond its check.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Watch {
+    /// Named checks beside the pool's own; `check none` leaves only these.
+    pub checks: heapless::Vec<Name, { limits::POOL_CHECKS }>,
+    /// How they are joined.
+    pub join: Join,
+    /// Interface role whose own address the checks come from. Absent: what the route says.
+    pub source: Option<Name>,
+    /// Ask the server for the virtual address, as clients do (direct routing).
+    pub via_virtual: bool,
+    /// Interval after a first failure. Absent: the usual one.
+    pub fast_retry: Option<Millis>,
+    /// Interval while the node is standby. Absent: the usual one.
+    pub standby_interval: Option<Millis>,
+    /// Random part of the interval, in percent.
+    pub jitter: u8,
+    /// Changes of a server in ten minutes beyond which it is kept out. Absent: no damping.
+    pub flap_limit: Option<u8>,
+}
+
+/// What a pool does when few or none of its servers are usable.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Shortage {
+    /// Usable servers below which the pool counts as down. Absent: 1.
+    pub quorum: Option<u16>,
+    /// How many more than the quorum bring it back.
+    pub hysteresis: u16,
+    /// Real server that answers when the pool is down.
+    pub sorry_server: Option<Name>,
+    /// Its port; absent: the service's.
+    pub sorry_port: Option<u16>,
+    /// Text of the page that the box itself answers with when the pool is down.
+    pub sorry_page: Option<Escaped>,
+    /// Time in which a returning server's weight grows to the full one.
+    pub slow_start: Option<Millis>,
+    /// Time after which a quiesced server leaves the table.
+    pub remove_after: Option<Millis>,
+    /// Percentage of servers down at once beyond which all are kept.
+    pub panic_threshold: Option<u8>,
 }
 
 /// A real server's part in one pool.
@@ -224,11 +337,19 @@ pub struct Member {
     pub weight: u32,
     /// Port on the server; absent: the service's (direct routing and tunnels cannot change it).
     pub port: Option<u16>,
+    /// Forwarding method; absent: the pool's.
+    pub forward: Option<Forward>,
+    /// What its tunnel is made of; absent: the pool's.
+    pub tunnel: Option<Tunnel>,
+    /// Connections at which it gets no new ones.
+    pub upper: Option<u16>,
+    /// Connections below which it gets new ones again. Absent: three quarters of `upper`.
+    pub lower: Option<u16>,
 }
 
 impl Default for Member {
     fn default() -> Self {
-        Self { weight: 1, port: None }
+        Self { weight: 1, port: None, forward: None, tunnel: None, upper: None, lower: None }
     }
 }
 
@@ -240,6 +361,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 /// Scheduling algorithm: how the kernel picks a server for a new connection. Appended to, never reordered.
@@ -314,6 +437,25 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// A client stays with its server for this long after its last connection. Absent: off. Whole seconds, at least 1 s.
     pub persistence: Option<Millis>,
+    /// Settings that few services need.
+    pub special: Special,
     /// The pool that answers.
     pub pool: Option<Name>,
+}
+
+/// Settings of a service that few need.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Special {
+    /// Serves marked traffic instead of addresses and ports.
+    pub mark: Option<Name>,
+    /// Flags of the scheduler.
+    pub flags: heapless::Vec<SchedulerFlag, { limits::SCHEDULER_FLAGS }>,
+    /// Prefix length that makes clients one under persistence, 1 to 32. Absent: 32.
+    pub mask_ipv4: Option<u8>,
+    /// The same for IPv6, 1 to 128. Absent: 128.
+    pub mask_ipv6: Option<u8>,
+    /// What persistence looks at beside the client's address.
+    pub engine: Option<PersistenceEngine>,
+    /// Each UDP packet is scheduled by itself.
+    pub one_packet: bool,
 }

@@ -35,3 +35,25 @@ pub const SERVICE_PORTS: usize = 16;
 /// Largest weight. The kernel takes 0 to 2^31-1 (`ip_vs_ctl.c`), but wlc multiplies connection counts by it; 65535 is
 /// what ipvsadm users set and leaves the product in range.
 pub const WEIGHT_MAX: u32 = 65_535;
+/// Interface roles that carry heartbeats. Chosen: public, private and two more.
+pub const HEARTBEAT_PATHS: usize = 4;
+/// Hosts that a node asks whether its link works.
+pub const WITNESSES: usize = 4;
+/// Key ids that are accepted beside the signing one: one rotation at a time needs two.
+pub const KEYS: usize = 4;
+/// Time servers. RFC 5905 section 11.2 wants four to outvote a false one.
+pub const TIME_SERVERS: usize = 4;
+/// Rules that mark traffic.
+pub const MARKS: usize = 256;
+/// Named checks.
+pub const CHECKS: usize = 256;
+/// Steps of one send-expect dialogue.
+pub const CHECK_STEPS: usize = 16;
+/// Headers of one HTTP check.
+pub const CHECK_HEADERS: usize = 8;
+/// Named checks of one pool.
+pub const POOL_CHECKS: usize = 4;
+/// Load monitors.
+pub const LOAD_MONITORS: usize = 64;
+/// Flags of one scheduler: the kernel has three bits.
+pub const SCHEDULER_FLAGS: usize = 3;

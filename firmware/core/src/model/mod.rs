@@ -4,10 +4,16 @@
 //! exists has passed its own range check (the newtypes check in their constructors); what concerns several
 //! values at once is [`validate`].
 
+pub mod check;
+pub mod choice;
+pub mod cluster;
 pub mod config;
+pub mod ipvs;
 pub mod limits;
 pub mod name;
 pub mod net;
+pub mod system;
+pub mod text;
 pub mod time;
 pub mod validate;
 

@@ -1,6 +1,7 @@
 //! Bounded identifiers. A value that exists is well formed.
 
 use super::limits;
+use alloc::boxed::Box;
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -116,7 +117,7 @@ identifier!(
 
 /// Free text of 1 to 255 printable ASCII characters without spaces or quotes, such as an HTTP path.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Text(heapless::String<{ limits::TEXT_BYTES }>);
+pub struct Text(Box<str>);
 
 impl Text {
     /// The text.
@@ -136,7 +137,10 @@ impl FromStr for Text {
         if let Some(found) = text.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '"' | '\'' | '\\')) {
             return Err(NameError::BadCharacter { found, allowed: ALLOWED });
         }
-        heapless::String::try_from(text).map(Self).map_err(|_| NameError::TooLong { max: limits::TEXT_BYTES })
+        if text.len() > limits::TEXT_BYTES {
+            return Err(NameError::TooLong { max: limits::TEXT_BYTES });
+        }
+        Ok(Self(text.into()))
     }
 }
 

@@ -70,11 +70,12 @@ const STATS_IN_BYTES: u16 = 4;
 const STATS_OUT_BYTES: u16 = 5;
 const STATS_CPS: u16 = 6;
 
-/// `AF_INET`, `AF_INET6`, `IPPROTO_TCP`, `IPPROTO_UDP`.
+/// `AF_INET`, `AF_INET6`, `IPPROTO_TCP`, `IPPROTO_UDP`, `IPPROTO_SCTP`.
 const INET: u16 = 2;
 const INET6: u16 = 10;
 const TCP: u16 = 6;
 const UDP: u16 = 17;
+const SCTP: u16 = 132;
 
 /// What an operation asks of IPVS (`IPVS_CMD_*`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -179,6 +180,7 @@ fn service_key(nest: &mut Body<'_>, key: &ServiceKey) {
     let protocol = match key.protocol {
         Protocol::Tcp => TCP,
         Protocol::Udp => UDP,
+        Protocol::Sctp => SCTP,
     };
     nest.u16(SVC_FAMILY, family(key.address));
     nest.u16(SVC_PROTOCOL, protocol);
@@ -279,6 +281,7 @@ pub(super) fn parse_service(
     let protocol = match (protocol, mark) {
         (TCP, 0) => Protocol::Tcp,
         (UDP, 0) => Protocol::Udp,
+        (SCTP, 0) => Protocol::Sctp,
         _ => return Ok(None),
     };
     let Some(address) = address(af, raw_address.ok_or(Malformed)?)? else { return Ok(None) };

@@ -46,11 +46,12 @@ const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
-/// `NFPROTO_IPV4`, `NFPROTO_IPV6`, `IPPROTO_TCP`, `IPPROTO_UDP`.
+/// `NFPROTO_IPV4`, `NFPROTO_IPV6`, `IPPROTO_TCP`, `IPPROTO_UDP`, `IPPROTO_SCTP`.
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const SCTP: u8 = 132;
 /// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)` and `(IP_CT_RELATED)`.
 const ESTABLISHED_RELATED: u32 = 0x2 | 0x4;
 /// `IFNAMSIZ`.
@@ -193,6 +194,7 @@ fn client_key(protocol: Protocol, address: &[u8], port: u16) -> Vec<u8> {
     let protocol = match protocol {
         Protocol::Tcp => TCP,
         Protocol::Udp => UDP,
+        Protocol::Sctp => SCTP,
     };
     let mut key = vec![protocol, 0, 0, 0];
     key.extend_from_slice(address);

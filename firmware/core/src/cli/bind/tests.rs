@@ -1,158 +1,140 @@
 use super::*;
+use crate::cli::schema::Kind;
 use crate::cli::testing::FIVE_NODES;
-use crate::cli::text::{export_set_lines, parse_set_lines};
-use crate::model::limits;
-use proptest::collection::{btree_map, vec};
-use proptest::option;
+use crate::cli::text::{export_set_lines, parse_set_lines, parse_tree};
+use crate::cli::value::Type;
+use crate::model::config::{Member, Service};
+use alloc::format;
+use alloc::vec;
 use proptest::prelude::*;
 
-fn text<T: core::str::FromStr<Err: fmt::Debug> + fmt::Debug>(
-    pattern: &'static str,
-) -> impl Strategy<Value = T> {
-    pattern.prop_map(|t: String| t.parse().unwrap())
+/// Any value of a type, as typed.
+fn typed(kind: Type) -> BoxedStrategy<String> {
+    let v4 = any::<[u8; 4]>().prop_map(|o| IpAddr::from(o).to_string());
+    let v6 = any::<[u8; 16]>().prop_map(|o| IpAddr::from(o).to_string());
+    let ip = prop_oneof![v4, v6];
+    let cidr = (ip.clone(), 0_u8..=32).prop_map(|(ip, n)| format!("{ip}/{n}").parse::<Cidr>().unwrap());
+    match kind {
+        Type::Name | Type::Refer(_) => "[a-z0-9][a-zA-Z0-9._-]{0,31}".boxed(),
+        Type::Hostname => "[a-z0-9][a-z0-9.-]{0,63}".boxed(),
+        Type::Device => "[a-z][a-z0-9.]{0,14}".boxed(),
+        Type::Label => "[a-z][a-z0-9:]{0,14}".boxed(),
+        Type::Text => "[!#-&(-\\[\\]-~]{1,200}".boxed(),
+        Type::Target => "/[!#-&(-\\[\\]-~]{0,200}".boxed(),
+        Type::Escaped => "([!-\\[\\]-~]|\\\\[srnt0]|\\\\x[0-9a-f]{2}){1,60}".boxed(),
+        Type::Secret => "[a-z][!-~]{0,100}".boxed(),
+        Type::Hash => "\\$argon2id\\$v=19\\$[a-zA-Z0-9+/$=,]{20,100}".boxed(),
+        Type::Fingerprint => "[0-9a-f]{64}".boxed(),
+        Type::Mac => "[0-9a-f][26ae](:[0-9a-f]{2}){5}".boxed(),
+        Type::Ip => ip.boxed(),
+        Type::Cidr => cidr.prop_map(|c| c.to_string()).boxed(),
+        Type::Network => cidr.prop_map(|c| c.network().to_string()).boxed(),
+        Type::Number { min, max } => (min..=max).prop_map(|n| n.to_string()).boxed(),
+        Type::Span { min, max, step } => {
+            (min / step..=max / step).prop_map(move |n| Millis::new((n * step).max(min)).to_string()).boxed()
+        }
+        Type::Choice(words) => (0..words.len()).prop_map(|i| words[i].word.to_string()).boxed(),
+        Type::Codes => (100_u16..=599, 0_u16..100)
+            .prop_map(|(a, more)| Value::Codes(a, (a + more).min(599)).to_string())
+            .boxed(),
+        Type::Ports => {
+            (1_u16.., any::<u16>()).prop_map(|(a, b)| Value::Codes(a, a.max(b)).to_string()).boxed()
+        }
+    }
 }
 
-fn name() -> impl Strategy<Value = Name> {
-    text("[a-z0-9][a-zA-Z0-9._-]{0,31}")
+/// Any of these, which are lines each.
+fn some_of(each: Vec<BoxedStrategy<Vec<String>>>) -> BoxedStrategy<Vec<String>> {
+    let count = each.len();
+    (each, proptest::collection::vec(any::<bool>(), count))
+        .prop_map(|(all, taken)| {
+            all.into_iter().zip(taken).filter(|(_, t)| *t).flat_map(|(lines, _)| lines).collect()
+        })
+        .boxed()
 }
 
-fn ip() -> impl Strategy<Value = IpAddr> {
-    prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)]
+fn under(prefix: String, lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().map(|line| format!("{prefix} {line}")).collect()
 }
 
-fn cidr() -> impl Strategy<Value = Cidr> {
-    (ip(), 0_u8..=128).prop_map(|(ip, n)| Cidr::new(ip, if ip.is_ipv4() { n % 33 } else { n }).unwrap())
-}
-
-fn span(min: u32, max: u32) -> impl Strategy<Value = Millis> {
-    (min..=max).prop_map(Millis::new)
-}
-
-/// In any order, without repetition, as typing them gives.
-fn few<T: Clone + PartialEq + fmt::Debug, const N: usize>(
-    one: impl Strategy<Value = T>,
-) -> impl Strategy<Value = heapless::Vec<T, N>> {
-    vec(one, 0..=N).prop_map(|values| {
-        let mut out = heapless::Vec::new();
-        values.into_iter().for_each(|v| {
-            if !out.contains(&v) {
-                out.push(v).unwrap();
+/// Lines for anything that the table allows on a level, without the word `set`.
+fn lines(items: &'static [Item], secrets: bool) -> BoxedStrategy<Vec<String>> {
+    let each = items.iter().map(|item| {
+        let word = item.word;
+        match &item.kind {
+            Kind::Branch { items, presence } => {
+                let presence = *presence;
+                lines(items, secrets)
+                    .prop_map(move |inside| {
+                        let mut out = under(word.to_string(), inside);
+                        out.extend(presence.then(|| word.to_string()));
+                        out
+                    })
+                    .boxed()
             }
-        });
-        out
-    })
-}
-
-fn node() -> impl Strategy<Value = NodeConfig> {
-    let addresses = btree_map(name(), few::<_, { limits::NODE_ADDRESSES }>(cidr()), 0..3);
-    (option::of(text("[a-z0-9][a-z0-9.-]{0,63}")), addresses)
-        .prop_map(|(hostname, addresses)| NodeConfig { hostname, addresses })
-}
-
-fn pool() -> impl Strategy<Value = Pool> {
-    let http =
-        (text("/[!#-&(-\\[\\]-~]{0,200}"), option::of(text("[a-z.]{1,30}")), 100_u16..=599, 0_u16..=100)
-            .prop_map(|(path, host, first, more)| HttpCheck {
-                path,
-                host,
-                status: (first, (first + more).min(599)),
-            });
-    let forward = prop_oneof![Just(Forward::Nat), Just(Forward::Direct), Just(Forward::Tunnel)];
-    let check = prop_oneof![Just(CheckKind::Tcp), Just(CheckKind::Http), Just(CheckKind::None)];
-    let member =
-        (0..=limits::WEIGHT_MAX, option::of(1_u16..)).prop_map(|(weight, port)| Member { weight, port });
-    let what = (forward, check, option::of(1_u16..), option::of(http), any::<bool>());
-    let when = (
-        span(50, 86_400_000),
-        span(10, 600_000),
-        1_u8..,
-        1_u8..,
-        option::of(span(100, 86_400_000)),
-        span(0, 86_400_000),
-    );
-    (what, when, btree_map(name(), member, 0..4)).prop_map(|(what, when, servers)| Pool {
-        forward: what.0,
-        check: what.1,
-        check_port: what.2,
-        http: what.3,
-        on_failure: if what.4 { OnFailure::Remove } else { OnFailure::Quiesce },
-        interval: when.0,
-        timeout: when.1,
-        rise: when.2,
-        fall: when.3,
-        dead_time: when.4,
-        reentry: when.5,
-        servers,
-    })
-}
-
-fn service() -> impl Strategy<Value = Service> {
-    let scheduler = (0..Scheduler::ALL.len()).prop_map(|i| Scheduler::ALL[i].0);
-    let persistence = option::of((1_u32..=2_678_400).prop_map(Millis::from_secs));
-    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
-    (few(name()), protocol, few(1_u16..), scheduler, persistence, option::of(name())).prop_map(
-        |(addresses, protocol, ports, scheduler, persistence, pool)| Service {
-            addresses,
-            protocol,
-            ports,
-            scheduler,
-            persistence,
-            pool,
-        },
-    )
-}
-
-fn config() -> impl Strategy<Value = Config> {
-    let interface = (option::of(text("[a-z][a-z0-9.]{0,14}")), option::of(576_u16..=9216))
-        .prop_map(|(device, mtu)| Interface { device, mtu });
-    let floating = (option::of(cidr()), option::of(name()), option::of(text("[a-z][a-z0-9:]{0,14}")))
-        .prop_map(|(address, interface, label)| Floating { address, interface, label });
-    let route = (option::of(ip()), any::<u32>()).prop_map(|(via, metric)| Route { via, metric });
-    let masquerade = (option::of(cidr().prop_map(Cidr::network)), option::of(name()))
-        .prop_map(|(source, out)| Masquerade { source, out });
-    let forwarding =
-        any::<[bool; 3]>().prop_map(|[ipv4, ipv6, defragment]| Forwarding { ipv4, ipv6, defragment });
-    let cluster = (1_u16.., span(10, 60_000), span(20, 3_600_000)).prop_map(|(port, interval, dead_time)| {
-        Cluster { heartbeat_port: port, heartbeat_interval: interval, dead_time }
+            Kind::List { key, items, .. } => {
+                let entry = (typed(*key), lines(items, secrets)).prop_map(move |(key, inside)| {
+                    let mut out = vec![format!("{word} {key}")];
+                    out.extend(under(format!("{word} {key}"), inside));
+                    out
+                });
+                proptest::collection::vec(entry, 0..3).prop_map(|v| v.concat()).boxed()
+            }
+            Kind::Leaf { value: Type::Secret | Type::Hash, .. } if !secrets => Just(Vec::new()).boxed(),
+            Kind::Leaf { value, .. } => typed(*value).prop_map(move |v| vec![format!("{word} {v}")]).boxed(),
+            Kind::Values { value, max } => proptest::collection::vec(typed(*value), 1..=(*max).min(3))
+                .prop_map(move |all| all.into_iter().map(|v| format!("{word} {v}")).collect())
+                .boxed(),
+        }
     });
-    let box_part = (node(), option::of(node()), btree_map(name(), interface, 0..3), cluster, forwarding);
-    let net_part = (
-        btree_map(name(), floating, 0..4),
-        btree_map(cidr().prop_map(Cidr::network), route, 0..4),
-        btree_map(name(), masquerade, 0..3),
-    );
-    let real = option::of(ip()).prop_map(|address| RealServer { address });
-    let serve_part =
-        (btree_map(name(), real, 0..5), btree_map(name(), pool(), 0..4), btree_map(name(), service(), 0..4));
-    (box_part, net_part, serve_part).prop_map(|(b, n, s)| Config {
-        primary: b.0,
-        backup: b.1,
-        interfaces: b.2,
-        cluster: b.3,
-        forwarding: b.4,
-        floating: n.0,
-        routes: n.1,
-        masquerade: n.2,
-        real_servers: s.0,
-        pools: s.1,
-        services: s.2,
-    })
+    some_of(each.collect())
+}
+
+fn set(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("set {line}\n")).collect()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_configuration_survives_the_tree_and_the_text(config in config()) {
-        let tree = to_tree(&config);
-        prop_assert_eq!(to_config(&tree), Ok(config.clone()));
+    fn whatever_the_table_allows_fits_the_configuration_and_survives_it(all in lines(CONFIG, true)) {
+        let (tree, errors) = parse_tree(&set(&all));
+        prop_assert_eq!(errors, Vec::new());
+        let config = to_config(&tree);
+        prop_assert!(config.is_ok(), "{:?}", config);
+        let config = config.unwrap();
+        prop_assert_eq!(to_tree(&config), tree);
+        let blob = postcard::to_allocvec(&config).unwrap();
+        prop_assert_eq!(postcard::from_bytes::<Config>(&blob), Ok(config.clone()));
+        // Validation may find anything, but it ends.
+        let _findings = crate::model::validate::validate(&config);
+    }
+
+    #[test]
+    fn a_configuration_without_secrets_survives_the_text(all in lines(CONFIG, false)) {
+        let (tree, errors) = parse_tree(&set(&all));
+        prop_assert_eq!(errors, Vec::new());
+        let config = to_config(&tree).unwrap();
         let text = export_set_lines(&config);
         prop_assert!(text.lines().all(|l| l.len() < crate::cli::editor::LINE_BYTES));
         prop_assert_eq!(parse_set_lines(&text), Ok(config));
-        let (again, errors) = crate::cli::text::parse_tree(&text);
-        prop_assert_eq!(errors, Vec::new());
-        prop_assert_eq!(again, tree);
     }
+}
+
+#[test]
+fn a_secret_is_left_out_of_an_export_visibly_and_of_every_other_view() {
+    let (tree, errors) = parse_tree("set check c login user u password hunter2secret");
+    assert_eq!(errors, Vec::new());
+    let config = to_config(&tree).unwrap();
+    let export = export_set_lines(&config);
+    assert_eq!(export, "set check c login user u\n# set check c login password: secret, not exported\n");
+    let views = format!(
+        "{config:?} {tree:?} {} {}",
+        crate::cli::text::braces(&tree, &[]).join(" "),
+        crate::cli::text::json(&tree, &[])
+    );
+    assert!(!views.contains("hunter2"), "{views}");
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The one table of the configuration tree: what it is made of, and lookups in it.
 
+mod checks;
+mod system;
 mod table;
 
 use super::value::{Choice, Type};
 use super::words::Worded;
 use crate::model::Millis;
+use crate::model::choice::Chosen;
 use alloc::format;
 use alloc::string::String;
 pub use table::CONFIG;
@@ -18,6 +21,8 @@ pub struct Item {
     pub help: &'static str,
     /// Whether exported `set` lines carry it on one line with its neighbours of the same kind.
     pub joined: bool,
+    /// Unit of a number, for the reference; empty when it counts things or is none.
+    pub unit: &'static str,
     /// What follows.
     pub kind: Kind,
 }
@@ -113,19 +118,19 @@ pub(crate) fn item(items: &'static [Item], word: &str) -> Option<(usize, &'stati
 }
 
 const fn leaf(word: &'static str, help: &'static str, value: Type, default: Option<&'static str>) -> Item {
-    Item { word, help, joined: false, kind: Kind::Leaf { value, default } }
+    Item { word, help, joined: false, unit: "", kind: Kind::Leaf { value, default } }
 }
 
 const fn values(word: &'static str, help: &'static str, value: Type, max: usize) -> Item {
-    Item { word, help, joined: false, kind: Kind::Values { value, max } }
+    Item { word, help, joined: false, unit: "", kind: Kind::Values { value, max } }
 }
 
 const fn branch(word: &'static str, help: &'static str, items: &'static [Item]) -> Item {
-    Item { word, help, joined: false, kind: Kind::Branch { items, presence: false } }
+    Item { word, help, joined: false, unit: "", kind: Kind::Branch { items, presence: false } }
 }
 
 const fn present(word: &'static str, help: &'static str, items: &'static [Item]) -> Item {
-    Item { word, help, joined: false, kind: Kind::Branch { items, presence: true } }
+    Item { word, help, joined: false, unit: "", kind: Kind::Branch { items, presence: true } }
 }
 
 impl Item {
@@ -133,10 +138,34 @@ impl Item {
     const fn joined(self) -> Self {
         Self { joined: true, ..self }
     }
+
+    /// The same, measured in `unit`.
+    const fn unit(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
+    }
+}
+
+const fn list(
+    word: &'static str,
+    help: &'static str,
+    key: Type,
+    key_help: &'static str,
+    max: usize,
+    items: &'static [Item],
+) -> Item {
+    Item { word, help, joined: false, unit: "", kind: Kind::List { key, key_help, items, max } }
+}
+
+const fn number(min: u32, max: u32) -> Type {
+    Type::Number { min, max }
+}
+
+const fn choice<T: Chosen>() -> Type {
+    Type::Choice(T::CHOICES)
 }
 
 const fn port() -> Type {
-    Type::Number { min: 1, max: 65_535 }
+    number(1, 65_535)
 }
 
 const fn span(min: Millis, max: Millis) -> Type {

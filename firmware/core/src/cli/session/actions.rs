@@ -4,7 +4,7 @@ use super::super::grammar::{Action, CONFIGURE, Command, OPERATIONAL, Parsed, Pip
 use super::super::path::Walk;
 use super::super::tree::{Step, Tree};
 use super::super::words::{Fault, FaultKind, Found, find, quoted, suggestion, tokens};
-use super::super::{bind, text};
+use super::super::{bind, reference, text};
 use super::{Candidate, Job, LOG_LINES, NO_DIRECTOR, Output, Question, Session, print};
 use crate::director::protocol::{Power, Request};
 use crate::model::Config;
@@ -85,6 +85,7 @@ impl Session {
             Action::View(view) => self.ask(Job::View { view, args, pipes }, Request::Status, out),
             Action::Log => self.show_log(&args, pipes, out),
             Action::Running => self.ask(Job::Running { pipes }, Request::Config, out),
+            Action::Defaults => self.filtered(&reference::defaults(), &pipes, "there are none", out),
             Action::Configure => self.ask(Job::Configure, Request::Config, out),
             Action::RestartControlPlane => {
                 print::line(out, "Restarting the control plane; connections and addresses stay.");

@@ -272,6 +272,7 @@ fn ipvs_service(s: &IpvsService, out: &mut Vec<String>) {
     let name = match s.protocol {
         Protocol::Tcp => "TCP",
         Protocol::Udp => "UDP",
+        Protocol::Sctp => "SCTP",
     };
     let flags = s.persistence_s.map(|p| format!(" persistent {p}")).unwrap_or_default();
     out.push(format!("{name}  {} {}{flags}", endpoint(s.address, s.port), s.scheduler));

@@ -34,16 +34,16 @@ fn every_wrong_line_is_reported_with_its_place_and_the_fix() {
         line 7, column 1: a line starts with "set", not with "delete"
         line 8, column 29: address "1.2.3.4/24": an address without prefix length goes here
         line 9, column 23: interval "10": a time needs a unit: ms, s, m, h or d (for example 10s)
-        line 10, column 25: "interval" belongs to "pool web": start a new line for it, or use weight or port
+        line 10, column 25: "interval" belongs to "pool web": start a new line for it, or use weight, port, forward, upper, lower or tunnel
         line 11, column 20: server needs a value: name of a real-server
-        line 12, column 4: more must follow: node, interface, cluster, floating, route, forwarding, masquerade, real-server, pool or service
-        line 13, column 6: service needs a value: letters, digits, '.', '_' and '-'
+        line 12, column 4: more must follow: system, node, interface, cluster, sync-daemon, floating, route, forwarding, masquerade, sysctl, timeouts, load-monitor, ... (? lists all)
+        line 13, column 5: "s" can be system, sync-daemon, sysctl or service: type more letters
         line 14, column 30: port "70000": must be a whole number, 1 to 65535
         line 15, column 43: address "1.2.3.4": needs a prefix length, for example 192.168.1.1/24
         line 16, column 11: route "10.1.0.0/8": has host bits set; the network is 10.0.0.0/8
         line 17, column 10: pool "we!b": '!' is not allowed here: use letters, digits, '.', '_' and '-', with a letter or digit first
-        line 18, column 12: more must follow: heartbeat
-        line 20, column 25: "now" is not known here: use forward, check, check-port, http, interval, timeout, rise, fall, dead-time, reentry, on-failure or server
+        line 18, column 12: more must follow: heartbeat, group, detection, warn-time, start-hold, transport, multicast, path, serial, failback, failback-delay, witness, ... (? lists all)
+        line 20, column 25: "now" is not known here: use forward, check, check-port, http, interval, timeout, rise, fall, dead-time, reentry, on-failure, tunnel, ... (? lists all)
     "#]].assert_eq(&(errors.join("\n") + "\n"));
 }
 

@@ -31,7 +31,9 @@ fn pool() -> Pool {
 fn config(servers: usize, mut pool: Pool) -> Config {
     let mut config = Config::default();
     for index in 0..servers {
-        config.real_servers.insert(server_name(index), RealServer { address: Some(address(index)) });
+        config
+            .real_servers
+            .insert(server_name(index), RealServer { address: Some(address(index)), ..Default::default() });
         pool.servers.insert(server_name(index), PoolMember::default());
     }
     config.pools.insert(name("web"), pool);
@@ -432,7 +434,10 @@ fn ten_thousand_probes_are_spread_and_bounded_in_flight() {
     for part in 0..10 {
         let mut pool = Pool { check_port: Some(80), ..each_second.clone() };
         for index in part * 1000..(part + 1) * 1000 {
-            config.real_servers.insert(server_name(index), RealServer { address: Some(address(index)) });
+            config.real_servers.insert(
+                server_name(index),
+                RealServer { address: Some(address(index)), ..Default::default() },
+            );
             pool.servers.insert(server_name(index), PoolMember::default());
         }
         config.pools.insert(name(&format!("p{part}")), pool);

@@ -29,7 +29,7 @@ pub(crate) fn five_node() -> Config {
         ..Config::default()
     };
     for (role, device) in [("public", "eth0"), ("private", "eth1")] {
-        let interface = Interface { device: Some(device.parse().unwrap()), mtu: None };
+        let interface = Interface { device: Some(device.parse().unwrap()), ..Interface::default() };
         c.interfaces.insert(name(role), interface);
     }
     c.cluster.heartbeat_interval = Millis::from_secs(2);
@@ -43,8 +43,11 @@ pub(crate) fn five_node() -> Config {
     c.floating.insert(name("nat-router"), floating("192.168.1.254/24", "private", "eth1:1"));
     c.forwarding.ipv4 = true;
     c.forwarding.defragment = true;
-    let masquerade =
-        Masquerade { source: Some("192.168.1.0/24".parse().unwrap()), out: Some(name("public")) };
+    let masquerade = Masquerade {
+        source: Some("192.168.1.0/24".parse().unwrap()),
+        out: Some(name("public")),
+        address: None,
+    };
     c.masquerade.insert(name("private"), masquerade);
     let mut pool = Pool {
         check: CheckKind::Http,
@@ -55,8 +58,9 @@ pub(crate) fn five_node() -> Config {
     };
     for (i, weight) in [(1_u8, 2000), (2, 1000), (3, 1000)] {
         let address = format!("192.168.1.{}", i + 2).parse().unwrap();
-        c.real_servers.insert(name(&format!("rs{i}")), RealServer { address: Some(address) });
-        pool.servers.insert(name(&format!("rs{i}")), Member { weight, port: None });
+        c.real_servers
+            .insert(name(&format!("rs{i}")), RealServer { address: Some(address), load_monitor: None });
+        pool.servers.insert(name(&format!("rs{i}")), Member { weight, ..Member::default() });
     }
     c.pools.insert(name("web"), pool);
     let service = Service {
@@ -65,6 +69,7 @@ pub(crate) fn five_node() -> Config {
         ports: [80].into_iter().collect(),
         scheduler: Scheduler::Wlc,
         persistence: None,
+        special: Default::default(),
         pool: Some(name("web")),
     };
     c.services.insert(name("web"), service);
@@ -95,7 +100,10 @@ pub(crate) fn large(services: u16, servers: u16) -> Config {
             let number = u32::from(s) * u32::from(servers) + u32::from(r);
             let server = name(&format!("rs{number}"));
             let address = format!("192.168.{}.{}", 2 + number / 200, 1 + number % 200);
-            c.real_servers.insert(server.clone(), RealServer { address: Some(address.parse().unwrap()) });
+            c.real_servers.insert(
+                server.clone(),
+                RealServer { address: Some(address.parse().unwrap()), load_monitor: None },
+            );
             own.servers.insert(server, Member::default());
         }
         let id = name(&format!("web{s}"));

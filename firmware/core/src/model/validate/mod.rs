@@ -8,7 +8,11 @@
 #[cfg(test)]
 pub(crate) mod fixture;
 mod network;
+mod not_yet;
 mod serving;
+mod settings;
+#[cfg(test)]
+mod settings_tests;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +64,8 @@ pub fn validate(config: &Config) -> Vec<Finding> {
     cluster(config, &mut found);
     network::check(config, &mut found);
     serving::check(config, &mut found);
+    settings::check(config, &mut found);
+    not_yet::check(config, &mut found);
     found.0.sort_by_key(|f| f.severity);
     found.0
 }
@@ -84,6 +90,9 @@ fn counts(config: &Config, found: &mut Findings) {
         ("floating", config.floating.len(), limits::FLOATING),
         ("route", config.routes.len(), limits::ROUTES),
         ("masquerade", config.masquerade.len(), limits::MASQUERADES),
+        ("load-monitor", config.questions.load_monitors.len(), limits::LOAD_MONITORS),
+        ("check", config.questions.checks.len(), limits::CHECKS),
+        ("mark", config.kernel.marks.len(), limits::MARKS),
         ("real-server", config.real_servers.len(), limits::REAL_SERVERS),
         ("pool", config.pools.len(), limits::POOLS),
         ("service", config.services.len(), limits::SERVICES),

@@ -144,7 +144,8 @@ fn members<'a>(config: &'a Config, name: &Name, pool: &'a Pool, found: &mut Find
 }
 
 fn check_service(config: &Config, name: &Name, service: &Service, found: &mut Findings) {
-    if service.addresses.is_empty() {
+    let marked = service.special.mark.is_some();
+    if service.addresses.is_empty() && !marked {
         let text = format!("missing: set service {name} address with the name of a floating address");
         found.error(format!("service {name} address"), text);
     }
@@ -152,7 +153,7 @@ fn check_service(config: &Config, name: &Name, service: &Service, found: &mut Fi
         let text = format!("there is no floating address {address}: set floating {address} address");
         found.error(format!("service {name} address {address}"), text);
     }
-    if service.ports.is_empty() {
+    if service.ports.is_empty() && !marked {
         found.error(format!("service {name} port"), format!("missing: set service {name} port"));
     }
     if service.ports.contains(&0) {

@@ -34,7 +34,9 @@ fn add_floating(config: &mut Config, id: &str, address: &str, interface: &str) {
 }
 
 fn server(config: &mut Config, id: &str, address: &str) {
-    config.real_servers.insert(name(id), RealServer { address: Some(address.parse().unwrap()) });
+    config
+        .real_servers
+        .insert(name(id), RealServer { address: Some(address.parse().unwrap()), load_monitor: None });
 }
 
 #[track_caller]
@@ -91,7 +93,7 @@ fn counts_beyond_the_limits_are_refused() {
     let found = after(|c| {
         for i in 0..=limits::INTERFACES {
             let device = Some(format!("v{i}").parse().unwrap());
-            c.interfaces.insert(name(&format!("x{i}")), Interface { device, mtu: None });
+            c.interfaces.insert(name(&format!("x{i}")), Interface { device, ..Interface::default() });
         }
     });
     expect(found, &["error: interface: 67 are configured, at most 64 are possible: delete some"]);
@@ -132,7 +134,7 @@ fn a_heartbeat_interval_of_half_the_dead_time_is_refused() {
 fn a_device_has_one_role() {
     let found = after(|c| {
         let device = c.interfaces[&name("public")].device.clone();
-        c.interfaces.insert(name("zone"), Interface { device, mtu: None });
+        c.interfaces.insert(name("zone"), Interface { device, ..Interface::default() });
     });
     expect(
         found,
@@ -482,7 +484,7 @@ fn http_details_are_checked() {
 #[test]
 fn weights_and_ports_are_in_range() {
     let member = |c: &mut Config, weight, port| {
-        web(c).servers.insert(name("rs1"), Member { weight, port });
+        web(c).servers.insert(name("rs1"), Member { weight, port, ..Member::default() });
     };
     expect(
         after(|c| member(c, 65_536, Some(0))),
@@ -500,7 +502,7 @@ fn direct_routing_and_tunnels_cannot_change_the_port() {
     for (forward, how) in [(Forward::Direct, "direct routing"), (Forward::Tunnel, "a tunnel")] {
         let found = after(|c| {
             web(c).forward = forward;
-            web(c).servers.insert(name("rs2"), Member { weight: 1, port: Some(8080) });
+            web(c).servers.insert(name("rs2"), Member { port: Some(8080), ..Member::default() });
         });
         let line = format!(
             "error: service web pool web: {how} cannot change the port, but server rs2 of the pool has port 8080: delete pool web server rs2 port"
@@ -509,7 +511,7 @@ fn direct_routing_and_tunnels_cannot_change_the_port() {
     }
     let found = after(|c| {
         web(c).forward = Forward::Direct;
-        web(c).servers.insert(name("rs2"), Member { weight: 1, port: Some(80) });
+        web(c).servers.insert(name("rs2"), Member { port: Some(80), ..Member::default() });
     });
     expect(found, &[]);
 }

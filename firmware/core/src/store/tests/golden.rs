@@ -47,9 +47,13 @@ fn everything() -> Commit {
             dead_time: Some(Millis::from_secs(9)),
             reentry: Millis::from_secs(60),
             on_failure,
-            servers: [(name("rs1"), crate::model::config::Member { weight: 65_535, port: Some(8080) })]
-                .into_iter()
-                .collect(),
+            servers: [(
+                name("rs1"),
+                crate::model::config::Member { weight: 65_535, port: Some(8080), ..Default::default() },
+            )]
+            .into_iter()
+            .collect(),
+            ..Pool::default()
         };
         c.pools.insert(name(&format!("pool{i}")), pool);
     }
@@ -61,6 +65,7 @@ fn everything() -> Commit {
             scheduler,
             persistence: Some(Millis::from_secs(300)),
             pool: Some(name("pool0")),
+            special: Default::default(),
         };
         c.services.insert(name(&format!("s-{kernel_name}")), service);
     }

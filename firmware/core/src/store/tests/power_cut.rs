@@ -83,7 +83,7 @@ fn commits_of_sixteen_sectors_survive_two_cuts() {
     // Few long values decode faster than many short ones.
     let big = |at_unix_s: u64| {
         let mut commit = commit(at_unix_s);
-        for i in 0..25 {
+        for i in 0..23 {
             let mut pool = commit.config.pools[&fixture::name("web")].clone();
             pool.http.as_mut().unwrap().path = ["/"; 255].concat().parse().unwrap();
             commit.config.pools.insert(fixture::name(&format!("web{i}")), pool);

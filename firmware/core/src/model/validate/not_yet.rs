@@ -1,0 +1,181 @@
+//! Settings that this firmware knows and does not act on yet. Each is refused, so that what is accepted is applied.
+//! Whoever builds a part removes its lines here.
+
+use super::Findings;
+use crate::model::Config;
+use crate::model::cluster::Pairing;
+use crate::model::config::{Node, Pool, Protocol, Service, Shortage, Special, Watch};
+use crate::model::ipvs::{Timeouts, Tunnel};
+use crate::model::system::System;
+use alloc::format;
+use alloc::string::String;
+
+const MESSAGE: &str = "not in this firmware yet: delete it";
+
+/// Refuses a setting that is away from its default.
+fn refuse(found: &mut Findings, set: bool, path: impl FnOnce() -> String) {
+    if set {
+        found.error(path(), MESSAGE);
+    }
+}
+
+pub(super) fn check(config: &Config, found: &mut Findings) {
+    system(&config.system, found);
+    node("primary", &config.primary, found);
+    if let Some(backup) = &config.backup {
+        node("backup", backup, found);
+    }
+    for (name, interface) in &config.interfaces {
+        refuse(found, interface.dhcp, || format!("interface {name} dhcp"));
+        refuse(found, interface.vlan.is_some(), || format!("interface {name} vlan"));
+    }
+    pairing(&config.cluster.pairing, found);
+    refuse(found, config.sync_daemon.is_some(), || "sync-daemon".into());
+    for (name, rule) in &config.masquerade {
+        refuse(found, rule.address.is_some(), || format!("masquerade {name} address"));
+    }
+    for sysctl in config.kernel.sysctls.keys() {
+        refuse(found, true, || format!("sysctl {}", crate::model::choice::Chosen::word(*sysctl)));
+    }
+    refuse(found, config.kernel.timeouts != Timeouts::default(), || "timeouts".into());
+    for name in config.questions.load_monitors.keys() {
+        refuse(found, true, || format!("load-monitor {name}"));
+    }
+    for name in config.questions.checks.keys() {
+        refuse(found, true, || format!("check {name}"));
+    }
+    for name in config.kernel.marks.keys() {
+        refuse(found, true, || format!("mark {name}"));
+    }
+    for (name, server) in &config.real_servers {
+        refuse(found, server.load_monitor.is_some(), || format!("real-server {name} load-monitor"));
+    }
+    for (name, pool) in &config.pools {
+        check_pool(&format!("pool {name}"), pool, found);
+    }
+    for (name, service) in &config.services {
+        check_service(&format!("service {name}"), service, found);
+    }
+}
+
+fn system(system: &System, found: &mut Findings) {
+    let System { domain, time_servers, syslog, idle_timeout, password } = system;
+    for (word, set) in [
+        ("domain", domain.is_some()),
+        ("time-server", !time_servers.is_empty()),
+        ("syslog", syslog.is_some()),
+        ("idle-timeout", idle_timeout.get() != 0),
+        ("password-hash", password.is_some()),
+    ] {
+        refuse(found, set, || format!("system {word}"));
+    }
+}
+
+fn node(title: &str, node: &Node, found: &mut Findings) {
+    refuse(found, node.priority.is_some(), || format!("node {title} priority"));
+    for role in node.macs.keys() {
+        refuse(found, true, || format!("node {title} interface {role} mac"));
+    }
+}
+
+fn pairing(pairing: &Pairing, found: &mut Findings) {
+    let unset = Pairing::default();
+    // Taken apart, so that a new field is not forgotten.
+    let Pairing {
+        group,
+        detection,
+        warn_time,
+        start_hold,
+        transport,
+        multicast,
+        paths,
+        serial,
+        failback,
+        failback_delay,
+        witnesses,
+        authentication,
+        key,
+        accepted_keys,
+    } = pairing;
+    for (word, set) in [
+        ("group", *group != unset.group),
+        ("detection", *detection != unset.detection),
+        ("warn-time", warn_time.is_some()),
+        ("start-hold", *start_hold != unset.start_hold),
+        ("transport", *transport != unset.transport),
+        ("multicast", multicast.is_some()),
+        ("path", !paths.is_empty()),
+        ("serial", serial.is_some()),
+        ("failback", *failback != unset.failback),
+        ("failback-delay", *failback_delay != unset.failback_delay),
+        ("witness", !witnesses.is_empty()),
+        ("authentication", *authentication != unset.authentication),
+        ("key", key.is_some()),
+        ("accept-key", !accepted_keys.is_empty()),
+    ] {
+        refuse(found, set, || format!("cluster {word}"));
+    }
+}
+
+fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
+    let unset = Watch::default();
+    let Watch { checks, join, source, via_virtual, fast_retry, standby_interval, jitter, flap_limit } =
+        &pool.watch;
+    let Shortage {
+        quorum,
+        hysteresis,
+        sorry_server,
+        sorry_port,
+        sorry_page,
+        slow_start,
+        remove_after,
+        panic_threshold,
+    } = &pool.shortage;
+    for (word, set) in [
+        ("tunnel", pool.tunnel != Tunnel::default()),
+        ("use-check", !checks.is_empty()),
+        ("join", *join != unset.join),
+        ("check-source", source.is_some()),
+        ("check-virtual", *via_virtual),
+        ("fast-retry", fast_retry.is_some()),
+        ("standby-interval", standby_interval.is_some()),
+        ("jitter", *jitter != 0),
+        ("flap-limit", flap_limit.is_some()),
+        ("quorum", quorum.is_some()),
+        ("hysteresis", *hysteresis != 0),
+        ("sorry-server", sorry_server.is_some()),
+        ("sorry-port", sorry_port.is_some()),
+        ("sorry-page", sorry_page.is_some()),
+        ("slow-start", slow_start.is_some()),
+        ("remove-after", remove_after.is_some()),
+        ("panic-threshold", panic_threshold.is_some()),
+    ] {
+        refuse(found, set, || format!("{path} {word}"));
+    }
+    for (name, member) in &pool.servers {
+        for (word, set) in [
+            ("forward", member.forward.is_some()),
+            ("upper", member.upper.is_some()),
+            ("lower", member.lower.is_some()),
+            ("tunnel", member.tunnel.is_some()),
+        ] {
+            refuse(found, set, || format!("{path} server {name} {word}"));
+        }
+    }
+}
+
+fn check_service(path: &str, service: &Service, found: &mut Findings) {
+    // SCTP has no check of its own yet: a TCP question to its port would take every server out.
+    refuse(found, service.protocol == Protocol::Sctp, || format!("{path} protocol sctp"));
+    let Special { mark, flags, mask_ipv4, mask_ipv6, engine, one_packet } = &service.special;
+    for (word, set) in [
+        ("mark", mark.is_some()),
+        ("scheduler-flag", !flags.is_empty()),
+        ("persistence-mask-ipv4", mask_ipv4.is_some()),
+        ("persistence-mask-ipv6", mask_ipv6.is_some()),
+        ("persistence-engine", engine.is_some()),
+        ("one-packet", *one_packet),
+    ] {
+        refuse(found, set, || format!("{path} {word}"));
+    }
+}

@@ -1,0 +1,147 @@
+//! Settings beside addresses, pools and services: what fits, and what is refused as long as nothing acts on it.
+
+use super::validate;
+use crate::cli::parse_set_lines;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+const BASE: &str = include_str!("../../../../../tests/golden/cli/five-nodes.set");
+
+/// What is found beyond "not in this firmware yet" when these lines are set too.
+fn wrong(lines: &str) -> Vec<String> {
+    let config = parse_set_lines(&format!("{BASE}\n{lines}")).unwrap();
+    let all = validate(&config).iter().map(ToString::to_string).collect::<Vec<_>>();
+    all.into_iter().filter(|f| !f.contains("not in this firmware yet")).collect()
+}
+
+fn refused(line: &str) -> Vec<String> {
+    let config = parse_set_lines(&format!("{BASE}\n{line}")).unwrap();
+    let all = validate(&config).iter().map(ToString::to_string).collect::<Vec<_>>();
+    all.into_iter().filter(|f| f.contains("not in this firmware yet")).collect()
+}
+
+#[test]
+fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
+    for (line, path) in [
+        ("set system domain example.org", "system domain"),
+        ("set system password-hash $argon2id$v=19$x", "system password-hash"),
+        ("set node primary priority 7", "node primary priority"),
+        ("set node primary interface public mac 52:54:00:00:00:01", "node primary interface public mac"),
+        ("set interface public dhcp on", "interface public dhcp"),
+        ("set cluster failback manual", "cluster failback"),
+        ("set cluster witness 1.2.3.254", "cluster witness"),
+        ("set sync-daemon interface private", "sync-daemon"),
+        ("set masquerade private address vs1", "masquerade private address"),
+        ("set sysctl net.ipv4.vs.drop_entry value 1", "sysctl net.ipv4.vs.drop_entry"),
+        ("set timeouts udp 1m", "timeouts"),
+        ("set pool web quorum 2", "pool web quorum"),
+        ("set pool web server rs1 upper 100", "pool web server rs1 upper"),
+        ("set pool web server rs1 forward direct", "pool web server rs1 forward"),
+        ("set service web protocol sctp", "service web protocol sctp"),
+        ("set service web protocol udp one-packet on", "service web one-packet"),
+    ] {
+        assert_eq!(refused(line), [format!("error: {path}: not in this firmware yet: delete it")], "{line}");
+    }
+    assert_eq!(refused(""), Vec::<String>::new());
+}
+
+#[test]
+fn settings_that_do_not_fit_together_are_found_with_the_fix() {
+    for (lines, finding) in [
+        (
+            "set service web scheduler-flag sh-port",
+            "error: service web scheduler-flag sh-port: is not a flag of scheduler wlc",
+        ),
+        (
+            "set service web persistence-mask-ipv4 24",
+            "error: service web persistence: missing: a mask or engine needs it",
+        ),
+        (
+            "set service web one-packet on",
+            "error: service web one-packet: is for UDP only: set protocol udp, or delete it",
+        ),
+        (
+            "set pool web tunnel type gue",
+            "error: pool web tunnel port: missing: gue needs the server's UDP port",
+        ),
+        (
+            "set pool web tunnel type gre checksum remote",
+            "error: pool web tunnel checksum remote: gre has no such checksum: delete it",
+        ),
+        (
+            "set pool web server rs1 upper 10 lower 10",
+            "error: pool web server rs1 lower 10: must be less than upper (10)",
+        ),
+        (
+            "set pool web use-check login",
+            "error: pool web use-check login: there is no check login: set check login",
+        ),
+        (
+            "set pool web quorum 3\nset pool web hysteresis 1",
+            "error: pool web quorum: with hysteresis 4 servers are needed, the pool has 3",
+        ),
+        ("set check c question radius", "error: check c radius secret: missing: set check c radius secret"),
+        ("set check c http path /x", "warning: check c http: has no effect on question tcp: delete it"),
+        (
+            "set sysctl net.ipv4.vs.sync_ports value 9",
+            "error: sysctl net.ipv4.vs.sync_ports value 9: must be 1 to 4",
+        ),
+        (
+            "set cluster warn-time 10s",
+            "error: cluster warn-time 10s: must be shorter than the dead time of 10s",
+        ),
+        (
+            "set cluster transport multicast",
+            "error: cluster multicast: missing: set cluster multicast with the group's address",
+        ),
+        ("set cluster path dmz", "error: cluster path dmz: there is no interface dmz: set interface dmz"),
+        (
+            "set mark m address vs1 port 80 port 443\nset service web mark m",
+            "error: service web mark m: the mark has addresses and ports of its own: delete those of the service",
+        ),
+        (
+            "set interface v device eth0.5\nset interface v vlan parent v id 5",
+            "error: interface v vlan parent v: is a VLAN itself: use the device below it",
+        ),
+    ] {
+        assert_eq!(wrong(lines), [finding], "{lines}");
+    }
+}
+
+#[test]
+fn everything_an_issue_asks_for_can_be_said_without_a_complaint_of_its_own() {
+    let said = wrong(
+        "set interface dmz device eth0.7\nset interface dmz vlan parent public id 7\n\
+         set mark ftp address vs1 port 21 port 30000-31000\nset service ftp mark ftp pool web\n\
+         set service ftp persistence 5m\nset service ftp persistence-mask-ipv4 24\n\
+         set service sip address vs1 protocol udp port 5060 pool web\nset service sip persistence 1m\n\
+         set service sip persistence-engine sip\nset pool web server rs1 tunnel type gue port 6080 checksum remote\n\
+         set pool web server rs1 forward tunnel\nset pool web sorry-page Back\\ssoon\n\
+         set check tls question http\nset check tls tls sni www.example.org certificate ca\n\
+         set check tls tls fingerprint 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
+         set check talk question send-expect\nset check talk step 1 send HELO\\sx\\r\\n expect 250* compare glob\n\
+         set pool web use-check tls\nset pool web use-check talk\nset pool web join any\n\
+         set load-monitor m source rwhod\nset real-server rs1 load-monitor m",
+    );
+    assert_eq!(said, Vec::<String>::new());
+}
+
+#[test]
+fn a_director_with_one_network_card_is_fine() {
+    let config = parse_set_lines(
+        "set node primary interface lan address 10.0.0.2/24\nset node primary interface lan address 192.168.1.1/24\n\
+         set interface lan device eth0\nset floating vip address 10.0.0.1/24 interface lan\n\
+         set forwarding ipv4 on\nset real-server rs1 address 192.168.1.3\nset pool p server rs1\n\
+         set masquerade m source 192.168.1.0/24 out lan\n\
+         set service s address vip port 80\nset service s pool p",
+    )
+    .unwrap();
+    assert_eq!(validate(&config), []);
+}
+
+#[test]
+fn a_configuration_of_full_size_fits_a_flash_slot() {
+    let blob = postcard::to_allocvec(&super::fixture::large(1000, 10)).unwrap();
+    assert!(u32::try_from(blob.len()).unwrap() < crate::store::layout::PAYLOAD_MAX, "{}", blob.len());
+}
