@@ -272,7 +272,6 @@ fn a_floating_address_outside_the_nodes_subnets_is_refused_unless_it_is_routed_t
             "warning: floating x address 9.9.9.9/32: node primary has no address in a subnet of it on interface public: the routers must have a route to it",
         ],
     );
-    // In a subnet of the node, but not of that interface.
     assert_eq!(after(|c| add_floating(c, "x", "192.168.1.77/24", "public")).len(), 2);
 }
 
@@ -386,7 +385,6 @@ fn a_real_server_needs_the_address_of_a_host() {
         ("::1", "is a loopback address"),
         ("fe80::1", "is a link-local address"),
     ] {
-        // Beside the pool, so that nothing else is wrong.
         let found = after(|c| server(c, "x", address));
         expect(found, &[&format!("error: real-server x address {address}: {why}: use a host's address")]);
     }
@@ -596,7 +594,6 @@ fn persistence_is_whole_seconds() {
 }
 
 #[test]
-fn a_floating_address_no_service_uses_is_fine() {
-    // It is what real servers use as their router.
+fn a_floating_address_no_service_uses_is_fine_as_a_router() {
     expect(after(|c| add_floating(c, "router2", "192.168.1.253/24", "private")), &[]);
 }
