@@ -12,7 +12,7 @@ use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
 use director_core::plan::OpError;
-use director_core::store::{Commit, Generation, StoreError, blob};
+use director_core::store::{Comment, Commit, Generation, StoreError, blob};
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -109,7 +109,8 @@ impl Shells {
                 Effect::Apply { batch, ops } => self.ask_kernel(Job::Apply { batch, ops }),
                 Effect::Probe { id, spec, deadline } => self.prober.start(id, *spec, deadline),
                 Effect::Save { generation, state, config } => {
-                    let commit = Commit { config: *config, at_unix_s: clock::unix_s() };
+                    let commit =
+                        Commit { at_unix_s: clock::unix_s(), comment: Comment::default(), config: *config };
                     let payload = blob::encode(&commit);
                     self.ask_flash(generation, FlashJob::Save { generation, state, payload });
                 }
