@@ -19,6 +19,8 @@ const CHECKPOINT: &str = "/run/director.checkpoint";
 const CHECKPOINT_NEW: &str = "/run/director.checkpoint.new";
 /// Exists once this boot was counted.
 const COUNTED: &str = "/run/director.counted";
+/// Exists when an operator asked for the director to be started again; it is gone once the new one has seen it.
+pub(crate) const RESTART_ASKED: &str = "/run/director.restart";
 /// How long a disk may take to appear. Chosen: USB disks settle within 2 s; virtio, AHCI and NVMe are there before PID 1.
 const FLASH_WAIT: Millis = Millis::from_secs(4);
 
@@ -41,6 +43,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             flash: false,
             source,
             checkpoint,
+            trial: None,
         };
         return (start, None);
     };
@@ -62,6 +65,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             (Generation::default(), Config::default(), source)
         }
     };
+    let trial = trial(log, flash_ref, checkpoint.as_ref());
     let start = Start {
         identity: identity.role,
         boots: identity.boots,
@@ -72,8 +76,25 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
         flash: true,
         source,
         checkpoint,
+        trial,
     };
     (start, flash)
+}
+
+/// The configuration on trial, when init was asked to restart the director. After a crash the trial is over.
+fn trial(log: &Log, flash: &mut Flash, checkpoint: Option<&Checkpoint>) -> Option<(Generation, Box<Config>)> {
+    let asked = fs::remove_file(RESTART_ASKED).is_ok();
+    let generation = checkpoint?.trial?.generation;
+    if !asked {
+        return None;
+    }
+    match slots::read(flash, generation) {
+        Ok(commit) => Some((generation, Box::new(commit.config))),
+        Err(error) => {
+            say(log, &format!("commit {generation}, which is on trial, cannot be read: {error}"));
+            None
+        }
+    }
 }
 
 /// Looks for the flash partition, again with each device that appears, until [`FLASH_WAIT`] has passed.

@@ -37,6 +37,12 @@ pub(crate) enum Action {
     Candidate,
     Compare,
     Commit,
+    CommitComment,
+    CommitConfirmed,
+    Confirm,
+    Rollback,
+    Commits,
+    ShowCommit,
     Check,
     Discard,
     Up,
@@ -52,18 +58,35 @@ pub(crate) enum Arg {
     Server,
     /// Lines of the log.
     Count,
+    /// A number of commits ago.
+    Back,
+    /// Time to confirm.
+    Window,
+    /// Everything up to the end of the line.
+    Comment,
 }
 
 /// Most lines that `show log` prints at once. Chosen: a minute at 115200 baud.
 pub(crate) const LOG_LINES_MAX: u32 = 5000;
 
+/// Furthest commit that can be asked for. There are as many slots, less the running one.
+const BACK_MAX: u8 = crate::store::layout::SLOTS - 1;
+
 impl Arg {
+    /// Whether the line is not complete without it.
+    fn required(self) -> bool {
+        matches!(self, Self::Back | Self::Comment)
+    }
+
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
             Self::Service => "<service>",
             Self::Pool => "<pool>",
             Self::Server => "<server>",
             Self::Count => "<lines>",
+            Self::Back => "<number>",
+            Self::Window => "<minutes>",
+            Self::Comment => "<comment>",
         }
     }
 
@@ -72,6 +95,9 @@ impl Arg {
             Self::Service => "Only this service, with its counters",
             Self::Pool => "Only the servers of this pool",
             Self::Server => "Only this server, with its counters",
+            Self::Back => "A number of commits ago, 0 to 15: see show commits",
+            Self::Window => "Minutes to confirm, or a time such as 30s; default 10",
+            Self::Comment => "A comment, up to the end of the line",
             Self::Count => "How many lines, 1 to 5000; default 40",
         }
     }
@@ -131,7 +157,19 @@ static RESTART: &[Command] = &[command(
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
     command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
-    command("configuration", "The running configuration", Next::Do(Action::Running, &[])),
+    command("commits", "Commits in flash, with time and comment", Next::Do(Action::Commits, &[])),
+    command(
+        "configuration",
+        "The running configuration",
+        Next::DoOr(
+            Action::Running,
+            &[command(
+                "commit",
+                "The one of a number of commits ago",
+                Next::Do(Action::ShowCommit, &[Arg::Back]),
+            )],
+        ),
+    ),
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
     command("ipvs", "The kernel's table, as ipvsadm -Ln prints it", Next::Do(Action::View(View::Ipvs), &[])),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
@@ -159,15 +197,25 @@ pub(crate) static CONFIGURE: &[Command] = &[
         "Make the candidate the running configuration",
         Next::DoOr(
             Action::Commit,
-            &[command("check", "Only say what it would do", Next::Do(Action::Check, &[]))],
+            &[
+                command("check", "Only say what it would do", Next::Do(Action::Check, &[])),
+                command("comment", "Say what it is for", Next::Do(Action::CommitComment, &[Arg::Comment])),
+                command(
+                    "confirmed",
+                    "Go back unless confirmed in time",
+                    Next::Do(Action::CommitConfirmed, &[Arg::Window, Arg::Comment]),
+                ),
+            ],
         ),
     ),
-    command("compare", "What the candidate changes", Next::Do(Action::Compare, &[])),
+    command("compare", "What the candidate changes", Next::Do(Action::Compare, &[Arg::Back])),
+    command("confirm", "Keep the commit that is on trial", Next::Do(Action::Confirm, &[])),
     command("delete", "Remove something from the candidate", Next::Path(Action::Delete, Mode::Delete)),
     command("discard", "Throw all changes away", Next::Do(Action::Discard, &[])),
     command("edit", "Go to a part of the configuration", Next::Path(Action::Edit, Mode::Edit)),
     command("exit", "Back to the top, or leave configure mode", Next::Do(Action::Exit, &[])),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
+    command("rollback", "Make an earlier commit the candidate", Next::Do(Action::Rollback, &[Arg::Back])),
     command("run", "Run an operational command", Next::Words(RUN)),
     command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
     command("show", "Show the candidate", Next::Path(Action::Candidate, Mode::Show)),
@@ -213,8 +261,8 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, SET];
 /// Filters that may follow the output of an action.
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
-        Action::View(_) | Action::Log => VIEW_FILTERS,
-        Action::Running | Action::Candidate => CONFIG_FILTERS,
+        Action::View(_) | Action::Log | Action::Commits => VIEW_FILTERS,
+        Action::Running | Action::ShowCommit | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check => LINE_FILTERS,
         Action::Configure
         | Action::Power(_)
@@ -225,6 +273,10 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Delete
         | Action::Edit
         | Action::Commit
+        | Action::CommitComment
+        | Action::CommitConfirmed
+        | Action::Confirm
+        | Action::Rollback
         | Action::Discard
         | Action::Up
         | Action::Top => &[],
@@ -354,8 +406,12 @@ fn take_arg(
             return Err(Fault::value("number of lines", token, &format!("must be 1 to {LOG_LINES_MAX}")));
         }
     }
+    if *arg == Arg::Back && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX) {
+        return Err(Fault::value("number of commits ago", token, &format!("must be 0 to {BACK_MAX}")));
+    }
     args.push(token.text.to_string());
-    Ok(more)
+    // A comment takes all words that follow.
+    Ok(if *arg == Arg::Comment { expected } else { more })
 }
 
 fn start_filter(point: &mut Point, token: Token<'_>) -> Result<(), Fault> {
@@ -426,6 +482,11 @@ pub(crate) fn parse(table: &'static [Command], line: &str, edit: &[Step]) -> Res
         Expect::Filter(filters) => either(&filters.iter().map(Worded::word).collect::<Vec<_>>()),
         Expect::Text if matches!(point.pipes.last(), Some(Pipe::Match(text)) if text.is_empty()) => {
             String::from("the text to look for")
+        }
+        Expect::Args([arg, ..])
+            if arg.required() && point.args.is_empty() && point.action != Some(Action::Compare) =>
+        {
+            arg.help().to_string()
         }
         Expect::Commands(_) | Expect::Args(_) | Expect::Path(_) | Expect::Text => String::new(),
     };

@@ -12,6 +12,7 @@
 //! [`Session::director_lost`] empties the queue.
 
 mod actions;
+mod commits;
 mod print;
 mod replies;
 
@@ -19,7 +20,7 @@ use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
 use super::grammar::{CONFIGURE, Command, OPERATIONAL, Pipe, View};
 use super::tree::{Step, Tree};
-use crate::director::protocol::{Power, Reply, Request};
+use crate::director::protocol::{Power, Recalled, Reply, Request};
 use crate::director::status::Status;
 use crate::store::Generation;
 use alloc::boxed::Box;
@@ -83,6 +84,11 @@ enum Job {
     },
     /// What becomes the running configuration.
     Commit(Box<Tree>),
+    Confirm,
+    Commits {
+        pipes: Vec<Pipe>,
+    },
+    Recall(commits::Use),
     Power(Power),
 }
 
@@ -95,7 +101,24 @@ impl Job {
                 matches!(reply, Reply::Config { .. })
             }
             Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
-            Self::Commit(_) => matches!(reply, Reply::Committed { .. } | Reply::Refused { .. }),
+            Self::Commit(_) => matches!(
+                reply,
+                Reply::Committed { .. }
+                    | Reply::OnTrial { .. }
+                    | Reply::Confirmed { .. }
+                    | Reply::Refused { .. }
+            ),
+            Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
+            Self::Commits { .. } => {
+                matches!(
+                    reply,
+                    Reply::Recalled { result: Ok(Recalled::List(_)) | Err(_), .. } | Reply::Refused { .. }
+                )
+            }
+            Self::Recall(_) => matches!(
+                reply,
+                Reply::Recalled { result: Ok(Recalled::Commit { .. }) | Err(_), .. } | Reply::Refused { .. }
+            ),
             Self::Power(_) => matches!(reply, Reply::Stopping | Reply::Refused { .. }),
         }
     }
@@ -156,6 +179,8 @@ pub struct Session {
     /// A power request was given up: the next one goes to init.
     power_stuck: bool,
     status: Option<Box<Status>>,
+    /// The commit of this console that is on trial.
+    trial: Option<Generation>,
     /// The operator left; bytes are ignored.
     over: bool,
 }
@@ -176,6 +201,7 @@ impl Session {
             lost: false,
             power_stuck: false,
             status: None,
+            trial: None,
             over: false,
         }
     }
@@ -268,6 +294,9 @@ impl Session {
                 | Job::Configure
                 | Job::Rebase
                 | Job::Discard
+                | Job::Confirm
+                | Job::Commits { .. }
+                | Job::Recall(_)
                 | Job::Check { .. } => {}
             }
         }

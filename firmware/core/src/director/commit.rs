@@ -7,10 +7,12 @@
 //!                    refused                         old configuration again, refused     old configuration again, refused
 //! ```
 //!
+//! `commit confirmed` leaves the record tentative after Applying and begins a [`super::trial`].
+//!
 //! A tentative record is never booted from: a power cut before the mark comes up with the old configuration,
 //! one after it with the new. Without flash the same steps run, less the writing, and the answer says so.
 
-use super::protocol::SessionId;
+use super::protocol::{CommitOptions, SessionId};
 use crate::model::Config;
 use crate::model::validate::Finding;
 use crate::store::Generation;
@@ -39,6 +41,8 @@ pub struct Transaction {
     pub other: Box<Config>,
     /// Warnings to pass on.
     pub findings: Vec<Finding>,
+    /// How it was asked for.
+    pub options: CommitOptions,
     /// Where it is.
     pub stage: Stage,
     /// Kernel operations done for it.

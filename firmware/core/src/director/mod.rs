@@ -16,6 +16,7 @@ pub mod protocol;
 pub mod reconcile;
 mod requests;
 pub mod status;
+pub mod trial;
 mod view;
 
 pub use event::{Effect, Event, Level};
@@ -36,9 +37,12 @@ use commit::{Stage, Transaction};
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
+use trial::{SavedTrial, Trial};
 
 /// Requests that wait for a fresh dump, at most. Consoles are few; more are answered from the last dump.
 const STATUS_WAITERS_MAX: usize = 16;
+/// Stored commits that are read at once for all consoles, so that a commit always finds room in the queue of the flash.
+const READS_MAX: usize = 4;
 /// Turns of plan and step in one call, at most: after a plan comes at most one more step.
 const STEPS_MAX: usize = 4;
 
@@ -63,6 +67,9 @@ pub struct Start {
     pub source: String,
     /// What an earlier process left in `/run`.
     pub checkpoint: Option<Checkpoint>,
+    /// The stored configuration that the checkpoint says is on trial, when this process was started on request. After
+    /// a crash there is none: the trial is over.
+    pub trial: Option<(Generation, Box<Config>)>,
 }
 
 /// What a restarted director continues from.
@@ -70,6 +77,8 @@ pub struct Start {
 pub struct Checkpoint {
     /// Verdicts and their timers.
     pub health: health::Checkpoint,
+    /// The commit that waits for its confirmation.
+    pub trial: Option<SavedTrial>,
 }
 
 /// Everything the director knows.
@@ -85,6 +94,11 @@ pub struct Director {
     reconcile: Reconcile,
     announcer: Announcer,
     transaction: Option<Transaction>,
+    trial: Option<Trial>,
+    /// A commit was taken back without anybody asking; until the next one.
+    fell_back: Option<String>,
+    /// Stored commits being read.
+    reads: usize,
     status_waiters: Vec<SessionId>,
     stopping: bool,
     stopped: bool,
@@ -127,6 +141,9 @@ impl Director {
             reconcile: Reconcile::start(now),
             announcer: Announcer::default(),
             transaction: None,
+            trial: None,
+            fell_back: None,
+            reads: 0,
             status_waiters: Vec::new(),
             stopping: false,
             stopped: false,
@@ -136,7 +153,11 @@ impl Director {
             start,
         };
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
+        director.resume_trial(now, out);
         director.configured(now, out);
+        if director.start.checkpoint.as_ref().is_some_and(|c| c.trial.is_some()) {
+            director.checkpoint(out);
+        }
         director.drive(now, out);
         director
     }
@@ -149,6 +170,7 @@ impl Director {
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(out, |h, o| h.probed(id, outcome, now, o)),
+            Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
             Event::Stop => {
@@ -164,7 +186,8 @@ impl Director {
     /// When [`Event::Deadline`] is due.
     pub fn next_deadline(&self) -> Mono {
         let mut next = self.reconcile.next_deadline();
-        for deadline in [self.health.next_deadline(), self.announcer.next_deadline()].into_iter().flatten() {
+        let others = [self.health.next_deadline(), self.announcer.next_deadline(), self.trial_next()];
+        for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
         }
         next
@@ -172,6 +195,7 @@ impl Director {
 
     fn on_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.with_health(out, |h, o| h.on_deadline(now, o));
+        self.trial_deadline(now, out);
         let keys = self.announcer.due(now);
         if !keys.is_empty() {
             let ops = keys.into_iter().map(|key| Op::Announce { key }).collect();
@@ -213,8 +237,15 @@ impl Director {
         }
         if changed {
             self.reconcile.desired_changed();
-            out.push(Effect::Checkpoint(Box::new(Checkpoint { health: self.health.checkpoint() })));
+            self.checkpoint(out);
         }
+    }
+
+    /// Keeps in `/run` what a restarted director needs.
+    fn checkpoint(&self, out: &mut Vec<Effect>) {
+        let trial =
+            self.trial.as_ref().map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
+        out.push(Effect::Checkpoint(Box::new(Checkpoint { health: self.health.checkpoint(), trial })));
     }
 
     /// What the kernel should hold now.
@@ -270,7 +301,7 @@ impl Director {
                 self.last_plan = count;
                 out.push(Effect::Apply { batch, ops });
             }
-            None => self.on_settled(out),
+            None => self.on_settled(now, out),
         }
     }
 
@@ -320,9 +351,9 @@ impl Director {
     }
 
     /// Kernel and desired state agree.
-    fn on_settled(&mut self, out: &mut Vec<Effect>) {
+    fn on_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.last_error = None;
-        self.commit_settled(out);
+        self.commit_settled(now, out);
         if self.stopping && !self.stopped {
             self.stopped = true;
             out.push(Effect::Stopped);

@@ -4,6 +4,7 @@ use super::Director;
 use super::event::Level;
 use super::status::{
     AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, Status, SystemStatus,
+    TrialStatus,
 };
 use crate::health::State;
 use crate::model::config::{Pool, Service};
@@ -56,6 +57,7 @@ impl Director {
             hostname: self.node().hostname.clone(),
             version: self.start.version.clone(),
             generation: self.generation,
+            trial: self.trial.as_ref().map(|t| TrialStatus { deadline: t.deadline, back: t.back_generation }),
             source: self.source.clone(),
             started: self.started,
             boots: self.start.boots,
@@ -230,6 +232,10 @@ impl Director {
             );
         }
         alarms.extend(self.last_error.clone());
+        if self.trial.is_some() {
+            alarms.push(format!("commit {} is on trial: {}", self.generation, self.trial_words(now)));
+        }
+        alarms.extend(self.fell_back.clone());
         for (role, interface) in &self.config.interfaces {
             let Some(device) = &interface.device else { continue };
             match observed.links.get(device) {

@@ -20,6 +20,10 @@ use alloc::vec::Vec;
 impl Session {
     /// Takes a reply of the director. One that nothing was asked for is ignored.
     pub fn reply(&mut self, reply: Reply, out: &mut Vec<Output>) {
+        if let Reply::Notice(text) = reply {
+            self.noticed(&text, out);
+            return;
+        }
         let at = self.pending.iter().position(|p| p.job.fits(&reply));
         let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return };
         let blocked = pending.blocks();
@@ -38,6 +42,12 @@ impl Session {
             }
             (Job::Commit(_), Reply::Refused { reason, findings }) => {
                 self.refused(&reason, &findings, abandoned, out);
+            }
+            (Job::Commit(tree), Reply::OnTrial { generation, operations, findings, window, back }) => {
+                self.on_trial(*tree, (generation, operations), (window, back), &findings, out);
+            }
+            (Job::Commit(_) | Job::Confirm, Reply::Confirmed { generation }) => {
+                self.confirmed(generation, out)
             }
             (Job::Refresh, Reply::Status(status)) => self.learn(status, out),
             (Job::Rebase, Reply::Config { generation, config }) => self.rebase(generation, &config, out),
@@ -61,6 +71,10 @@ impl Session {
             (Job::Check { pipes }, Reply::Checked { findings, ops }) => {
                 self.checked(&findings, &ops, &pipes, out)
             }
+            (Job::Commits { pipes }, Reply::Recalled { running, result }) => {
+                self.listed(running, result, &pipes, out);
+            }
+            (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
             (Job::Power(Power::Reboot), Reply::Stopping) => print::line(out, "Rebooting."),
             (Job::Power(Power::Off), Reply::Stopping) => print::line(out, "Switching off."),
             (_, Reply::Refused { reason, findings }) => {
@@ -133,6 +147,9 @@ impl Session {
     }
 
     fn know(&mut self, status: Status) {
+        if status.system.trial.is_none() && self.candidate.is_none() {
+            self.trial = None;
+        }
         self.hostname = status.system.hostname.as_ref().map_or("director", |h| h.as_str()).to_string();
         self.status = Some(Box::new(status));
     }
@@ -160,6 +177,7 @@ impl Session {
         if candidate.base == base {
             return;
         }
+        self.trial = self.trial.filter(|trial| *trial == base);
         candidate.base = base;
         candidate.running = bind::to_tree(config);
         let text = format!(
@@ -189,6 +207,7 @@ impl Session {
         abandoned: bool,
         out: &mut Vec<Output>,
     ) {
+        self.trial = None;
         if let Some(candidate) = &mut self.candidate {
             candidate.base = base;
             candidate.running = tree;
