@@ -43,6 +43,7 @@ pub(crate) enum Action {
     Rollback,
     Commits,
     ShowCommit,
+    Server,
     Check,
     Discard,
     Up,
@@ -62,6 +63,8 @@ pub(crate) enum Arg {
     Back,
     /// Time to confirm.
     Window,
+    /// A server and what to do to it.
+    ServerAction,
     /// Everything up to the end of the line.
     Comment,
 }
@@ -75,7 +78,7 @@ const BACK_MAX: u8 = crate::store::layout::SLOTS - 1;
 impl Arg {
     /// Whether the line is not complete without it.
     fn required(self) -> bool {
-        matches!(self, Self::Back | Self::Comment)
+        matches!(self, Self::Back | Self::Comment | Self::ServerAction)
     }
 
     pub(crate) fn placeholder(self) -> &'static str {
@@ -86,6 +89,7 @@ impl Arg {
             Self::Count => "<lines>",
             Self::Back => "<number>",
             Self::Window => "<minutes>",
+            Self::ServerAction => "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>]",
             Self::Comment => "<comment>",
         }
     }
@@ -96,6 +100,7 @@ impl Arg {
             Self::Pool => "Only the servers of this pool",
             Self::Server => "Only this server, with its counters",
             Self::Back => "A number of commits ago, 0 to 15: see show commits",
+            Self::ServerAction => "What to do, without editing the configuration",
             Self::Window => "Minutes to confirm, or a time such as 30s; default 10",
             Self::Comment => "A comment, up to the end of the line",
             Self::Count => "How many lines, 1 to 5000; default 40",
@@ -145,6 +150,11 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
+    command(
+        "server",
+        "Drain, disable, enable or weigh a server now",
+        Next::Do(Action::Server, &[Arg::ServerAction]),
+    ),
     command("show", "Show how things are", Next::Words(SHOW)),
 ];
 
@@ -187,6 +197,11 @@ pub(crate) static RUN: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
+    command(
+        "server",
+        "Drain, disable, enable or weigh a server now",
+        Next::Do(Action::Server, &[Arg::ServerAction]),
+    ),
     command("show", "Show how things are", Next::Words(SHOW)),
 ];
 
@@ -277,6 +292,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::CommitConfirmed
         | Action::Confirm
         | Action::Rollback
+        | Action::Server
         | Action::Discard
         | Action::Up
         | Action::Top => &[],
@@ -411,7 +427,7 @@ fn take_arg(
     }
     args.push(token.text.to_string());
     // A comment takes all words that follow.
-    Ok(if *arg == Arg::Comment { expected } else { more })
+    Ok(if matches!(arg, Arg::Comment | Arg::ServerAction) { expected } else { more })
 }
 
 fn start_filter(point: &mut Point, token: Token<'_>) -> Result<(), Fault> {

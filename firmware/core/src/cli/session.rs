@@ -15,12 +15,13 @@ mod actions;
 mod commits;
 mod print;
 mod replies;
+mod servers;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
 use super::grammar::{CONFIGURE, Command, OPERATIONAL, Pipe, View};
 use super::tree::{Step, Tree};
-use crate::director::protocol::{Power, Recalled, Reply, Request};
+use crate::director::protocol::{Power, Recalled, Reply, Request, ServerAction};
 use crate::director::status::Status;
 use crate::store::Generation;
 use alloc::boxed::Box;
@@ -85,6 +86,7 @@ enum Job {
     /// What becomes the running configuration.
     Commit(Box<Tree>),
     Confirm,
+    Server(Box<ServerAction>),
     Commits {
         pipes: Vec<Pipe>,
     },
@@ -109,6 +111,9 @@ impl Job {
                     | Reply::Refused { .. }
             ),
             Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
+            Self::Server(_) => {
+                matches!(reply, Reply::Done { .. } | Reply::Emptied { .. } | Reply::Refused { .. })
+            }
             Self::Commits { .. } => {
                 matches!(
                     reply,
@@ -136,17 +141,20 @@ impl Pending {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Question {
     Power(Power),
     LeaveConfigure,
+    /// Leave services without a server.
+    Server(Box<ServerAction>),
 }
 
 impl Question {
-    fn text(self) -> &'static str {
+    fn text(&self) -> &'static str {
         match self {
             Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
             Self::Power(Power::Off) => "Switch off now? [y/n] ",
+            Self::Server(_) => "Do it all the same? [y/n] ",
             Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",
         }
     }
@@ -295,6 +303,7 @@ impl Session {
                 | Job::Rebase
                 | Job::Discard
                 | Job::Confirm
+                | Job::Server(_)
                 | Job::Commits { .. }
                 | Job::Recall(_)
                 | Job::Check { .. } => {}
@@ -354,7 +363,7 @@ impl Session {
     }
 
     fn prompt_text(&self) -> String {
-        if let Some(question) = self.question {
+        if let Some(question) = &self.question {
             return question.text().to_string();
         }
         let sign = if self.candidate.is_some() { '#' } else { '>' };

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
+mod servers;
 pub mod status;
 pub mod trial;
 mod view;
@@ -24,6 +25,7 @@ pub use event::{Effect, Event, Level};
 use crate::cli::show::ops::describe;
 use crate::health::{self, Health};
 use crate::model::{Config, Mono, Name};
+use crate::overrides::{Forced, Overrides};
 use crate::plan::desired::{Circumstances, Usable};
 use crate::plan::{DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
@@ -79,6 +81,8 @@ pub struct Checkpoint {
     pub health: health::Checkpoint,
     /// The commit that waits for its confirmation.
     pub trial: Option<SavedTrial>,
+    /// What operators did to servers.
+    pub overrides: Overrides,
 }
 
 /// Everything the director knows.
@@ -95,6 +99,7 @@ pub struct Director {
     announcer: Announcer,
     transaction: Option<Transaction>,
     trial: Option<Trial>,
+    overrides: Overrides,
     /// A commit was taken back without anybody asking; until the next one.
     fell_back: Option<String>,
     /// Stored commits being read.
@@ -111,6 +116,7 @@ pub struct Director {
 struct Now<'a> {
     health: &'a Health,
     observed: &'a Observed,
+    overrides: &'a Overrides,
 }
 
 impl Circumstances for Now<'_> {
@@ -124,6 +130,10 @@ impl Circumstances for Now<'_> {
 
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec> {
         self.observed.services.get(service).and_then(|s| s.dests.get(dest)).map(|d| d.spec)
+    }
+
+    fn forced(&self, pool: &Name, server: &Name) -> Forced {
+        self.overrides.get(server, pool).map_or(Forced::Normal, |entry| entry.forced)
     }
 }
 
@@ -142,6 +152,7 @@ impl Director {
             announcer: Announcer::default(),
             transaction: None,
             trial: None,
+            overrides: start.checkpoint.as_ref().map(|c| c.overrides.clone()).unwrap_or_default(),
             fell_back: None,
             reads: 0,
             status_waiters: Vec::new(),
@@ -186,7 +197,12 @@ impl Director {
     /// When [`Event::Deadline`] is due.
     pub fn next_deadline(&self) -> Mono {
         let mut next = self.reconcile.next_deadline();
-        let others = [self.health.next_deadline(), self.announcer.next_deadline(), self.trial_next()];
+        let others = [
+            self.health.next_deadline(),
+            self.announcer.next_deadline(),
+            self.trial_next(),
+            self.overrides.next_deadline(),
+        ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
         }
@@ -195,6 +211,10 @@ impl Director {
 
     fn on_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.with_health(out, |h, o| h.on_deadline(now, o));
+        if self.overrides.expire(now) {
+            self.log(Level::Notice, "the time of what was done to a server by hand is over", out);
+            self.overridden(out);
+        }
         self.trial_deadline(now, out);
         let keys = self.announcer.due(now);
         if !keys.is_empty() {
@@ -245,13 +265,22 @@ impl Director {
     fn checkpoint(&self, out: &mut Vec<Effect>) {
         let trial =
             self.trial.as_ref().map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
-        out.push(Effect::Checkpoint(Box::new(Checkpoint { health: self.health.checkpoint(), trial })));
+        out.push(Effect::Checkpoint(Box::new(Checkpoint {
+            health: self.health.checkpoint(),
+            trial,
+            overrides: self.overrides.clone(),
+        })));
     }
 
     /// What the kernel should hold now.
     fn desired(&self, config: &Config, observed: &Observed) -> crate::plan::Desired {
         let node = node_of(config, self.start.identity);
-        desired(config, node, self.active(), &Now { health: &self.health, observed })
+        desired(
+            config,
+            node,
+            self.active(),
+            &Now { health: &self.health, observed, overrides: &self.overrides },
+        )
     }
 
     /// Whether this node should hold the floating addresses. With two nodes configured it is the primary: taking over needs

@@ -3,7 +3,8 @@
 
 use super::status::Status;
 use crate::model::validate::Finding;
-use crate::model::{Config, Millis};
+use crate::model::{Config, Millis, Name};
+use crate::overrides::Forced;
 use crate::plan::Op;
 use crate::store::slots::Past;
 use crate::store::{Comment, Commit, Generation, StoreError};
@@ -36,6 +37,8 @@ pub enum Request {
     },
     /// Keep the configuration that is on trial.
     Confirm,
+    /// Drain, disable, enable or weigh a server.
+    Server(ServerAction),
     /// Something that lies in flash.
     Recall(Recall),
     /// Release everything in order, then reboot or power off.
@@ -49,6 +52,21 @@ pub struct CommitOptions {
     pub comment: Comment,
     /// On trial: unless confirmed within this time, the configuration before it runs again.
     pub confirm: Option<Millis>,
+}
+
+/// What to do to a running server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServerAction {
+    /// Which.
+    pub server: Name,
+    /// In one pool; in all of them without.
+    pub pool: Option<Name>,
+    /// What.
+    pub forced: Forced,
+    /// For how long; until undone without.
+    pub lasts: Option<Millis>,
+    /// The operator knows that services are left without a server.
+    pub agreed: bool,
 }
 
 /// What is read from flash.
@@ -135,6 +153,16 @@ pub enum Reply {
         running: Generation,
         /// What was found, or why nothing was.
         result: Result<Recalled, StoreError>,
+    },
+    /// To [`Request::Server`]: done.
+    Done {
+        /// What, in words.
+        text: String,
+    },
+    /// To [`Request::Server`]: not done; these services would have no usable server left, ask again with `agreed`.
+    Emptied {
+        /// Their names.
+        services: Vec<Name>,
     },
     /// To nothing: a sentence for every console.
     Notice(String),

@@ -39,6 +39,7 @@ impl Director {
                 self.commit(session, (base, Box::new(config), options), now, out);
             }
             Request::Confirm => self.confirm(session, now, out),
+            Request::Server(ask) => self.server_action(session, ask, now, out),
             Request::Recall(what) => self.recall(session, what, out),
             Request::Power(power) => {
                 let word = match power {

@@ -2,6 +2,7 @@
 
 use super::Director;
 use super::event::Level;
+use super::servers::effective;
 use super::status::{
     AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, Status, SystemStatus,
     TrialStatus,
@@ -44,7 +45,7 @@ impl Director {
             interfaces: self.interface_status(observed),
             addresses: self.address_status(observed),
             services: self.service_status(observed),
-            servers: self.server_status(observed),
+            servers: self.server_status(observed, now),
             ipvs: ipvs(observed),
             alarms: self.alarms(observed, now),
         }
@@ -131,7 +132,8 @@ impl Director {
                 let spec = ServiceSpec::new(service.scheduler, service.persistence.map(|p| p.get() / 1000));
                 let usable = pool.servers.iter().filter(|(server, member)| {
                     let port = member.port.unwrap_or(key.port);
-                    member.weight > 0 && self.health.state(pool_name, server, port) == Some(State::Up)
+                    effective(&self.overrides, pool_name, server, member) > 0
+                        && self.health.state(pool_name, server, port) == Some(State::Up)
                 });
                 let sum = |field: fn(&ObservedDest) -> u32| {
                     have.map_or(0, |h| h.dests.values().map(field).fold(0, u32::saturating_add))
@@ -167,7 +169,7 @@ impl Director {
         })
     }
 
-    fn server_status(&self, observed: &Observed) -> Vec<ServerStatus> {
+    fn server_status(&self, observed: &Observed, now: Mono) -> Vec<ServerStatus> {
         let mut users: BTreeMap<&Name, Vec<ServiceKey>> = BTreeMap::new();
         for service in self.config.services.values() {
             if let Some(pool) = &service.pool {
@@ -178,7 +180,9 @@ impl Director {
         for (pool_name, pool) in &self.config.pools {
             let keys = users.get(pool_name).map_or(&[][..], |keys| keys.as_slice());
             all.extend(
-                pool.servers.keys().filter_map(|name| self.one_server(pool_name, pool, name, keys, observed)),
+                pool.servers
+                    .keys()
+                    .filter_map(|name| self.one_server((pool_name, pool), name, keys, observed, now)),
             );
         }
         all
@@ -186,11 +190,11 @@ impl Director {
 
     fn one_server(
         &self,
-        pool_name: &Name,
-        pool: &Pool,
+        (pool_name, pool): (&Name, &Pool),
         name: &Name,
         services: &[ServiceKey],
         observed: &Observed,
+        now: Mono,
     ) -> Option<ServerStatus> {
         let address = self.config.real_servers.get(name)?.address?;
         let member = pool.servers.get(name)?;
@@ -205,6 +209,10 @@ impl Director {
             inactive = inactive.saturating_add(have.inactive);
             stats.add(&have.stats);
         }
+        let mut reason = verdict.as_ref().map_or_else(String::new, |v| v.reason.clone());
+        if let Some(forced) = self.override_words(pool_name, name, active, now) {
+            reason = if reason.is_empty() { forced } else { format!("{forced}; {reason}") };
+        }
         Some(ServerStatus {
             pool: pool_name.clone(),
             name: name.clone(),
@@ -213,7 +221,7 @@ impl Director {
             check: pool.check,
             state: verdict.as_ref().map_or(State::Unknown, |v| v.state),
             since: verdict.as_ref().map_or(self.started, |v| v.since),
-            reason: verdict.as_ref().map_or_else(String::new, |v| v.reason.clone()),
+            reason,
             checked: verdict.as_ref().and_then(|v| v.checked),
             took_us: verdict.as_ref().and_then(|v| v.took_us),
             weight: member.weight,

@@ -97,6 +97,7 @@ impl Session {
             Action::CommitComment => self.commit_with(&args, None, out),
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),
+            Action::Server => self.server(&args, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Commits => {
                 self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
@@ -237,6 +238,7 @@ impl Session {
             }
         }
         match question {
+            Question::Server(ask) => self.ask_server(super::ServerAction { agreed: true, ..*ask }, out),
             Question::LeaveConfigure => self.candidate = None,
             Question::Power(power) if self.lost || self.power_stuck => {
                 print::line(out, "Asking init to do it without the director.");

@@ -102,6 +102,12 @@ impl Bench {
                     Reply::Committed { generation: Generation(self.generation), operations: 18, findings }
                 }
             },
+            Request::Server(ask) if !ask.agreed => {
+                Reply::Emptied { services: Vec::from(["web".parse().unwrap()]) }
+            }
+            Request::Server(ask) => {
+                Reply::Done { text: alloc::format!("server {}: {:?}", ask.server, ask.forced) }
+            }
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }

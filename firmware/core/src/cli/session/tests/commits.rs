@@ -74,3 +74,22 @@ fn commits_are_listed_gone_back_to_tried_and_confirmed() {
     expect_file!["../../../../../../tests/golden/cli/commits.transcript"]
         .assert_eq(&(bench.terminal.text() + "\n"));
 }
+
+#[test]
+fn the_last_server_is_drained_only_after_a_question() {
+    let mut bench = Bench::configured();
+    for line in [
+        "server",
+        "server rs1",
+        "server rs1 weight 70000",
+        "server rs1 drain for ever",
+        "server rs1 drain",
+        "n",
+    ] {
+        bench.keys(line);
+        bench.keys("\r");
+    }
+    bench.keys("server rs1 in web drain for 10m\ry\r");
+    expect_file!["../../../../../../tests/golden/cli/servers.transcript"]
+        .assert_eq(&(bench.terminal.text() + "\n"));
+}
