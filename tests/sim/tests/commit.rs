@@ -257,3 +257,17 @@ fn the_configuration_of_two_commits_ago_is_found_and_more_reads_than_the_flash_t
     let refused = world.replies.iter().filter(|r| matches!(r, Reply::Refused { .. })).count();
     assert_eq!((world.replies.len(), refused), (6, 2));
 }
+
+#[test]
+fn a_commit_that_is_under_way_at_the_deadline_is_given_up() {
+    let mut world = on_trial();
+    let left = 30_000 - 100;
+    world.run_ms(left + 1);
+    let options = CommitOptions::default();
+    world.ask(Request::Commit { base: Generation(2), config: weighted(700), options });
+    world.run_ms(1000);
+    assert!(matches!(world.replies.last(), Some(Reply::Refused { .. })), "{:?}", world.replies.last());
+    assert_eq!(weight(&world), 2000);
+    world.run_ms(5000);
+    assert_eq!(weight(&world), 2000);
+}

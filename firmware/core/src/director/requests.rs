@@ -236,11 +236,16 @@ impl Director {
     /// Runs the old configuration again and says why.
     pub(super) fn take_back(&mut self, why: &str, now: Mono, out: &mut Vec<Effect>) {
         let Some(transaction) = self.transaction.take() else { return };
-        self.config = transaction.other;
+        let ran = transaction.stage != Stage::Saving;
+        if ran {
+            self.config = transaction.other;
+        }
         self.log(Level::Error, format!("commit {} taken back: {why}", transaction.generation), out);
         let reason = format!("taken back, the previous configuration runs again: {why}");
         answer(transaction.session, Reply::Refused { reason, findings: Vec::new() }, out);
-        self.configured(now, out);
+        if ran {
+            self.configured(now, out);
+        }
     }
 }
 
