@@ -5,9 +5,9 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
-TARGET := x86_64-unknown-linux-musl
+MUSL := x86_64-unknown-linux-musl
 CARGO_HOME ?= $(HOME)/.cargo
-PROGRAM := build/target/$(TARGET)/release/director
+PROGRAM := build/target/$(MUSL)/release/director
 IMAGE := build/target/debug/director-image
 LAB := build/target/debug/lab
 SCENARIO ?= five-node
@@ -16,12 +16,12 @@ SCENARIO ?= five-node
 # built in. Only for this target, so that nothing of the host tools is compiled again.
 REMAP := --remap-path-prefix=$(CURDIR)=director --remap-path-prefix=$(CARGO_HOME)=cargo
 
-.PHONY: help setup run test lint unit vm image lab docs clean firmware image-tool lab-tool
+.PHONY: help setup run test lint unit sim vm fuzz image lab docs clean firmware image-tool lab-tool
 
 help: ## this list
 	@printf 'Director: firmware for a two-NIC Linux Virtual Server director. Start with run or test.\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nvm takes CASE=filter, lab takes SCENARIO=name. Everything built lies under build/.\n'
+	@printf '\nvm takes CASE=filter, lab takes SCENARIO=name (a wrong name lists them). Everything built lies under build/.\n'
 
 run: firmware lab-tool ## boot the five-node cluster in QEMU, show who answers, attach to the director's console
 	@$(LAB) run five-node
@@ -39,15 +39,21 @@ test: setup ## everything that must pass: lint, unit, vm, with the time of each
 lint: setup ## formatting, and clippy for the host and for the firmware's target, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) clippy --package director --target $(TARGET) --locked -- -D warnings
+	$(CARGO) clippy --package director --target $(MUSL) --locked -- -D warnings
 
 unit: setup ## unit, property, golden and tidy tests: no root, no network, no QEMU
 	$(CARGO) test --workspace --exclude director-vm-tests --exclude director-qemu --locked
 	$(CARGO) test --package director-qemu --lib --bins --locked
 
+sim: ## random faults around one director: SEEDS=n, or SEED=0x.. for one with its timeline
+	$(if $(SEED),SEED=$(SEED)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(CARGO) test --package director-sim --test chaos --locked -- --nocapture
+
 vm: firmware lab-tool ## the lab itself, then the real image in QEMU; CASE=filter runs the cases whose name contains it
 	$(CARGO) test --package director-qemu --test lab --locked -- $(CASE)
 	$(CARGO) test --package director-vm-tests --locked -- $(CASE)
+
+fuzz: setup ## libFuzzer over every decoder and parser, writes build/fuzz.json; TARGET=name, SECONDS=n for all together
+	@FUZZ_SECONDS='$(SECONDS)' FUZZ_TARGET='$(TARGET)' tests/fuzz/run.sh
 
 image: firmware ## kernel, initramfs and disk image, with their sizes against the budget
 	@$(IMAGE) disk
@@ -71,7 +77,7 @@ setup: ## install what is missing: Debian packages (with sudo when not root) and
 firmware: image-tool
 	@$(IMAGE) kernel
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS='$(REMAP)' \
-	  $(CARGO) build --release --package director --target $(TARGET) --locked
+	  $(CARGO) build --release --package director --target $(MUSL) --locked
 	@$(IMAGE) initramfs --program $(PROGRAM)
 
 image-tool: setup

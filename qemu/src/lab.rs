@@ -15,7 +15,7 @@ use crate::vm::{Vm, VmSpec};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,10 +113,10 @@ impl Lab {
             vm.console().wait_prompt(Mark::default(), BOOT_LIMIT)?;
         }
         self.calibrate(clock::now().duration_since(started));
-        if self.scenario.bring_up == BringUp::Typed
-            && let Some(first) = self.scenario.directors.first()
-        {
-            self.type_config(first.name, &self.scenario.config)?;
+        match (self.scenario.bring_up, self.scenario.directors.first()) {
+            (BringUp::ByHand, _) => return Ok(()),
+            (BringUp::Typed, Some(first)) => self.type_config(first.name, &self.scenario.config)?,
+            (BringUp::Typed | BringUp::Preloaded, _) => {}
         }
         self.wait_until_it_answers()
     }
@@ -267,12 +267,27 @@ impl Lab {
     /// # Errors
     /// When it does not come back.
     pub fn power_cycle(&mut self, name: &str) -> Result<()> {
+        self.power_cycle_with(name, |_| Ok(())).map(|_| ())
+    }
+
+    /// Cuts the power of a director, lets `meanwhile` have the image of its disk, and switches it on again; waits for its
+    /// prompt. Gives the place in its transcript where the new boot begins.
+    ///
+    /// # Errors
+    /// When it does not come back, or `meanwhile` fails.
+    pub fn power_cycle_with(
+        &mut self,
+        name: &str,
+        meanwhile: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Mark> {
         let limit = self.scaled(BOOT_LIMIT);
         let vm = self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?;
         vm.power_off()?;
+        meanwhile(vm.disk())?;
         let mark = vm.console().mark();
         vm.power_on(&self.switch)?;
-        vm.console().wait_prompt(mark, limit).map(|_| ())
+        vm.console().wait_prompt(mark, limit)?;
+        Ok(mark)
     }
 
     /// Presses the reset button of a director; waits for its prompt.

@@ -11,6 +11,7 @@
 pub mod accel;
 mod clock;
 pub mod frame;
+mod guest;
 pub mod helper;
 pub mod hub;
 mod inputs;
@@ -18,6 +19,7 @@ pub mod isolate;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
+pub mod pace;
 mod pcap;
 pub mod process;
 pub mod qmp;

@@ -43,7 +43,8 @@ fn main() -> ExitCode {
         Command::Up(choice) => (choice, After::Stay),
     };
     let Some(mut scenario) = scenario::named(&choice.scenario) else {
-        writeln!(io::stderr(), "lab: there is no scenario {}; `lab list` shows them", choice.scenario).ok();
+        writeln!(io::stderr(), "lab: there is no scenario {}; use {}", choice.scenario, scenario::names())
+            .ok();
         return ExitCode::FAILURE;
     };
     if choice.typed {

@@ -40,13 +40,15 @@ fn run_inner(scenario: Scenario, folder: RunFolder, after: After) -> Result<Stri
     show(&format!("{}: {}\nlogs: {}", scenario.name, scenario.about, folder.path().display()))?;
     let mut lab = Lab::prepare(scenario, folder)?;
     show(&topology(&lab))?;
+    let by_hand = lab.scenario().bring_up == BringUp::ByHand;
     let typed = lab.scenario().bring_up == BringUp::Typed;
     show(if typed { "booting, then typing the configuration over serial ..." } else { "booting ..." })?;
     lab.boot()?;
     if let Some(boot) = lab.boot_time() {
         show(&format!(
-            "prompt after {} ms, cluster up {} ms after the lab started",
+            "prompt after {} ms, {} {} ms after the lab started",
             boot.as_millis(),
+            if by_hand { "ready" } else { "cluster up" },
             lab.hub().elapsed().as_millis()
         ))?;
     }
@@ -58,7 +60,9 @@ fn run_inner(scenario: Scenario, folder: RunFolder, after: After) -> Result<Stri
             std::thread::park();
         }
     }
-    report(&lab)?;
+    if !by_hand {
+        report(&lab)?;
+    }
     if io::stdin().is_terminal() {
         show(&entrances(&lab))?;
         let first = lab.scenario().directors.first().context("no director")?.name;
@@ -77,7 +81,9 @@ fn topology(lab: &Lab) -> String {
         writeln!(text, "{segment}").ok();
         for director in scenario.directors.iter().filter(|director| director.nics.contains(segment)) {
             let addresses = addresses_of(&scenario.config, director.role, segment);
-            writeln!(text, "  {:<8} {}", director.name, addresses.join(", ")).ok();
+            let addresses =
+                if addresses.is_empty() { "not configured".to_owned() } else { addresses.join(", ") };
+            writeln!(text, "  {:<8} {addresses}", director.name).ok();
         }
         for host in scenario.hosts.iter().filter(|host| host.segment == *segment) {
             let route = host.gateway.map(|gateway| format!(", default route {gateway}")).unwrap_or_default();

@@ -35,6 +35,8 @@ pub enum BringUp {
     Preloaded,
     /// It is typed over the serial console.
     Typed,
+    /// Not at all: the box comes up as on its first day, and whoever runs the lab types.
+    ByHand,
 }
 
 /// Which box of the pair.
@@ -77,7 +79,13 @@ pub struct Host {
 }
 
 /// Every scenario.
-pub const ALL: [fn() -> Scenario; 4] = [five_node, five_node_pair, five_node_test, lan];
+pub const ALL: [fn() -> Scenario; 5] = [five_node, five_node_blank, five_node_pair, five_node_test, lan];
+
+/// All names, for a message.
+#[must_use]
+pub fn names() -> String {
+    ALL.map(|make| make().name).join(", ")
+}
 
 /// Finds a scenario.
 #[must_use]
@@ -124,6 +132,17 @@ fn five_node() -> Scenario {
         bring_up: BringUp::Preloaded,
         answers: Some(("client", VIRTUAL)),
     }
+}
+
+/// The box as it comes: where docs/first-steps.md begins.
+fn five_node_blank() -> Scenario {
+    let mut scenario = five_node();
+    scenario.name = "five-node-blank";
+    scenario.about =
+        "the same with a director that is not configured: type it yourself (docs/first-steps.md)";
+    scenario.config.clear();
+    scenario.bring_up = BringUp::ByHand;
+    scenario
 }
 
 fn five_node_pair() -> Scenario {

@@ -1,6 +1,8 @@
 //! A serial line of a VM: everything it said, who listens along, and the dialogue with the product's console.
 
+use crate::guest::Guest;
 use crate::hub::{Cause, Hub, lock};
+use crate::pace::{Flow, Paced};
 use anyhow::{Context as _, Result, bail};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -34,7 +36,8 @@ struct Shared {
     transcript: Mutex<Transcript>,
     log: Mutex<File>,
     writer: Mutex<Option<UnixStream>>,
-    guests: Mutex<Vec<UnixStream>>,
+    guests: Mutex<Vec<Guest>>,
+    flow: Flow,
     /// Whether the harness is in the middle of a command, so that what comes is its own doing.
     asking: AtomicBool,
 }
@@ -66,6 +69,7 @@ impl Serial {
             log: Mutex::new(file),
             writer: Mutex::new(None),
             guests: Mutex::default(),
+            flow: Flow::default(),
             asking: AtomicBool::new(false),
         };
         Ok(Self {
@@ -82,6 +86,7 @@ impl Serial {
     /// # Errors
     /// When the system has no more descriptors.
     pub fn connect(&self, stream: UnixStream) -> Result<()> {
+        self.shared.flow.reset();
         *lock(&self.shared.writer) = Some(stream.try_clone().context("serial line")?);
         let (shared, hub) = (Arc::clone(&self.shared), Arc::clone(&self.hub));
         let (node, name) = (self.node.clone(), self.stream);
@@ -147,6 +152,14 @@ impl Serial {
         let mut writer = lock(&self.shared.writer);
         let writer = writer.as_mut().with_context(|| format!("{} is off", self.node))?;
         writer.write_all(bytes).with_context(|| format!("{} is off", self.node))
+    }
+
+    /// Sends bytes as a real line does: at so many bits a second, held by XOFF. Gives up when it is held for `patience`.
+    ///
+    /// # Errors
+    /// When the machine is off.
+    pub fn send_paced(&self, bytes: &[u8], baud: u32, patience: Duration) -> Result<Paced> {
+        self.shared.flow.pace(bytes, baud, patience, |bytes| self.send(bytes))
     }
 
     /// Waits until text was said after `mark`.
@@ -218,43 +231,28 @@ impl Serial {
     }
 }
 
-fn attach(shared: &Arc<Shared>, guest: UnixStream) -> Result<()> {
-    let reader = guest.try_clone().context("attach")?;
-    let present = {
-        let transcript = lock(&shared.transcript);
-        transcript.bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec()
-    };
-    (&guest).write_all(&present).context("attach")?;
-    // A guest that does not read must not stop the line for the others.
-    guest.set_nonblocking(true).context("attach")?;
+fn attach(shared: &Arc<Shared>, stream: UnixStream) -> Result<()> {
+    let mut reader = stream.try_clone().context("attach")?;
+    let guest = Guest::new(&stream)?;
+    // Held until the guest is listed, so that nothing said meanwhile is lost or said twice.
     let mut guests = lock(&shared.guests);
     if guests.len() >= GUESTS_MAX {
         bail!("{GUESTS_MAX} are attached already");
     }
+    let present = {
+        let transcript = lock(&shared.transcript);
+        transcript.bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec()
+    };
+    guest.say(&present);
     guests.push(guest);
     drop(guests);
     let shared = Arc::clone(shared);
     std::thread::spawn(move || {
-        // Its own copy of the descriptor shares the non-blocking mode, so wait by poll.
         let mut buffer = [0_u8; 1024];
-        loop {
-            use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-            use std::os::fd::AsFd as _;
-            let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut fds, PollTimeout::NONE).is_err_and(|errno| errno != nix::errno::Errno::EINTR) {
-                return;
-            }
-            match (&reader).read(&mut buffer) {
-                Ok(0) => return,
-                Ok(length) => {
-                    if let (Some(writer), Some(bytes)) = (lock(&shared.writer).as_mut(), buffer.get(..length))
-                    {
-                        // Typing into a machine that is off is lost.
-                        writer.write_all(bytes).ok();
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
+        while let Ok(length @ 1..) = reader.read(&mut buffer) {
+            if let (Some(writer), Some(bytes)) = (lock(&shared.writer).as_mut(), buffer.get(..length)) {
+                // Typing into a machine that is off is lost.
+                writer.write_all(bytes).ok();
             }
         }
     });
@@ -271,7 +269,9 @@ fn listen(mut stream: UnixStream, shared: &Shared, hub: &Hub, node: &str, name: 
             Some(bytes) => bytes,
         };
         let cause = if shared.asking.load(SeqCst) { Cause::Harness } else { Cause::Lab };
+        shared.flow.see(bytes);
         lock(&shared.log).write_all(bytes).ok();
+        let mut guests = lock(&shared.guests);
         let mut transcript = lock(&shared.transcript);
         transcript.bytes.extend_from_slice(bytes);
         if transcript.bytes.len() > TRANSCRIPT_BYTES {
@@ -280,7 +280,8 @@ fn listen(mut stream: UnixStream, shared: &Shared, hub: &Hub, node: &str, name: 
             transcript.dropped += excess;
         }
         drop(transcript);
-        lock(&shared.guests).retain_mut(|guest| guest.write_all(bytes).is_ok());
+        guests.retain(|guest| guest.say(bytes));
+        drop(guests);
         for byte in bytes {
             if *byte == b'\n' {
                 hub.line_by(cause, node, name, &show_line(&line));

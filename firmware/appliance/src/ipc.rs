@@ -10,10 +10,8 @@
 //! does not read its replies is closed, and so is one that sends garbage. Each request is answered at most once and a
 //! session has at most [`REQUESTS_MAX`] unanswered, which bounds every queue here.
 
-use crate::platform::clock;
 use director_core::director::frame::{self, Decoder, FrameError};
 use director_core::director::protocol::{Reply, Request, SessionId};
-use director_core::model::{Millis, Mono};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -23,6 +21,7 @@ use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Where the director listens.
 pub(crate) const SOCKET: &str = "/run/director.sock";
@@ -37,7 +36,7 @@ const UNSENT_MAX: usize = frame::MESSAGE_MAX + frame::MESSAGE_MAX / 8;
 /// Bytes read at once. Chosen: a quarter of a frame; consoles ask little.
 const READ_BYTES: usize = 16 * 1024;
 /// A console that lost the director tries again this often.
-const RECONNECT: Millis = Millis::new(100);
+const RECONNECT: Duration = Duration::from_millis(100);
 /// Pause after a failed accept (no descriptors left), which would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -120,6 +119,13 @@ impl Connection {
     }
 }
 
+/// Ticks that are at least `pause` apart, however late the one before was taken.
+fn every(pause: Duration) -> Interval {
+    let mut ticks = interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
@@ -190,6 +196,7 @@ async fn route(
     let mut sessions: BTreeMap<SessionId, mpsc::Sender<Reply>> = BTreeMap::new();
     let mut tasks: JoinSet<SessionId> = JoinSet::new();
     let mut last = SessionId(0);
+    let mut pause = every(ACCEPT_PAUSE);
     loop {
         // Replies first: they empty queues. Then ends of sessions, which make room for new ones.
         tokio::select! {
@@ -224,7 +231,9 @@ async fn route(
                     sessions.insert(last, to);
                     tasks.spawn(serve(last, Connection::new(stream), requests.clone(), from));
                 }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                Err(_) => {
+                    pause.tick().await;
+                }
             },
         }
     }
@@ -280,14 +289,14 @@ pub(crate) struct Link {
     connection: Option<Connection>,
     /// The connection could not take a request.
     overfull: bool,
-    retry: Mono,
+    retry: Interval,
 }
 
 impl Link {
     /// Tries to connect at once.
     pub(crate) async fn open(path: &Path) -> Self {
         let mut link =
-            Self { path: path.to_path_buf(), connection: None, overfull: false, retry: Mono::ZERO };
+            Self { path: path.to_path_buf(), connection: None, overfull: false, retry: every(RECONNECT) };
         link.connect().await;
         link
     }
@@ -322,8 +331,7 @@ impl Link {
                     }
                 }
             }
-            let wait = Duration::from_micros(self.retry.micros_since(clock::now()));
-            tokio::time::sleep(wait).await;
+            self.retry.tick().await;
             self.connect().await;
             if self.connected() {
                 return LinkEvent::Back;
@@ -338,14 +346,13 @@ impl Link {
     }
 
     async fn connect(&mut self) {
-        self.retry = clock::now().after(RECONNECT);
         self.connection = UnixStream::connect(&self.path).await.ok().map(Connection::new);
     }
 
     fn broken(&mut self) {
         self.connection = None;
         self.overfull = false;
-        self.retry = clock::now().after(RECONNECT);
+        self.retry.reset();
     }
 }
 

@@ -48,15 +48,15 @@ impl ModelKernel {
             Op::LinkUp { device } => state.links.get_mut(device).ok_or("ENODEV")?.up = true,
             Op::LinkMtu { device, mtu } => state.links.get_mut(device).ok_or("ENODEV")?.mtu = *mtu,
             Op::AddressAdd { key, spec } => {
-                if state.addresses.insert(key.clone(), spec.clone()).is_some() {
+                if state.addresses.contains_key(key) {
                     return exists();
                 }
+                state.addresses.insert(key.clone(), spec.clone());
             }
-            Op::AddressRelabel { key, spec } => {
-                if state.addresses.insert(key.clone(), spec.clone()).is_none() {
-                    return missing();
-                }
-            }
+            Op::AddressRelabel { key, spec } => match state.addresses.get_mut(key) {
+                Some(have) => *have = spec.clone(),
+                None => return missing(),
+            },
             Op::AddressDelete { key } => {
                 if state.addresses.remove(key).is_none() {
                     return missing();
@@ -80,9 +80,10 @@ impl ModelKernel {
             Op::ServiceAdd { key, spec } => {
                 let fresh =
                     ObservedService { spec: spec.clone(), stats: Stats::default(), dests: BTreeMap::new() };
-                if state.services.insert(*key, fresh).is_some() {
+                if state.services.contains_key(key) {
                     return exists();
                 }
+                state.services.insert(*key, fresh);
             }
             Op::ServiceEdit { key, spec } => match state.services.get_mut(key) {
                 Some(service) => service.spec = spec.clone(),
@@ -96,9 +97,10 @@ impl ModelKernel {
             }
             Op::DestAdd { service, key, spec } => {
                 let service = state.services.get_mut(service).ok_or("ESRCH")?;
-                if service.dests.insert(*key, ObservedDest::fresh(*spec)).is_some() {
+                if service.dests.contains_key(key) {
                     return exists();
                 }
+                service.dests.insert(*key, ObservedDest::fresh(*spec));
             }
             Op::DestEdit { service, key, spec } => {
                 let service = state.services.get_mut(service).ok_or("ESRCH")?;

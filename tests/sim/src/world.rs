@@ -109,6 +109,7 @@ impl World {
             newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
+            notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
             trial: std::mem::take(&mut self.restart_asked).then(|| self.on_trial()).flatten(),
         };
@@ -228,7 +229,12 @@ impl World {
                     self.post(Event::Observed(Ok(Box::new(self.kernel.state.clone()))), ANSWER_US);
                 }
                 Effect::Apply { batch, ops } => {
-                    let results = ops.iter().map(|op| self.apply(op)).collect();
+                    let mut results: Vec<Result<(), OpError>> = Vec::new();
+                    for op in &ops {
+                        let mut failed = ops.iter().zip(&results).filter(|(_, result)| result.is_err());
+                        let blocked = failed.find(|(earlier, _)| op.needs(earlier)).map(|(_, r)| r.clone());
+                        results.push(blocked.unwrap_or_else(|| self.apply(op)));
+                    }
                     self.post(Event::Applied { batch, results }, ANSWER_US);
                 }
                 Effect::Probe { id, spec, deadline } => {

@@ -4,6 +4,7 @@ use director_core::cli::parse_set_lines;
 use director_core::director::protocol::{CommitOptions, Reply, Request};
 use director_core::health::State;
 use director_core::model::Config;
+use director_core::model::config::Route;
 use director_core::plan::{Op, ServiceKey};
 use director_core::store::Generation;
 use director_core::store::record::SlotState;
@@ -306,4 +307,83 @@ fn a_status_reflects_the_verdicts() {
     assert_eq!((rs2.state, rs2.effective), (State::Down, None));
     assert!(rs2.reason.contains("connection refused"), "{}", rs2.reason);
     assert_eq!(status.services[0].usable, 2);
+}
+
+fn commits_web2(world: &mut World, base: u64) {
+    let mut changed = config();
+    let mut service = changed.services[&"web".parse().unwrap()].clone();
+    service.ports = [8080].into_iter().collect();
+    changed.services.insert("web2".parse().unwrap(), service);
+    world.ask(Request::Commit { base: Generation(base), config: changed, options: CommitOptions::default() });
+}
+
+#[test]
+fn a_commit_under_way_is_answered_when_the_machine_stops() {
+    let mut world = running();
+    commits_web2(&mut world, 1);
+    world.stop();
+    world.run_while_not(5000, |w| w.stopped).expect("never stopped");
+    assert!(matches!(world.replies.last(), Some(Reply::Refused { .. })), "{:?}", world.replies);
+}
+
+#[test]
+fn what_the_kernel_refused_before_does_not_take_a_commit_back() {
+    let mut world = running();
+    world.kernel.state.sysctls.insert("net.ipv4.vs.conntrack".into(), "1".into());
+    world.refuse = Some(|op| matches!(op, Op::SysctlSet { .. }));
+    world.notify();
+    world.run_ms(1000);
+    commits_web2(&mut world, 1);
+    world.run_ms(1000);
+    let Some(Reply::Committed { findings, .. }) = world.replies.last() else { panic!("{:?}", world.replies) };
+    assert!(findings.iter().any(|f| f.message.starts_with("as before this commit")), "{findings:?}");
+    assert_eq!(world.kernel.state.services.len(), 2);
+}
+
+#[test]
+fn a_refusal_that_stays_is_logged_once() {
+    let mut world = running();
+    world.kernel.state.sysctls.insert("net.ipv4.vs.conntrack".into(), "1".into());
+    world.refuse = Some(|op| matches!(op, Op::SysctlSet { .. }));
+    world.run_ms(600_000);
+    let lines = world.log.iter().filter(|(_, line)| line.contains("refused")).count();
+    assert_eq!(lines, 1, "{:?}", world.log);
+}
+
+#[test]
+fn a_commit_before_the_devices_are_known_is_refused() {
+    let mut world = World::new().with_config(config());
+    world.start();
+    commits_web2(&mut world, 1);
+    world.run_ms(0);
+    assert!(matches!(world.replies.last(), Some(Reply::Refused { .. })), "{:?}", world.replies);
+}
+
+#[test]
+fn an_address_that_the_kernel_refused_is_not_announced() {
+    let mut world = World::new().with_config(config());
+    world.refuse = Some(|op| matches!(op, Op::AddressAdd { .. }));
+    world.start();
+    world.run_ms(5000);
+    assert_eq!(world.kernel.announced, []);
+}
+
+#[test]
+fn answers_of_servers_behind_a_router_may_pass() {
+    let mut config = config();
+    config.real_servers.get_mut(&"rs1".parse().unwrap()).unwrap().address = Some("10.5.0.3".parse().unwrap());
+    config.real_servers.get_mut(&"rs2".parse().unwrap()).unwrap().address = Some("10.6.0.3".parse().unwrap());
+    for (to, via) in [("10.5.0.0/16", "192.168.1.9"), ("0.0.0.0/0", "1.2.3.254")] {
+        let via = Some(via.parse().unwrap());
+        config.routes.insert(to.parse().unwrap(), Route { via, metric: 0 });
+    }
+    let mut world = World::new().with_config(config);
+    world.start();
+    world.run_ms(1000);
+    let rules = world.ops.iter().find_map(|(_, op)| match op {
+        Op::RulesetSet { ruleset } => Some(ruleset),
+        _ => None,
+    });
+    let inside: Vec<String> = rules.unwrap().inside.iter().map(|(d, n)| format!("{d} {n}")).collect();
+    assert_eq!(inside, ["eth0 10.6.0.3/32", "eth1 10.5.0.0/16", "eth1 192.168.1.0/24"]);
 }

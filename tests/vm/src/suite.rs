@@ -6,7 +6,9 @@ use director_qemu::isolate::isolated;
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::fs;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -53,9 +55,18 @@ pub fn main(suite: Suite) -> ExitCode {
     isolated(move |folder| {
         let path = folder.path().to_owned();
         let conclusion = libtest_mimic::run(&arguments, trials(suite, Some(folder)));
+        for figure in figures(&path) {
+            writeln!(io::stdout(), "measured: {figure}").ok();
+        }
         writeln!(io::stdout(), "logs: {}", path.display()).ok();
         conclusion.exit_code()
     })
+}
+
+/// What the cases measured, from the timeline.
+fn figures(folder: &Path) -> Vec<String> {
+    let timeline = fs::read_to_string(folder.join("timeline.log")).unwrap_or_default();
+    timeline.lines().filter_map(|line| Some(line.split_once(" test figure ")?.1.to_owned())).collect()
 }
 
 fn trials(suite: Suite, folder: Option<RunFolder>) -> Vec<Trial> {

@@ -48,6 +48,7 @@ fn start(log: &Log) -> Result<std::convert::Infallible, Failure> {
             let text = format!("{name}: {error}");
             if absent { Failure::Absent(text) } else { Failure::Broken(text) }
         })?;
+        log.write(Level::Info, format_args!("serves {name} at {} bit/s", options.baud));
         let link = Link::open(Path::new(ipc::SOCKET)).await;
         let error = Pump::new(&tty, &tty, link, log).run().await;
         Err(Failure::Broken(format!("{name}: {error}")))

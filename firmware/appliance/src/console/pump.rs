@@ -10,11 +10,14 @@
 use crate::director::boot::RESTART_ASKED;
 use crate::init::request;
 use crate::ipc::{Link, LinkEvent};
+use crate::platform::clock;
 use crate::platform::kmsg::{self, Log};
 use director_core::cli::session::{OUTPUT_BYTES, Output, Session};
 use director_core::director::event::Level;
 use director_core::init::Ask;
+use director_core::model::Mono;
 use embedded_io_async::{Read, Write};
+use std::time::Duration;
 
 /// Bytes read at once. Chosen: a fast paste at 115200 baud for 20 ms.
 const READ_BYTES: usize = 256;
@@ -42,6 +45,8 @@ enum Happened<E> {
     Written(Result<usize, E>),
     /// The session has bytes that were typed ahead.
     Busy,
+    /// The session's deadline is here.
+    Time,
 }
 
 impl<'a, R, W, E> Pump<'a, R, W>
@@ -62,6 +67,7 @@ where
             let room = self.session.room().min(READ_BYTES);
             let reads = room > 0 && self.unwritten.len() <= OUTPUT_BYTES;
             let busy = self.session.busy() && self.unwritten.is_empty();
+            let deadline = self.session.deadline();
             let happened = tokio::select! {
                 // Replies first: they make room. Then the terminal is emptied before it is filled again.
                 biased;
@@ -73,9 +79,12 @@ where
                     Happened::Read(read)
                 }
                 () = std::future::ready(()), if busy => Happened::Busy,
+                () = until(deadline), if deadline.is_some() => Happened::Time,
             };
             let mut out = Vec::new();
+            self.session.tick(clock::now(), &mut out);
             match happened {
+                Happened::Time => {}
                 Happened::Link(LinkEvent::Reply(reply)) => self.session.reply(*reply, &mut out),
                 Happened::Link(LinkEvent::Back) => self.session.director_back(&mut out),
                 Happened::Link(LinkEvent::Lost) => self.session.director_lost(&mut out),
@@ -110,6 +119,8 @@ where
         let banner = format!("\r\nDirector {version}, node {node}\r\n");
         self.unwritten.extend_from_slice(banner.as_bytes());
         let mut out = Vec::new();
+        self.session.tick(clock::now(), &mut out);
+        self.session.probe(&mut out);
         self.session.start(&mut out);
         if !self.link.connected() {
             self.session.director_lost(&mut out);
@@ -161,6 +172,14 @@ where
     }
 }
 
+/// Waits for a moment; [`clock`] and tokio's clock may differ by what a suspend took, which [`Session::tick`] evens out.
+async fn until(deadline: Option<Mono>) {
+    let Some(deadline) = deadline else { return };
+    let left = Duration::from_micros(deadline.micros_since(clock::now()));
+    // A timeout is what is waited for.
+    _ = tokio::time::timeout(left, std::future::pending::<()>()).await;
+}
+
 fn session() -> Session {
     Session::new(hostname().as_deref())
 }
@@ -170,3 +189,6 @@ fn hostname() -> Option<String> {
     let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
     (!name.is_empty() && name != "(none)").then_some(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use crate::platform::kmsg::Log;
 use crate::platform::uevent;
 use director_core::director::{Checkpoint, Level, Start};
 use director_core::model::{Config, Millis};
-use director_core::store::identity::{self, Identity};
+use director_core::store::identity::{self, Identity, Role};
 use director_core::store::{Generation, slots};
 use std::fs;
 use std::path::Path;
@@ -21,68 +21,66 @@ const CHECKPOINT_NEW: &str = "/run/director.checkpoint.new";
 const COUNTED: &str = "/run/director.counted";
 /// Exists when an operator asked for the director to be started again; it is gone once the new one has seen it.
 pub(crate) const RESTART_ASKED: &str = "/run/director.restart";
+/// Damaged slots named one by one; the others are counted.
+const SLOT_NOTES_MAX: usize = 3;
 /// How long a disk may take to appear. Chosen: USB disks settle within 2 s; virtio, AHCI and NVMe are there before PID 1.
 const FLASH_WAIT: Millis = Millis::from_secs(4);
 
 /// Gathers everything.
 pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
-    let mut flash = open_flash(log);
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let checkpoint = read_checkpoint(log);
-    let Some(flash_ref) = &mut flash else {
-        let source =
-            "no flash partition found: factory configuration, nothing committed will survive".to_owned();
-        say(log, &source);
-        let start = Start {
-            identity: identity::Role::default(),
-            boots: 0,
-            version,
-            config: Config::default(),
-            generation: Generation::default(),
-            newest: Generation::default(),
-            flash: false,
-            source,
-            checkpoint,
-            trial: None,
-        };
-        return (start, None);
+    let mut notes = Vec::new();
+    let mut flash = open_flash(&mut notes);
+    let mut start = Start {
+        identity: Role::default(),
+        boots: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        config: Config::default(),
+        generation: Generation::default(),
+        newest: Generation::default(),
+        flash: flash.is_some(),
+        source: "factory configuration".to_owned(),
+        notes: Vec::new(),
+        checkpoint: read_checkpoint(&mut notes),
+        trial: None,
     };
-    for warning in flash::inspect(flash_ref) {
-        say(log, &warning);
-    }
-    let identity = count_boot(log, flash_ref);
-    let loaded = slots::load(flash_ref);
-    for warning in &loaded.warnings {
-        say(log, warning);
-    }
-    let (generation, config, source) = match loaded.best {
-        Some((generation, commit)) => {
-            (generation, commit.config, format!("configuration {generation} from flash"))
+    match &mut flash {
+        None => notes.push("no flash partition: nothing that is committed survives a power cut".to_owned()),
+        Some(flash) => {
+            notes.extend(flash::inspect(flash));
+            let identity = count_boot(flash, &mut notes);
+            (start.identity, start.boots) = (identity.role, identity.boots);
+            let loaded = slots::load(flash);
+            start.newest = loaded.newest;
+            match loaded.best {
+                None => {
+                    notes.push("no usable configuration in flash: the factory configuration runs".to_owned())
+                }
+                Some((generation, commit)) => {
+                    start.source = format!("configuration {generation} from flash");
+                    (start.generation, start.config) = (generation, commit.config);
+                }
+            }
+            let more = loaded.warnings.len().saturating_sub(SLOT_NOTES_MAX);
+            notes.extend(loaded.warnings.into_iter().take(SLOT_NOTES_MAX));
+            if more > 0 {
+                notes.push(format!("{more} more flash slots are damaged"));
+            }
+            start.trial = trial(flash, start.checkpoint.as_ref(), &mut notes);
         }
-        None => {
-            let source = "no usable configuration in flash: factory configuration".to_owned();
-            say(log, &source);
-            (Generation::default(), Config::default(), source)
-        }
-    };
-    let trial = trial(log, flash_ref, checkpoint.as_ref());
-    let start = Start {
-        identity: identity.role,
-        boots: identity.boots,
-        version,
-        config,
-        generation,
-        newest: loaded.newest,
-        flash: true,
-        source,
-        checkpoint,
-        trial,
-    };
+    }
+    for note in &notes {
+        log.write(Level::Warning, format_args!("{note}"));
+    }
+    start.notes = notes;
     (start, flash)
 }
 
 /// The configuration on trial, when init was asked to restart the director. After a crash the trial is over.
-fn trial(log: &Log, flash: &mut Flash, checkpoint: Option<&Checkpoint>) -> Option<(Generation, Box<Config>)> {
+fn trial(
+    flash: &mut Flash,
+    checkpoint: Option<&Checkpoint>,
+    notes: &mut Vec<String>,
+) -> Option<(Generation, Box<Config>)> {
     let asked = fs::remove_file(RESTART_ASKED).is_ok();
     let generation = checkpoint?.trial?.generation;
     if !asked {
@@ -91,51 +89,49 @@ fn trial(log: &Log, flash: &mut Flash, checkpoint: Option<&Checkpoint>) -> Optio
     match slots::read(flash, generation) {
         Ok(commit) => Some((generation, Box::new(commit.config))),
         Err(error) => {
-            say(log, &format!("commit {generation}, which is on trial, cannot be read: {error}"));
+            notes.push(format!("commit {generation}, which is on trial, cannot be read: {error}"));
             None
         }
     }
 }
 
 /// Looks for the flash partition, again with each device that appears, until [`FLASH_WAIT`] has passed.
-fn open_flash(log: &Log) -> Option<Flash> {
+fn open_flash(notes: &mut Vec<String>) -> Option<Flash> {
     let found = uevent::until(FLASH_WAIT, flash::find)?;
     match Flash::open(&found) {
         Ok(flash) => Some(flash),
         Err(error) => {
-            say(log, &format!("flash {}: {error}", found.display()));
+            notes.push(format!("flash {}: {error}", found.display()));
             None
         }
     }
 }
 
 /// Reads the identity, and counts this boot once however often the director is restarted.
-fn count_boot(log: &Log, flash: &mut Flash) -> Identity {
+fn count_boot(flash: &mut Flash, notes: &mut Vec<String>) -> Identity {
     let loaded = identity::load(flash);
-    for warning in &loaded.warnings {
-        say(log, warning);
-    }
+    notes.extend(loaded.warnings);
     let mut identity = loaded.identity;
     if Path::new(COUNTED).exists() {
         return identity;
     }
     identity.boots = identity.boots.saturating_add(1);
     if let Err(error) = identity::save(flash, &identity) {
-        say(log, &format!("this boot could not be counted in flash: {error}"));
+        notes.push(format!("this boot could not be counted in flash: {error}"));
     }
     if let Err(error) = fs::write(COUNTED, b"") {
-        say(log, &format!("{COUNTED}: {error}"));
+        notes.push(format!("{COUNTED}: {error}"));
     }
     identity
 }
 
 /// A checkpoint that cannot be read is no checkpoint: the director then leaves what it does not know as it is.
-fn read_checkpoint(log: &Log) -> Option<Checkpoint> {
+fn read_checkpoint(notes: &mut Vec<String>) -> Option<Checkpoint> {
     let bytes = fs::read(CHECKPOINT).ok()?;
     match postcard::from_bytes(&bytes) {
         Ok(checkpoint) => Some(checkpoint),
         Err(error) => {
-            say(log, &format!("{CHECKPOINT} is damaged ({error}): checks start over"));
+            notes.push(format!("{CHECKPOINT} is damaged ({error}): checks start over"));
             None
         }
     }
@@ -148,10 +144,9 @@ pub(super) fn save_checkpoint(log: &Log, checkpoint: &Checkpoint) {
         .and_then(|bytes| fs::write(CHECKPOINT_NEW, bytes).map_err(|error| error.to_string()))
         .and_then(|()| fs::rename(CHECKPOINT_NEW, CHECKPOINT).map_err(|error| error.to_string()));
     if let Err(error) = written {
-        say(log, &format!("{CHECKPOINT}: {error}; a restart would start the checks over"));
+        log.write(
+            Level::Warning,
+            format_args!("{CHECKPOINT}: {error}; a restart would start the checks over"),
+        );
     }
-}
-
-fn say(log: &Log, text: &str) {
-    log.write(Level::Warning, format_args!("{text}"));
 }

@@ -78,6 +78,10 @@ async fn serve(log: &Rc<Log>, mut reporter: Option<Reporter>) -> std::io::Result
         }
         if let Some(event) = next_event(&mut shells, &mut inputs, director.next_deadline()).await {
             director.handle(event, clock::now(), &mut effects);
+            // Inputs that never end must not keep a deadline from being met.
+            if director.next_deadline() <= clock::now() {
+                director.handle(Event::Deadline, clock::now(), &mut effects);
+            }
             for _ in 0..DRAIN_MAX {
                 let Some(event) = inputs.waiting() else { break };
                 director.handle(event, clock::now(), &mut effects);

@@ -2,6 +2,8 @@
 
 use super::announce::Announcer;
 use super::ipvs::{self, Ipvs};
+#[cfg(test)]
+use super::netlink::refuse;
 use super::nft::Nft;
 use super::rtnl::Rtnl;
 use super::{netlink, sysctl};
@@ -51,7 +53,11 @@ impl Kernel {
                 results.extend(self.ipvs.apply(run).await);
             } else {
                 for op in run {
-                    results.push(self.apply_one(op).await);
+                    let result = match missing(op, ops, &results) {
+                        Some(error) => Err(error),
+                        None => self.apply_one(op).await,
+                    };
+                    results.push(result);
                 }
             }
         }
@@ -87,5 +93,39 @@ impl Kernel {
     async fn announce(&mut self, key: &AddressKey) -> Result<(), OpError> {
         let link = self.rtnl.link(&key.device).await?;
         self.announcer.announce(&link, key.cidr.address())
+    }
+}
+
+/// The error of an operation that failed before and that `op` needs.
+fn missing(op: &Op, ops: &[Op], results: &[Result<(), OpError>]) -> Option<OpError> {
+    let failed =
+        ops.iter().zip(results).filter_map(|(earlier, result)| Some((earlier, result.as_ref().err()?)));
+    failed.filter(|(earlier, _)| op.needs(earlier)).map(|(_, error)| error.clone()).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use director_core::plan::AddressSpec;
+    use director_core::plan::desired::Ruleset;
+
+    #[test]
+    fn nothing_is_announced_that_was_not_added_and_nothing_forwarded_without_rules() {
+        let key = |cidr: &str| AddressKey { device: "eth0".parse().unwrap(), cidr: cidr.parse().unwrap() };
+        let ops = [
+            Op::RulesetSet { ruleset: Ruleset::default() },
+            Op::AddressAdd { key: key("1.2.3.1/24"), spec: AddressSpec::default() },
+            Op::AddressAdd { key: key("1.2.3.7/24"), spec: AddressSpec::default() },
+        ];
+        let error = refuse(nix::errno::Errno::EBUSY, "busy");
+        let results = [Err(error.clone()), Err(error.clone()), Ok(())];
+        let sysctl = |name: &str, value: &str| Op::SysctlSet { name: name.into(), value: value.into() };
+        let stopped = |op: &Op| missing(op, &ops, &results) == Some(error.clone());
+        assert!(stopped(&Op::Announce { key: key("1.2.3.1/24") }));
+        assert!(!stopped(&Op::Announce { key: key("1.2.3.7/24") }));
+        assert!(stopped(&sysctl("net.ipv4.ip_forward", "1")));
+        assert!(stopped(&sysctl("net.ipv6.conf.all.forwarding", "1")));
+        assert!(!stopped(&sysctl("net.ipv4.ip_forward", "0")));
+        assert!(!stopped(&sysctl("net.ipv4.vs.conntrack", "0")));
     }
 }

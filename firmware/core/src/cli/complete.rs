@@ -69,7 +69,9 @@ fn ends(point: &Point) -> bool {
         (Some(walk), Expect::Path(mode)) => path::finish(walk, *mode, 0).is_ok(),
         (_, _) => true,
     };
-    point.action.is_some() && walked && !matches!(point.expect, Expect::Filter(_) | Expect::Text)
+    let ends =
+        !matches!(point.expect, Expect::Filter(_) | Expect::Text | Expect::Args([Arg::Terminal(_), ..]));
+    point.action.is_some() && walked && ends
 }
 
 fn word(text: &str, help: &str) -> Candidate {
@@ -113,7 +115,7 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
             Arg::Server => found.extend(
                 status.servers.iter().filter(|s| in_pool(s.pool.as_str())).map(|s| s.name.to_string()),
             ),
-            Arg::Count | Arg::Back | Arg::Window | Arg::ServerAction | Arg::Comment => {}
+            Arg::Count | Arg::Back | Arg::Window | Arg::ServerAction | Arg::Comment | Arg::Terminal(_) => {}
         }
     }
     let help = arg.help().to_string();

@@ -9,6 +9,7 @@
 //! garbage can swallow an Enter.
 
 mod keys;
+mod search;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -37,6 +38,13 @@ pub enum Event {
     Interrupt,
     /// C-d on an empty line.
     End,
+    /// The terminal said where its cursor is; after a move to the far corner that is its size.
+    Size {
+        /// From 1.
+        rows: u16,
+        /// From 1.
+        columns: u16,
+    },
 }
 
 /// The editor.
@@ -50,6 +58,7 @@ pub struct Editor {
     history: heapless::Deque<Box<str>, HISTORY>,
     /// How many lines back the shown one is; 0 is the line being written.
     back: usize,
+    search: Option<search::Search>,
     draft: Box<str>,
     prompt: Box<str>,
     width: usize,
@@ -70,6 +79,7 @@ impl Default for Editor {
             killed: heapless::Vec::new(),
             history: heapless::Deque::new(),
             back: 0,
+            search: None,
             draft: Box::default(),
             prompt: Box::default(),
             width: WIDTH,
@@ -103,7 +113,8 @@ impl Editor {
 
     /// Shows prompt and line in a fresh row.
     pub fn show(&mut self, prompt: &str, out: &mut Vec<u8>) {
-        self.prompt = prompt.chars().take(self.width / 2).collect::<alloc::string::String>().into();
+        let prompt = prompt.chars().take(self.width / 2).collect::<alloc::string::String>().into();
+        self.place_prompt(prompt);
         self.shown.clear();
         self.column = 0;
         self.paint(out);
@@ -143,7 +154,7 @@ impl Editor {
     /// Takes one byte.
     pub fn feed(&mut self, byte: u8, out: &mut Vec<u8>) -> Option<Event> {
         let key = self.keys.feed(byte)?;
-        let event = self.press(key, out);
+        let event = self.press_in_search(key, out);
         if event.is_none() {
             self.paint(out);
         }
@@ -180,6 +191,9 @@ impl Editor {
                 let killed = self.killed.clone();
                 killed.iter().for_each(|b| self.put(*b, out));
             }
+            Key::Search => self.search_begin(),
+            Key::Cancel => {}
+            Key::Position(rows, columns) => return Some(Event::Size { rows, columns }),
             Key::Redraw => {
                 out.extend_from_slice(b"\x1b[H\x1b[2J");
                 self.shown.clear();

@@ -1,5 +1,9 @@
 //! What can be typed in each mode: two static trees, and the walk through them that parsing and completion share.
 
+mod args;
+
+pub(crate) use args::{Arg, LOG_LINES_MAX};
+
 use super::path::{self, Mode, Walk};
 use super::tree::Step;
 use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
@@ -7,6 +11,7 @@ use crate::director::protocol::Power;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use args::BACK_MAX;
 
 /// What a status table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +34,8 @@ pub(crate) enum Action {
     Configure,
     Power(Power),
     RestartControlPlane,
+    Setup,
+    Terminal(Terminal),
     Help,
     Exit,
     Set,
@@ -48,64 +55,18 @@ pub(crate) enum Action {
     Discard,
     Up,
     Top,
+    Transfer,
 }
 
-/// What an argument of an operational command names.
+/// A setting of the session's terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Arg {
-    Service,
-    Pool,
-    /// Of the pool before it.
-    Server,
-    /// Lines of the log.
-    Count,
-    /// A number of commits ago.
-    Back,
-    /// Time to confirm.
-    Window,
-    /// A server and what to do to it.
-    ServerAction,
-    /// Everything up to the end of the line.
-    Comment,
-}
-
-/// Most lines that `show log` prints at once. Chosen: a minute at 115200 baud.
-pub(crate) const LOG_LINES_MAX: u32 = 5000;
-
-/// Furthest commit that can be asked for. There are as many slots, less the running one.
-const BACK_MAX: u8 = crate::store::layout::SLOTS - 1;
-
-impl Arg {
-    /// Whether the line is not complete without it.
-    fn required(self) -> bool {
-        matches!(self, Self::Back | Self::Comment | Self::ServerAction)
-    }
-
-    pub(crate) fn placeholder(self) -> &'static str {
-        match self {
-            Self::Service => "<service>",
-            Self::Pool => "<pool>",
-            Self::Server => "<server>",
-            Self::Count => "<lines>",
-            Self::Back => "<number>",
-            Self::Window => "<minutes>",
-            Self::ServerAction => "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>]",
-            Self::Comment => "<comment>",
-        }
-    }
-
-    pub(crate) fn help(self) -> &'static str {
-        match self {
-            Self::Service => "Only this service, with its counters",
-            Self::Pool => "Only the servers of this pool",
-            Self::Server => "Only this server, with its counters",
-            Self::Back => "A number of commits ago, 0 to 15: see show commits",
-            Self::ServerAction => "What to do, without editing the configuration",
-            Self::Window => "Minutes to confirm, or a time such as 30s; default 10",
-            Self::Comment => "A comment, up to the end of the line",
-            Self::Count => "How many lines, 1 to 5000; default 40",
-        }
-    }
+pub(crate) enum Terminal {
+    /// Rows, 0 for no paging.
+    Length,
+    /// Columns.
+    Width,
+    /// Minutes without input.
+    Idle,
 }
 
 /// A word of a command tree.
@@ -155,7 +116,31 @@ pub(crate) static OPERATIONAL: &[Command] = &[
         "Drain, disable, enable or weigh a server now",
         Next::Do(Action::Server, &[Arg::ServerAction]),
     ),
+    command(
+        "setup",
+        "From an empty box to a working service in a dozen questions",
+        Next::Do(Action::Setup, &[]),
+    ),
     command("show", "Show how things are", Next::Words(SHOW)),
+    command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+];
+
+static TERMINAL: &[Command] = &[
+    command(
+        "idle",
+        "Minutes without input after which the session ends",
+        Next::Do(Action::Terminal(Terminal::Idle), &[Arg::Terminal(Terminal::Idle)]),
+    ),
+    command(
+        "length",
+        "Rows; long output stops after so many",
+        Next::Do(Action::Terminal(Terminal::Length), &[Arg::Terminal(Terminal::Length)]),
+    ),
+    command(
+        "width",
+        "Columns",
+        Next::Do(Action::Terminal(Terminal::Width), &[Arg::Terminal(Terminal::Width)]),
+    ),
 ];
 
 static RESTART: &[Command] = &[command(
@@ -203,6 +188,7 @@ pub(crate) static RUN: &[Command] = &[
         Next::Do(Action::Server, &[Arg::ServerAction]),
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
+    command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
 ];
 
 /// Configure mode.
@@ -235,6 +221,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
     command("show", "Show the candidate", Next::Path(Action::Candidate, Mode::Show)),
     command("top", "Back to the top of the configuration", Next::Do(Action::Top, &[])),
+    command(
+        "transfer",
+        "Let a program on this line push or pull a configuration",
+        Next::Do(Action::Transfer, &[]),
+    ),
     command("up", "One level up", Next::Do(Action::Up, &[])),
 ];
 
@@ -251,6 +242,8 @@ enum FilterKind {
     Count,
     Json,
     Match,
+    More,
+    NoMore,
     Set,
 }
 
@@ -267,11 +260,13 @@ const COUNT: Filter = Filter { word: "count", help: "Only the number of lines", 
 const JSON: Filter = Filter { word: "json", help: "As JSON", kind: FilterKind::Json };
 const MATCH: Filter =
     Filter { word: "match", help: "Only lines that contain a text", kind: FilterKind::Match };
+const MORE: Filter = Filter { word: "more", help: "Stop after each screen", kind: FilterKind::More };
+const NO_MORE: Filter = Filter { word: "no-more", help: "Do not stop", kind: FilterKind::NoMore };
 const SET: Filter = Filter { word: "set", help: "As set lines", kind: FilterKind::Set };
 
-static LINE_FILTERS: &[Filter] = &[COUNT, MATCH];
-static VIEW_FILTERS: &[Filter] = &[COUNT, JSON, MATCH];
-static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, SET];
+static LINE_FILTERS: &[Filter] = &[COUNT, MATCH, MORE, NO_MORE];
+static VIEW_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE];
+static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 
 /// Filters that may follow the output of an action.
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
@@ -282,6 +277,8 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         Action::Configure
         | Action::Power(_)
         | Action::RestartControlPlane
+        | Action::Setup
+        | Action::Terminal(_)
         | Action::Help
         | Action::Exit
         | Action::Set
@@ -295,7 +292,8 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Server
         | Action::Discard
         | Action::Up
-        | Action::Top => &[],
+        | Action::Top
+        | Action::Transfer => &[],
     }
 }
 
@@ -305,6 +303,8 @@ pub(crate) enum Pipe {
     Count,
     Json,
     Match(String),
+    More,
+    NoMore,
     Set,
 }
 
@@ -425,6 +425,12 @@ fn take_arg(
     if *arg == Arg::Back && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX) {
         return Err(Fault::value("number of commits ago", token, &format!("must be 0 to {BACK_MAX}")));
     }
+    if let Arg::Terminal(setting) = arg {
+        let (min, max) = setting.range();
+        if !token.text.parse::<u32>().is_ok_and(|n| (min..=max).contains(&n)) {
+            return Err(Fault::value("number", token, &format!("must be {min} to {max}")));
+        }
+    }
     args.push(token.text.to_string());
     // A comment takes all words that follow.
     Ok(if matches!(arg, Arg::Comment | Arg::ServerAction) { expected } else { more })
@@ -451,6 +457,9 @@ fn start_filter(point: &mut Point, token: Token<'_>) -> Result<(), Fault> {
 
 fn take_filter(point: &mut Point, allowed: &'static [Filter], token: Token<'_>) -> Result<(), Fault> {
     let (_, filter) = pick(allowed, token)?;
+    if matches!(point.pipes.last(), Some(Pipe::More | Pipe::NoMore)) {
+        return Err(Fault::bad(token, "comes too late: more and no-more are the last filter"));
+    }
     let first = point.pipes.is_empty();
     point.expect = Expect::Args(&[]);
     point.pipes.push(match filter.kind {
@@ -459,6 +468,8 @@ fn take_filter(point: &mut Point, allowed: &'static [Filter], token: Token<'_>) 
             point.expect = Expect::Text;
             Pipe::Match(String::new())
         }
+        FilterKind::More => Pipe::More,
+        FilterKind::NoMore => Pipe::NoMore,
         FilterKind::Json if first => Pipe::Json,
         FilterKind::Set if first => Pipe::Set,
         FilterKind::Json | FilterKind::Set => {
@@ -492,6 +503,7 @@ pub(crate) fn parse(table: &'static [Command], line: &str, edit: &[Step]) -> Res
         path::finish(walk, mode, end)?;
     }
     let missing = match &point.expect {
+        Expect::Args([arg @ Arg::Terminal(_), ..]) => arg.placeholder().to_string(),
         Expect::Commands(words) if point.action.is_none() => {
             either(&words.iter().map(Worded::word).collect::<Vec<_>>())
         }
@@ -555,8 +567,8 @@ mod tests {
             ("show", FaultKind::Incomplete, 5, "more must follow: addresses, alarms"),
             ("shwo", FaultKind::NoMatch, 0, "did you mean \"show\"?"),
             ("show version now", FaultKind::NoMatch, 13, "too much"),
-            ("show version | set", FaultKind::NoMatch, 15, "use count, json or match"),
-            ("show version |", FaultKind::Incomplete, 15, "count, json or match"),
+            ("show version | set", FaultKind::NoMatch, 15, "use count, json, match, more"),
+            ("show version |", FaultKind::Incomplete, 15, "count, json, match, more or no-more"),
             ("show version | match", FaultKind::Incomplete, 21, "the text to look for"),
             ("show version | match | count", FaultKind::Incomplete, 21, "before this"),
             ("show version | count | json", FaultKind::BadValue, 23, "must be the first"),

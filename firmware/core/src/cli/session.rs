@@ -13,9 +13,14 @@
 
 mod actions;
 mod commits;
+mod pager;
 mod print;
+mod question;
 mod replies;
 mod servers;
+mod setup;
+mod time;
+mod transfer;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
@@ -29,6 +34,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use question::Question;
 
 /// Bytes kept while a request is outstanding. Chosen: more than five seconds at 115200 baud; [`Session::room`] lets the
 /// shell stop reading before.
@@ -68,6 +74,8 @@ pub enum Output {
 enum Job {
     /// Names for the prompt and completion; nobody waits for it.
     Refresh,
+    /// The first one of a session: the prompt waits for it, for a bounded time.
+    Greet,
     View {
         view: View,
         args: Vec<String>,
@@ -92,14 +100,22 @@ enum Job {
     },
     Recall(commits::Use),
     Power(Power),
+    /// Which devices there are.
+    SetupStatus,
+    /// What the dialogue would replace.
+    SetupConfig,
+    /// As `Commit`, of the dialogue's answers.
+    SetupCommit(Box<Tree>),
 }
 
 impl Job {
     /// Whether a reply answers this.
     fn fits(&self, reply: &Reply) -> bool {
         match self {
-            Self::Refresh | Self::View { .. } => matches!(reply, Reply::Status(_)),
-            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard => {
+            Self::Refresh | Self::Greet | Self::View { .. } | Self::SetupStatus => {
+                matches!(reply, Reply::Status(_))
+            }
+            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard | Self::SetupConfig => {
                 matches!(reply, Reply::Config { .. })
             }
             Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
@@ -110,6 +126,9 @@ impl Job {
                     | Reply::Confirmed { .. }
                     | Reply::Refused { .. }
             ),
+            Self::SetupCommit(_) => {
+                matches!(reply, Reply::Committed { .. } | Reply::Confirmed { .. } | Reply::Refused { .. })
+            }
             Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
             Self::Server(_) => {
                 matches!(reply, Reply::Done { .. } | Reply::Emptied { .. } | Reply::Refused { .. })
@@ -141,25 +160,6 @@ impl Pending {
     }
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Question {
-    Power(Power),
-    LeaveConfigure,
-    /// Leave services without a server.
-    Server(Box<ServerAction>),
-}
-
-impl Question {
-    fn text(&self) -> &'static str {
-        match self {
-            Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
-            Self::Power(Power::Off) => "Switch off now? [y/n] ",
-            Self::Server(_) => "Do it all the same? [y/n] ",
-            Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",
-        }
-    }
-}
-
 /// A configuration in the making.
 #[derive(Debug)]
 struct Candidate {
@@ -175,9 +175,14 @@ struct Candidate {
 pub struct Session {
     editor: Editor,
     width: usize,
+    screen: pager::Screen,
+    pager: Option<pager::Pager>,
+    clock: time::Clock,
     hostname: String,
     candidate: Option<Box<Candidate>>,
     question: Option<Question>,
+    /// The dialogue, or the answers of the last one.
+    setup: Option<Box<setup::Dialogue>>,
     pending: VecDeque<Pending>,
     /// `show log` waits for its lines.
     log: Option<Vec<Pipe>>,
@@ -189,8 +194,11 @@ pub struct Session {
     status: Option<Box<Status>>,
     /// The commit of this console that is on trial.
     trial: Option<Generation>,
+    /// The machine is about to end: that the director does is no news.
+    ending: bool,
     /// The operator left; bytes are ignored.
     over: bool,
+    transfer: transfer::Transfer,
 }
 
 impl Session {
@@ -199,9 +207,13 @@ impl Session {
         Self {
             editor: Editor::new(),
             width: super::editor::WIDTH,
+            screen: pager::Screen::default(),
+            pager: None,
+            clock: time::Clock::default(),
             hostname: hostname.unwrap_or("director").to_string(),
             candidate: None,
             question: None,
+            setup: None,
             pending: VecDeque::new(),
             log: None,
             typed_ahead: VecDeque::new(),
@@ -210,7 +222,9 @@ impl Session {
             power_stuck: false,
             status: None,
             trial: None,
+            ending: false,
             over: false,
+            transfer: transfer::Transfer::default(),
         }
     }
 
@@ -220,11 +234,11 @@ impl Session {
         self.editor.set_width(self.width);
     }
 
-    /// Greets, shows the prompt, and fetches the names that completion needs.
+    /// Greets and asks for the state of the box; the first prompt comes with the answer, with the loss of the director, or
+    /// with C-c.
     pub fn start(&mut self, out: &mut Vec<Output>) {
         print::line(out, "Type ? for what is possible here, help for how this console works.");
-        self.refresh(out);
-        self.prompt(out);
+        self.greet(out);
     }
 
     /// Bytes that can be taken now without loss. A shell that stops reading at 0 lets flow control do its work.
@@ -246,7 +260,9 @@ impl Session {
     /// Takes bytes from the terminal.
     pub fn input(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
         self.resume(out);
-        for byte in bytes {
+        self.clock.heard(!bytes.is_empty());
+        for (at, byte) in bytes.iter().enumerate() {
+            self.screen.pasting = at.saturating_add(1) < bytes.len();
             if self.over {
                 return;
             }
@@ -289,7 +305,7 @@ impl Session {
         for pending in self.pending.iter_mut().filter(|p| p.blocks()) {
             pending.abandoned = true;
             match pending.job {
-                Job::Commit(_) => {
+                Job::Commit(_) | Job::SetupCommit(_) => {
                     text = "Not waiting any longer; the commit goes on. Its end will be shown here."
                 }
                 Job::Power(_) => {
@@ -297,6 +313,7 @@ impl Session {
                     text = "The director did not answer. Ask again to do it without the director.";
                 }
                 Job::Refresh
+                | Job::Greet
                 | Job::View { .. }
                 | Job::Running { .. }
                 | Job::Configure
@@ -306,6 +323,8 @@ impl Session {
                 | Job::Server(_)
                 | Job::Commits { .. }
                 | Job::Recall(_)
+                | Job::SetupStatus
+                | Job::SetupConfig
                 | Job::Check { .. } => {}
             }
         }
@@ -314,6 +333,12 @@ impl Session {
     }
 
     fn feed(&mut self, byte: u8, out: &mut Vec<Output>) {
+        if self.transfer.active() {
+            return self.transfer_byte(byte, out);
+        }
+        if self.pager.is_some() {
+            return self.pager_key(byte, out);
+        }
         let mut screen = Vec::new();
         let event = self.editor.feed(byte, &mut screen);
         print::raw(out, &screen);
@@ -331,19 +356,26 @@ impl Session {
             Some(Event::Interrupt) => {
                 print::raw(out, b"^C");
                 self.leave_row(out);
-                self.question = None;
+                self.give_up_question(out);
                 self.prompt(out);
             }
             Some(Event::End) => {
                 self.leave_row(out);
-                self.entered(if self.question.is_some() { "n" } else { "exit" }, out);
+                if self.question == Some(Question::Setup) {
+                    self.give_up_question(out);
+                    self.prompt(out);
+                } else {
+                    self.entered(if self.question.is_some() { "n" } else { "exit" }, out);
+                }
             }
             Some(Event::Complete) => self.tab(out),
             Some(Event::Help) => self.help_here(out),
+            Some(Event::Size { rows, columns }) => self.learn_size(rows, columns, out),
         }
     }
 
     fn entered(&mut self, line: &str, out: &mut Vec<Output>) {
+        self.clock.use_now();
         match self.question.take() {
             Some(question) => self.answer(question, line, out),
             None => {
@@ -351,7 +383,7 @@ impl Session {
                 self.execute(line, out);
             }
         }
-        if !self.waiting() && !self.over {
+        if !self.waiting() && !self.over && !self.transfer.active() {
             self.prompt(out);
         }
     }
@@ -363,6 +395,9 @@ impl Session {
     }
 
     fn prompt_text(&self) -> String {
+        if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
+            return dialogue.prompt();
+        }
         if let Some(question) = &self.question {
             return question.text().to_string();
         }
@@ -373,6 +408,12 @@ impl Session {
     }
 
     fn prompt(&mut self, out: &mut Vec<Output>) {
+        if self.pager.is_some() {
+            return;
+        }
+        if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
+            dialogue.above().iter().for_each(|text| self.say(out, text));
+        }
         if self.question.is_none()
             && let Some(candidate) = &self.candidate
             && !candidate.edit.is_empty()
@@ -387,12 +428,14 @@ impl Session {
     /// Prints something that nobody asked for just now, without disturbing the line being typed.
     fn notice(&mut self, out: &mut Vec<Output>, text: &str) {
         let waiting = self.waiting();
-        if !waiting {
+        self.hide_more(out);
+        if !waiting && self.pager.is_none() {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
             print::raw(out, &screen);
         }
         self.say(out, text);
+        self.show_more(out);
         if !waiting {
             self.prompt(out);
         }
@@ -452,8 +495,12 @@ impl Session {
     }
 
     fn help_here(&mut self, out: &mut Vec<Output>) {
-        if self.question.is_some() {
-            self.show_above(out, |_, out| print::line(out, "Type y for yes or n for no."));
+        if let Some(question) = &self.question {
+            let text = match (&self.setup, question) {
+                (Some(dialogue), Question::Setup) => dialogue.explain(),
+                (_, _) => question.choices().to_string(),
+            };
+            self.show_above(out, |s, out| s.say(out, &text));
             return;
         }
         match self.possible() {

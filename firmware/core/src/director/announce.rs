@@ -71,7 +71,7 @@ mod tests {
         let mut at = Vec::new();
         for _ in 0..11 {
             now = announcer.next_deadline().unwrap();
-            assert_eq!(announcer.due(now), [key.clone()]);
+            assert_eq!(announcer.due(now), core::slice::from_ref(&key));
             at.push(now.millis() - 1000);
         }
         assert_eq!(at, [100, 200, 1000, 2000, 3000, 4000, 5000, 15_000, 30_000, 90_000, 150_000]);

@@ -9,15 +9,22 @@
 //!
 //! `commit confirmed` leaves the record tentative after Applying and begins a [`super::trial`].
 //!
+//! An operation that the kernel refused before the commit and still refuses is not the commit's fault: it is reported as
+//! a warning. A kernel that does not come to rest within [`APPLY_TIMEOUT`] is as good as one that refuses.
+//!
 //! A tentative record is never booted from: a power cut before the mark comes up with the old configuration,
 //! one after it with the new. Without flash the same steps run, less the writing, and the answer says so.
 
 use super::protocol::{CommitOptions, SessionId};
-use crate::model::Config;
 use crate::model::validate::Finding;
+use crate::model::{Config, Millis, Mono};
+use crate::plan::Op;
 use crate::store::Generation;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+
+/// How long the kernel may take to become as a new configuration says. Chosen: two answers that never came (30 s each).
+pub const APPLY_TIMEOUT: Millis = Millis::from_secs(60);
 
 /// Where the transaction is.
 #[derive(Clone, PartialEq, Debug)]
@@ -47,4 +54,17 @@ pub struct Transaction {
     pub stage: Stage,
     /// Kernel operations done for it.
     pub operations: u32,
+    /// The last batch that was planned before the new configuration ran: its failures are not this commit's.
+    pub after_batch: u64,
+    /// What the kernel refused before: that it still does is not this commit's fault.
+    pub failing_before: Vec<Op>,
+    /// When it is taken back if the kernel is not as the new configuration says by then.
+    pub until: Mono,
+}
+
+impl Transaction {
+    /// When it must have left the stage it is in. The flash answers always, so that saving and marking need none.
+    pub fn deadline(&self) -> Option<Mono> {
+        (self.stage == Stage::Applying).then_some(self.until)
+    }
 }

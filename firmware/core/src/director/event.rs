@@ -21,7 +21,8 @@ pub enum Event {
     /// The answer to [`Effect::Observe`].
     Observed(Result<Box<Observed>, OpError>),
     /// The answer to [`Effect::Apply`]: one result for each operation that was tried, in order. Operations of one
-    /// virtual server are independent of those of others, so a failure does not stop the batch.
+    /// virtual server are independent of those of others, so a failure does not stop the batch; only what [`Op::needs`] a
+    /// failed one is not tried, and has its error.
     Applied {
         /// Of which batch.
         batch: u64,

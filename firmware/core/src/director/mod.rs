@@ -24,10 +24,10 @@ pub use event::{Effect, Event, Level};
 
 use crate::cli::show::ops::describe;
 use crate::health::{self, Health};
-use crate::model::{Config, Mono, Name};
+use crate::model::{Config, Millis, Mono, Name};
 use crate::overrides::{Forced, Overrides};
-use crate::plan::desired::{Circumstances, Usable};
-use crate::plan::{DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
+use crate::plan::desired::{Circumstances, Usable, sysctls};
+use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
 use crate::store::identity::Role;
 use alloc::boxed::Box;
@@ -47,6 +47,15 @@ const STATUS_WAITERS_MAX: usize = 16;
 const READS_MAX: usize = 4;
 /// Turns of plan and step in one call, at most: after a plan comes at most one more step.
 const STEPS_MAX: usize = 4;
+/// Shortest time between two plans and checkpoints for changed verdicts. Chosen: nobody notices it, and the largest
+/// configuration spends a fifth of its time on them.
+const VERDICT_SPACING: Millis = Millis::new(100);
+/// Verdicts that change in one call and are logged; the rest is counted: a dead switch must not push all else out of the log.
+const TRANSITIONS_LOGGED: usize = 32;
+/// Refused operations that are kept, to tell new ones from old ones.
+const FAILING_MAX: usize = 64;
+/// Refused operations of one batch that are logged; the rest is counted.
+const REFUSALS_LOGGED: usize = 8;
 
 /// What the director is started with.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -67,6 +76,8 @@ pub struct Start {
     pub flash: bool,
     /// Where the configuration came from, in words.
     pub source: String,
+    /// What the operator should know about the flash: alarms until the next commit.
+    pub notes: Vec<String>,
     /// What an earlier process left in `/run`.
     pub checkpoint: Option<Checkpoint>,
     /// The stored configuration that the checkpoint says is on trial, when this process was started on request. After
@@ -94,6 +105,7 @@ pub struct Director {
     generation: Generation,
     newest: Generation,
     source: String,
+    notes: Vec<String>,
     health: Health,
     reconcile: Reconcile,
     announcer: Announcer,
@@ -110,6 +122,12 @@ pub struct Director {
     operations: u64,
     last_plan: u32,
     last_error: Option<String>,
+    /// What the kernel refused in the last batch.
+    failing: Vec<Op>,
+    /// Verdicts changed since the last checkpoint.
+    unsaved: bool,
+    /// When changed verdicts are acted on next.
+    verdicts_due: Mono,
 }
 
 /// [`Circumstances`] of this moment.
@@ -147,6 +165,7 @@ impl Director {
             generation: start.generation,
             newest: start.newest.max(start.generation),
             source: start.source.clone(),
+            notes: start.notes.clone(),
             health,
             reconcile: Reconcile::start(now),
             announcer: Announcer::default(),
@@ -161,6 +180,9 @@ impl Director {
             operations: 0,
             last_plan: 0,
             last_error: None,
+            failing: Vec::new(),
+            unsaved: false,
+            verdicts_due: now,
             start,
         };
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
@@ -180,24 +202,34 @@ impl Director {
             Event::KernelChanged => self.reconcile.kernel_changed(),
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
-            Event::Probed { id, outcome } => self.with_health(out, |h, o| h.probed(id, outcome, now, o)),
+            Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
-            Event::Stop => {
-                self.log(Level::Notice, "stopping: releasing the floating addresses", out);
-                self.stopping = true;
-                self.reconcile.desired_changed();
-                self.reconcile.retry_now();
-            }
+            Event::Stop => self.stop(now, out),
         }
         self.drive(now, out);
+    }
+
+    fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        self.log(Level::Notice, "stopping: releasing the floating addresses", out);
+        self.stopping = true;
+        // One that is being marked is whole in the kernel and ends by itself.
+        if self.transaction.as_ref().is_some_and(|t| t.stage != Stage::Marking) {
+            self.take_back("the director is stopping", now, out);
+        }
+        self.reconcile.desired_changed();
+        self.reconcile.retry_now();
     }
 
     /// When [`Event::Deadline`] is due.
     pub fn next_deadline(&self) -> Mono {
         let mut next = self.reconcile.next_deadline();
+        if self.unsaved {
+            next = next.min(self.verdicts_due);
+        }
         let others = [
+            self.transaction.as_ref().and_then(Transaction::deadline),
             self.health.next_deadline(),
             self.announcer.next_deadline(),
             self.trial_next(),
@@ -210,15 +242,24 @@ impl Director {
     }
 
     fn on_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        self.with_health(out, |h, o| h.on_deadline(now, o));
+        if self.transaction.as_ref().and_then(Transaction::deadline).is_some_and(|until| until <= now) {
+            let why =
+                self.last_error.clone().unwrap_or_else(|| "the kernel does not come to rest".to_string());
+            self.take_back(&why, now, out);
+        }
+        self.with_health(now, out, |h, o| h.on_deadline(now, o));
+        self.keep_verdicts(now, out);
         if self.overrides.expire(now) {
             self.log(Level::Notice, "the time of what was done to a server by hand is over", out);
             self.overridden(out);
         }
         self.trial_deadline(now, out);
-        let keys = self.announcer.due(now);
-        if !keys.is_empty() {
-            let ops = keys.into_iter().map(|key| Op::Announce { key }).collect();
+        // What the kernel refused to add, or somebody took away, is not ours to announce.
+        let held =
+            |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
+        let due = self.announcer.due(now);
+        let ops: Vec<Op> = due.into_iter().filter(held).map(|key| Op::Announce { key }).collect();
+        if !ops.is_empty() {
             out.push(Effect::Apply { batch: self.reconcile.side_batch(), ops });
         }
     }
@@ -226,7 +267,7 @@ impl Director {
     /// The running configuration is another one (or the first).
     fn configured(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let config = core::mem::take(&mut self.config);
-        self.with_health(out, |h, o| h.configure(&config, now, o));
+        self.with_health(now, out, |h, o| h.configure(&config, now, o));
         self.config = config;
         let hostname =
             self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
@@ -237,32 +278,50 @@ impl Director {
 
     fn with_health(
         &mut self,
+        now: Mono,
         out: &mut Vec<Effect>,
         act: impl FnOnce(&mut Health, &mut Vec<health::Output>),
     ) {
         let mut outputs = Vec::new();
         act(&mut self.health, &mut outputs);
-        let mut changed = false;
+        let mut changed = 0_usize;
         for output in outputs {
             match output {
                 health::Output::Probe { id, spec, deadline } => {
                     out.push(Effect::Probe { id, spec: Box::new(spec), deadline });
                 }
                 health::Output::Changed { pool, server, port: _, from, to, reason } => {
-                    changed = true;
-                    let (level, text) = view::transition(&pool, &server, from, to, &reason);
-                    self.log(level, text, out);
+                    changed = changed.saturating_add(1);
+                    if changed <= TRANSITIONS_LOGGED {
+                        let (level, text) = view::transition(&pool, &server, from, to, &reason);
+                        self.log(level, text, out);
+                    }
                 }
             }
         }
-        if changed {
+        if changed > TRANSITIONS_LOGGED {
+            let more = changed.saturating_sub(TRANSITIONS_LOGGED);
+            self.log(Level::Warning, format!("{more} more servers changed at once: show servers"), out);
+        }
+        if changed > 0 {
+            self.unsaved = true;
+            self.keep_verdicts(now, out);
+        }
+    }
+
+    /// Acts on changed verdicts: at once, but then not again before [`VERDICT_SPACING`] has passed, because each time
+    /// costs a checkpoint of all servers and a plan, and ten thousand may change one after the other.
+    fn keep_verdicts(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.unsaved && now >= self.verdicts_due {
+            self.verdicts_due = now.after(VERDICT_SPACING);
             self.reconcile.desired_changed();
             self.checkpoint(out);
         }
     }
 
     /// Keeps in `/run` what a restarted director needs.
-    fn checkpoint(&self, out: &mut Vec<Effect>) {
+    fn checkpoint(&mut self, out: &mut Vec<Effect>) {
+        self.unsaved = false;
         let trial =
             self.trial.as_ref().map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
         out.push(Effect::Checkpoint(Box::new(Checkpoint {
@@ -278,15 +337,15 @@ impl Director {
         desired(
             config,
             node,
-            self.active(),
+            self.active(config),
             &Now { health: &self.health, observed, overrides: &self.overrides },
         )
     }
 
-    /// Whether this node should hold the floating addresses. With two nodes configured it is the primary: taking over needs
+    /// Whether this node should hold the floating addresses of `config`. With two nodes configured it is the primary: taking over needs
     /// the heartbeat, which this version does not have.
-    fn active(&self) -> bool {
-        !self.stopping && (self.config.backup.is_none() || self.start.identity == Role::Primary)
+    fn active(&self, config: &Config) -> bool {
+        !self.stopping && (config.backup.is_none() || self.start.identity == Role::Primary)
     }
 
     fn node(&self) -> &crate::model::config::Node {
@@ -297,9 +356,10 @@ impl Director {
     fn drive(&mut self, now: Mono, out: &mut Vec<Effect>) {
         for _ in 0..STEPS_MAX {
             match self.reconcile.step(!self.status_waiters.is_empty(), now) {
+                Step::Wait if self.reconcile.pausing() => return self.answer_status_waiters(now, out),
                 Step::Wait => return,
                 Step::Observe => {
-                    out.push(Effect::Observe(self.sysctl_names()));
+                    out.push(Effect::Observe(sysctls(&self.config).into_keys().collect()));
                     return;
                 }
                 Step::Plan => self.plan(now, out),
@@ -307,11 +367,11 @@ impl Director {
         }
     }
 
-    fn sysctl_names(&self) -> Vec<String> {
-        self.desired(&self.config, &Observed::default()).sysctls.into_keys().collect()
-    }
-
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        // A restart must not know less than the kernel shows.
+        if self.unsaved {
+            self.checkpoint(out);
+        }
         let Some(observed) = self.reconcile.observed() else { return };
         let want = self.desired(&self.config, observed);
         let ops = plan(&want, observed).ops;
@@ -336,8 +396,7 @@ impl Director {
 
     fn on_observed(&mut self, result: Result<Box<Observed>, OpError>, now: Mono, out: &mut Vec<Effect>) {
         if let Err(error) = &result {
-            self.log(Level::Error, format!("cannot read the kernel's state: {error}"), out);
-            self.last_error = Some(format!("cannot read the kernel's state: {error}"));
+            self.complain(format!("cannot read the kernel's state: {error}"), out);
         }
         let known = result.is_ok();
         self.reconcile.dumped(result.map(|o| *o), now);
@@ -355,35 +414,64 @@ impl Director {
         out: &mut Vec<Effect>,
     ) {
         let Some(applied) = self.reconcile.applied(batch, results, now) else { return };
-        let mut first_error = None;
+        let mut refused = Vec::new();
         let mut done = 0_u32;
-        for (op, result) in &applied.results {
+        for (op, result) in applied.results {
             match result {
                 Ok(()) => done = done.saturating_add(1),
-                Err(error) => {
-                    let text = format!("{}: {error}", describe(op));
-                    self.log(Level::Error, format!("kernel refused to {text}"), out);
-                    first_error.get_or_insert(text);
+                // It is repeated anyway, and what it tells is true already.
+                Err(error) if matches!(op, Op::Announce { .. }) => {
+                    self.log(Level::Warning, format!("{}: {error}", describe(&op)), out);
                 }
+                Err(error) => refused.push((op, error)),
             }
         }
         self.operations = self.operations.saturating_add(u64::from(done));
-        self.last_error = first_error.as_ref().map(|text| format!("kernel refused to {text}"));
-        if let Some(transaction) = &mut self.transaction
-            && transaction.stage == Stage::Applying
-        {
-            transaction.operations = transaction.operations.saturating_add(done);
-            if let Some(error) = first_error {
-                self.take_back(&format!("the kernel refused to {error}"), now, out);
-            }
+        self.refused(&refused, out);
+        self.commit_applied(batch, done, &refused, now, out);
+        self.failing = refused.into_iter().take(FAILING_MAX).map(|(op, _)| op).collect();
+    }
+
+    /// Says what the kernel refused: each first of a kind, and not again while it stays the same.
+    fn refused(&mut self, refused: &[(Op, OpError)], out: &mut Vec<Effect>) {
+        let text = |(op, error): &(Op, OpError)| format!("kernel refused to {}: {error}", describe(op));
+        let Some(first) = refused.first() else {
+            self.last_error = None;
+            return;
+        };
+        let known = refused.iter().take(FAILING_MAX);
+        let fresh = known.filter(|(op, _)| !self.failing.contains(op)).take(REFUSALS_LOGGED);
+        for text in fresh.map(text) {
+            self.log(Level::Error, text, out);
         }
+        if let Some(more) =
+            refused.len().checked_sub(REFUSALS_LOGGED).filter(|n| *n > 0 && self.failing.is_empty())
+        {
+            self.log(Level::Error, format!("kernel refused {more} more operations"), out);
+        }
+        self.last_error = Some(text(first));
+    }
+
+    /// Logs an error once, however often it comes in a row, and keeps it for the alarms.
+    fn complain(&mut self, text: String, out: &mut Vec<Effect>) {
+        if self.last_error.as_ref() != Some(&text) {
+            self.log(Level::Error, text.clone(), out);
+        }
+        self.last_error = Some(text);
     }
 
     /// Kernel and desired state agree.
     fn on_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.last_error = None;
+        self.failing.clear();
         self.commit_settled(now, out);
-        if self.stopping && !self.stopped {
+        self.end(out);
+    }
+
+    /// Ends, when asked to, unless a record is being marked. All is released.
+    fn end(&mut self, out: &mut Vec<Effect>) {
+        let confirming = self.trial.as_ref().is_some_and(|t| t.confirming.is_some());
+        if self.stopping && !self.stopped && self.transaction.is_none() && !confirming {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

@@ -47,6 +47,8 @@ pub struct Reconcile {
     dirty: bool,
     /// The picture may be wrong: dump before planning.
     stale: bool,
+    /// The kernel changed while it was dumped.
+    missed: bool,
     failures: u32,
     batch: u64,
 }
@@ -73,7 +75,16 @@ impl Reconcile {
     /// Starts with a dump.
     pub fn start(now: Mono) -> Self {
         let phase = Phase::Idle;
-        Self { phase, observed: None, observed_at: now, dirty: true, stale: true, failures: 0, batch: 0 }
+        Self {
+            phase,
+            observed: None,
+            observed_at: now,
+            dirty: true,
+            stale: true,
+            missed: false,
+            failures: 0,
+            batch: 0,
+        }
     }
 
     /// The desired state may have changed.
@@ -81,10 +92,24 @@ impl Reconcile {
         self.dirty = true;
     }
 
-    /// The kernel may have changed.
+    /// The kernel may have changed. While a dump is under way it may show it or not: it is used, then another one is made.
     pub fn kernel_changed(&mut self) {
+        if matches!(self.phase, Phase::Observing { .. }) {
+            self.missed = true;
+            return;
+        }
         self.stale = true;
         self.dirty = true;
+    }
+
+    /// The number of the last batch.
+    pub const fn last_batch(&self) -> u64 {
+        self.batch
+    }
+
+    /// Whether it waits after a failure.
+    pub const fn pausing(&self) -> bool {
+        matches!(self.phase, Phase::Backoff { .. })
     }
 
     /// The picture of the kernel.
@@ -147,7 +172,9 @@ impl Reconcile {
 
     /// The plan is this. Returns the number of its batch, or `None` when there is nothing to do.
     pub fn planned(&mut self, ops: Vec<Op>, now: Mono) -> Option<u64> {
-        self.dirty = false;
+        let missed = core::mem::take(&mut self.missed);
+        self.stale |= missed;
+        self.dirty = missed;
         if ops.is_empty() {
             self.failures = 0;
             return None;

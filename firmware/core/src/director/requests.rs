@@ -1,12 +1,13 @@
 //! What consoles ask, and the commit transaction's moves.
 
-use super::commit::{Stage, Transaction};
+use super::commit::{APPLY_TIMEOUT, Stage, Transaction};
 use super::event::{Effect, Level};
 use super::protocol::{CommitOptions, Power, Recall, Recalled, Reply, Request, SessionId};
-use super::{Director, READS_MAX, STATUS_WAITERS_MAX};
+use super::{Director, READS_MAX, REFUSALS_LOGGED, STATUS_WAITERS_MAX};
+use crate::cli::show::ops::describe;
 use crate::model::validate::{Finding, Severity, validate};
 use crate::model::{Config, Mono};
-use crate::plan::plan;
+use crate::plan::{Op, OpError, plan};
 use crate::store::record::SlotState;
 use crate::store::{Generation, StoreError};
 use alloc::boxed::Box;
@@ -28,7 +29,10 @@ impl Director {
             }
             Request::Status => answer(session, Reply::Status(self.status(now)), out),
             Request::Config => {
-                let reply = Reply::Config { generation: self.generation, config: (*self.config).clone() };
+                // A commit under way may still be taken back: the committed one is what a candidate starts from.
+                let tried = self.transaction.as_ref().filter(|t| t.stage != Stage::Saving);
+                let config = (**tried.map_or(&self.config, |t| &t.other)).clone();
+                let reply = Reply::Config { generation: self.generation, config };
                 answer(session, reply, out);
             }
             Request::Check(config) => {
@@ -62,9 +66,10 @@ impl Director {
     /// Findings of the model, and those that need the box at hand.
     fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings = validate(config);
-        let Some(observed) = self.reconcile.observed() else { return findings };
         for (role, interface) in &config.interfaces {
-            let Some(device) = &interface.device else { continue };
+            let (Some(device), Some(observed)) = (&interface.device, self.reconcile.observed()) else {
+                continue;
+            };
             if !observed.links.contains_key(device) {
                 let present: Vec<&str> =
                     observed.links.keys().map(|d| d.as_str()).filter(|d| *d != "lo").collect();
@@ -118,6 +123,10 @@ impl Director {
             );
             return refuse(reason, Vec::new(), out);
         }
+        if self.reconcile.observed().is_none() {
+            let reason = "the devices of this box are not known yet; try again in a moment".to_string();
+            return refuse(reason, Vec::new(), out);
+        }
         let findings = self.findings(&config);
         if has_errors(&findings) {
             return refuse("the configuration has errors".to_string(), findings, out);
@@ -150,8 +159,18 @@ impl Director {
             });
         }
         let stage = Stage::Saving;
-        self.transaction =
-            Some(Transaction { session, generation, other: config, findings, options, stage, operations: 0 });
+        self.transaction = Some(Transaction {
+            session,
+            generation,
+            other: config,
+            findings,
+            options,
+            stage,
+            operations: 0,
+            after_batch: 0,
+            failing_before: Vec::new(),
+            until: now,
+        });
         if !self.start.flash {
             self.run_new(now, out);
         }
@@ -187,11 +206,7 @@ impl Director {
             }
             (Stage::Applying, _) => {}
             (Stage::Marking, Ok(())) => self.committed(out),
-            (Stage::Marking, Err(error)) => {
-                self.take_back(&format!("the flash failed: {error}"), now, out);
-                // The mark may be there all the same: this undoes it.
-                out.push(Effect::Mark { generation, state: SlotState::Tentative });
-            }
+            (Stage::Marking, Err(error)) => self.take_back(&format!("the flash failed: {error}"), now, out),
         }
     }
 
@@ -200,7 +215,44 @@ impl Director {
         if let Some(transaction) = &mut self.transaction {
             core::mem::swap(&mut self.config, &mut transaction.other);
             transaction.stage = Stage::Applying;
+            transaction.after_batch = self.reconcile.last_batch();
+            transaction.failing_before.clone_from(&self.failing);
+            transaction.until = now.after(APPLY_TIMEOUT);
             self.configured(now, out);
+        }
+    }
+
+    /// A batch ended, in which the kernel refused these.
+    pub(super) fn commit_applied(
+        &mut self,
+        batch: u64,
+        done: u32,
+        refused: &[(Op, OpError)],
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(transaction) = &mut self.transaction else { return };
+        if transaction.stage != Stage::Applying || batch <= transaction.after_batch {
+            return;
+        }
+        transaction.operations = transaction.operations.saturating_add(done);
+        match refused.iter().find(|(op, _)| !transaction.failing_before.contains(op)) {
+            Some((op, error)) => {
+                self.take_back(&format!("the kernel refused to {}: {error}", describe(op)), now, out);
+            }
+            None if refused.is_empty() => {}
+            None => {
+                let as_before = |(op, error): &(Op, OpError)| Finding {
+                    severity: Severity::Warning,
+                    path: String::new(),
+                    message: format!(
+                        "as before this commit, the kernel refuses to {}: {error}",
+                        describe(op)
+                    ),
+                };
+                transaction.findings.extend(refused.iter().take(REFUSALS_LOGGED).map(as_before));
+                self.commit_settled(now, out);
+            }
         }
     }
 
@@ -226,19 +278,35 @@ impl Director {
         let Some(transaction) = self.transaction.take() else { return };
         let Transaction { session, generation, findings, operations, .. } = transaction;
         self.generation = generation;
+        if self.start.flash {
+            self.notes.clear();
+        }
         self.source = format!("configuration {generation}, committed on this console");
         self.fell_back = None;
         self.trial_outlived(out);
         self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
         answer(session, Reply::Committed { generation, operations, findings }, out);
+        if self.reconcile.settled() {
+            self.end(out);
+        }
     }
 
     /// Runs the old configuration again and says why.
     pub(super) fn take_back(&mut self, why: &str, now: Mono, out: &mut Vec<Effect>) {
         let Some(transaction) = self.transaction.take() else { return };
         let ran = transaction.stage != Stage::Saving;
-        if ran {
-            self.config = transaction.other;
+        match transaction.stage {
+            // Not running yet: nothing to put back.
+            Stage::Saving => {}
+            Stage::Applying => self.config = transaction.other,
+            Stage::Marking => {
+                self.config = transaction.other;
+                // It may be good in flash all the same, and would be what the next start finds.
+                if self.start.flash {
+                    let generation = transaction.generation;
+                    out.push(Effect::Mark { generation, state: SlotState::Tentative });
+                }
+            }
         }
         self.log(Level::Error, format!("commit {} taken back: {why}", transaction.generation), out);
         let reason = format!("taken back, the previous configuration runs again: {why}");

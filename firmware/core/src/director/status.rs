@@ -28,6 +28,8 @@ pub struct Status {
     pub servers: Vec<ServerStatus>,
     /// The kernel's IPVS table as it was seen last.
     pub ipvs: Vec<IpvsService>,
+    /// What was wrong with the flash when the director started, until the next commit. Also among the alarms.
+    pub notes: Vec<String>,
     /// What is wrong, most severe first; empty when all is well.
     pub alarms: Vec<String>,
 }

@@ -160,12 +160,14 @@ impl Director {
     /// `confirm`, or a commit that changes nothing.
     pub(super) fn confirm(&mut self, session: SessionId, now: Mono, out: &mut Vec<Effect>) {
         let busy = self.transaction.is_some();
+        let stopping = self.stopping;
         let flash = self.start.flash;
         let refuse = |reason: &str, out: &mut Vec<Effect>| {
             answer(session, Reply::Refused { reason: reason.to_string(), findings: Vec::new() }, out);
         };
         match &mut self.trial {
             None => refuse("no commit waits for a confirmation", out),
+            Some(_) if stopping => refuse("the director is stopping", out),
             Some(_) if busy => refuse("another commit is under way; its end confirms this one too", out),
             Some(Trial { confirming: Some(_), .. }) => refuse("it is being confirmed just now", out),
             Some(trial) => {
@@ -201,6 +203,9 @@ impl Director {
         match result {
             Ok(()) => {
                 self.trial = None;
+                if self.start.flash {
+                    self.notes.clear();
+                }
                 self.source = format!("configuration {generation}, committed on this console");
                 self.checkpoint(out);
                 self.log(Level::Notice, format!("commit {generation} confirmed"), out);
@@ -213,6 +218,9 @@ impl Director {
                 self.log(Level::Error, format!("commit {generation} {reason}"), out);
                 answer(session, Reply::Refused { reason, findings: Vec::new() }, out);
             }
+        }
+        if self.reconcile.settled() {
+            self.end(out);
         }
     }
 

@@ -47,6 +47,7 @@ impl Director {
             services: self.service_status(observed),
             servers: self.server_status(observed, now),
             ipvs: ipvs(observed),
+            notes: self.notes.clone(),
             alarms: self.alarms(observed, now),
         }
     }
@@ -54,7 +55,7 @@ impl Director {
     fn system_status(&self) -> SystemStatus {
         SystemStatus {
             identity: self.start.identity,
-            active: self.active(),
+            active: self.active(&self.config),
             hostname: self.node().hostname.clone(),
             version: self.start.version.clone(),
             generation: self.generation,
@@ -233,12 +234,7 @@ impl Director {
     }
 
     fn alarms(&self, observed: &Observed, now: Mono) -> Vec<String> {
-        let mut alarms = Vec::new();
-        if !self.start.flash {
-            alarms.push(
-                "no flash partition was found: nothing that is committed survives a power cut".to_string(),
-            );
-        }
+        let mut alarms = self.notes.clone();
         alarms.extend(self.last_error.clone());
         if self.trial.is_some() {
             alarms.push(format!("commit {} is on trial: {}", self.generation, self.trial_words(now)));

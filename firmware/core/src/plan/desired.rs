@@ -234,8 +234,21 @@ fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, Desired
         .flat_map(|pool| pool.servers.keys())
         .collect::<BTreeSet<_>>();
     let behind_nat = nat_servers.into_iter().filter_map(|name| config.real_servers.get(name)?.address);
+    let connected = |address| networks.iter().find(|(_, network)| network.contains(address));
+    // Their answers come in by the device of their router, and must pass here before IPVS rewrites them.
+    let routed = |address| {
+        let routes = config.routes.iter().filter(|(to, _)| to.contains(address) && to.prefix() > 0);
+        let (to, route) = routes.max_by_key(|(to, _)| to.prefix())?;
+        Some((connected(route.via?)?.0.clone(), to.network()))
+    };
+    let by_default = |address| {
+        let (_, route) = config.routes.iter().find(|(to, _)| to.prefix() == 0 && to.contains(address))?;
+        Some((connected(route.via?)?.0.clone(), Cidr::host(address)))
+    };
     let mut inside: BTreeSet<(Device, Cidr)> = behind_nat
-        .filter_map(|address| networks.iter().find(|(_, network)| network.contains(address)).cloned())
+        .filter_map(|address| {
+            connected(address).cloned().or_else(|| routed(address)).or_else(|| by_default(address))
+        })
         .collect();
     let mut masquerade = Vec::new();
     for rule in config.masquerade.values() {
@@ -257,7 +270,8 @@ fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, Desired
 }
 
 /// The sysctls that we manage, with the reason for each value (features.md 4.12).
-fn sysctls(config: &Config) -> BTreeMap<String, String> {
+#[must_use]
+pub fn sysctls(config: &Config) -> BTreeMap<String, String> {
     let flag = |on: bool| if on { "1" } else { "0" };
     let mut want: BTreeMap<String, String> = [
         ("net.ipv4.ip_forward", flag(config.forwarding.ipv4)),

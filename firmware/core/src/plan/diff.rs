@@ -11,7 +11,7 @@
 
 use super::desired::{Desired, DesiredService};
 use super::observed::{Observed, ObservedService};
-use super::op::{Op, Plan};
+use super::op::{Op, Plan, forwards};
 use super::spec::{AddressKey, AddressSpec, ServiceKey};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -61,7 +61,7 @@ fn rules(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
     {
         ops.push(Op::RulesetSet { ruleset: ruleset.clone() });
     }
-    let forwarding_first = |name: &&str| !name.ends_with("forward") && !name.ends_with("forwarding");
+    let forwarding_first = |name: &&str| !forwards(name);
     let mut names: Vec<&str> = desired.sysctls.keys().map(|name| name.as_str()).collect();
     names.sort_by_key(forwarding_first);
     for name in names {

@@ -120,6 +120,24 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// Whether this operation must not be tried when `earlier`, of the same batch, failed: nothing is announced that is not
+    /// there, and nothing is forwarded without its rules.
+    #[must_use]
+    pub fn needs(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::Announce { key }, Self::AddressAdd { key: added, .. }) => key == added,
+            (Self::SysctlSet { name, value }, Self::RulesetSet { .. }) => value != "0" && forwards(name),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a sysctl of this name switches forwarding.
+pub(super) fn forwards(name: &str) -> bool {
+    name.ends_with("forward") || name.ends_with("forwarding")
+}
+
 /// Why an operation failed, as the kernel said it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct OpError {

@@ -27,6 +27,12 @@ pub(super) enum Key {
     KillWordRight,
     Yank,
     Redraw,
+    /// C-r.
+    Search,
+    /// C-g.
+    Cancel,
+    /// Where the terminal's cursor is, as asked by ESC [ 6 n: row and column.
+    Position(u16, u16),
 }
 
 /// Parameter bytes of a control sequence that are looked at. Longer ones are swallowed up to the bound, then dropped.
@@ -38,8 +44,8 @@ enum State {
     Ground,
     /// After ESC.
     Escape,
-    /// After ESC `[`: the first number so far, whether a second began, and the bytes seen.
-    Control { number: u16, more: bool, seen: u8 },
+    /// After ESC `[`: the first two numbers so far, whether a second began, and the bytes seen.
+    Control { number: u16, second: u16, more: bool, seen: u8 },
     /// After ESC O.
     Single,
     /// After C-v.
@@ -76,7 +82,9 @@ impl Keys {
             State::Quote => Some(Key::Literal(byte)),
             State::Escape => self.escape(byte),
             State::Single => cursor_key(byte),
-            State::Control { number, more, seen } => self.sequence(byte, number, more, seen),
+            State::Control { number, second, more, seen } => {
+                self.sequence(byte, (number, second), more, seen)
+            }
         }
     }
 
@@ -88,6 +96,7 @@ impl Keys {
             0x04 => Key::DeleteOrEnd,
             0x05 => Key::End,
             0x06 => Key::Right,
+            0x07 => Key::Cancel,
             0x08 | 0x7f => Key::Backspace,
             0x09 => Key::Tab,
             0x0a | 0x0d => Key::Enter,
@@ -95,6 +104,7 @@ impl Keys {
             0x0c => Key::Redraw,
             0x0e => Key::Down,
             0x10 => Key::Up,
+            0x12 => Key::Search,
             0x15 => Key::KillToStart,
             0x16 => {
                 self.state = State::Quote;
@@ -112,7 +122,7 @@ impl Keys {
 
     fn escape(&mut self, byte: u8) -> Option<Key> {
         match byte {
-            b'[' => self.state = State::Control { number: 0, more: false, seen: 0 },
+            b'[' => self.state = State::Control { number: 0, second: 0, more: false, seen: 0 },
             b'O' => self.state = State::Single,
             b'b' => return Some(Key::WordLeft),
             b'f' => return Some(Key::WordRight),
@@ -122,23 +132,27 @@ impl Keys {
         None
     }
 
-    fn sequence(&mut self, byte: u8, number: u16, more: bool, seen: u8) -> Option<Key> {
+    fn sequence(&mut self, byte: u8, numbers: (u16, u16), more: bool, seen: u8) -> Option<Key> {
+        let (number, second) = numbers;
         match byte {
             b'@'..=b'~' => match (byte, number) {
                 (b'~', 1 | 7) => Some(Key::Home),
                 (b'~', 3) => Some(Key::Delete),
                 (b'~', 4 | 8) => Some(Key::End),
                 (b'~', _) => None,
+                (b'R', 1..) if second > 0 => Some(Key::Position(number, second)),
                 (_, _) => cursor_key(byte),
             },
             _ if seen >= SEQUENCE_BYTES => None,
             _ => {
-                let more = more || byte == b';';
-                let number = match byte {
-                    b'0'..=b'9' if !more => number.saturating_mul(10).saturating_add(u16::from(byte & 0x0f)),
-                    _ => number,
+                let digit = |n: u16| n.saturating_mul(10).saturating_add(u16::from(byte & 0x0f));
+                let (number, second) = match byte {
+                    b'0'..=b'9' if more => (number, digit(second)),
+                    b'0'..=b'9' => (digit(number), second),
+                    _ => (number, second),
                 };
-                self.state = State::Control { number, more, seen: seen.saturating_add(1) };
+                let more = more || byte == b';';
+                self.state = State::Control { number, second, more, seen: seen.saturating_add(1) };
                 None
             }
         }

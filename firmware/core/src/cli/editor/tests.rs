@@ -38,7 +38,7 @@ impl Bench {
                     true
                 }
                 Some(Event::Interrupt | Event::End) => true,
-                Some(Event::Complete | Event::Help) | None => false,
+                Some(Event::Complete | Event::Help | Event::Size { .. }) | None => false,
             };
             if ended {
                 self.editor.leave(&mut out);
@@ -185,6 +185,9 @@ proptest! {
         let mut bench = Bench::new(width);
         bench.keys(&keys);
         bench.keys(b"\x1b[0m");
+        if !bench.row().starts_with("> ") {
+            bench.keys(b"\x07");
+        }
         let text = bench.editor.line().to_string();
         let row = bench.terminal.row_of_cursor();
         let shown = row.strip_prefix("> ").unwrap();
@@ -197,4 +200,25 @@ proptest! {
         }
         prop_assert!(bench.terminal.column < width);
     }
+}
+
+#[test]
+fn a_search_goes_back_through_the_history_and_leaves_a_line_to_edit() {
+    let mut bench = Bench::new(60);
+    bench.keys(b"show services\rshow servers web\rset pool web\r");
+    bench.keys(b"ab\x12sho");
+    assert_eq!(bench.row(), "(search sho) show servers web|");
+    bench.keys(b"\x12");
+    assert_eq!(bench.row(), "(search sho) show services|");
+    // Nothing older: it stays.
+    bench.keys(b"\x12");
+    assert_eq!(bench.row(), "(search sho) show services|");
+    bench.keys(b"\x7f\x7f\x7fpool");
+    assert_eq!(bench.row(), "(search pool) set pool web|");
+    bench.keys(b"\x07");
+    assert_eq!(bench.row(), "> ab|");
+    bench.keys(b"\x12vers\x01X");
+    assert_eq!(bench.row(), "> X|show servers web");
+    bench.keys(b"\x12ices\r");
+    assert_eq!(bench.lines.last().unwrap(), "show services");
 }

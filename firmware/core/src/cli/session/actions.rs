@@ -3,7 +3,7 @@
 use super::super::grammar::{Action, CONFIGURE, Command, OPERATIONAL, Parsed, Pipe, RUN, parse};
 use super::super::path::Walk;
 use super::super::tree::{Step, Tree};
-use super::super::words::{Fault, FaultKind, Found, find, quoted, suggestion};
+use super::super::words::{Fault, FaultKind, Found, find, quoted, suggestion, tokens};
 use super::super::{bind, text};
 use super::commits::Use;
 use super::{Candidate, Job, LOG_LINES, NO_DIRECTOR, Output, Question, Session, print};
@@ -23,13 +23,17 @@ const HELP: &[&str] = &[
     "\"compare\" shows the changes, \"commit check\" what they would do, and \"commit\"",
     "makes them run and keeps them in flash. \"discard\" throws them away.",
     "",
-    "After a show command: | json, | match TEXT, | count, and | set for configuration.",
+    "After a show command: | json, | match TEXT, | count, | more, | no-more, and | set",
+    "for configuration.",
     "Keys: arrows, C-a C-e start and end, C-w C-u C-k cut, C-y paste, C-c give up,",
-    "C-v before ? types it as a character.",
+    "C-r searches what was typed before, C-v before ? types it as a character.",
 ];
 
 impl Session {
     pub(super) fn execute(&mut self, line: &str, out: &mut Vec<Output>) {
+        if let Some(fault) = self.word_of_configure(line) {
+            return self.fault(&fault, line, out);
+        }
         let edit: Vec<Step> = self.candidate.as_ref().map(|c| c.edit.clone()).unwrap_or_default();
         match parse(self.table(), line, &edit) {
             Ok(None) => {}
@@ -50,6 +54,14 @@ impl Session {
             Some(hint) => self.say(out, &hint),
             None => self.say(out, &fault.message),
         }
+    }
+
+    /// In operational mode `set` is not short for `setup`: who types it wants configure mode.
+    fn word_of_configure(&self, line: &str) -> Option<Fault> {
+        let first = *tokens(line, true).first()?;
+        let exact = |table: &'static [Command]| table.iter().any(|c| c.word == first.text);
+        let foreign = self.candidate.is_none() && exact(CONFIGURE) && !exact(OPERATIONAL);
+        foreign.then(|| Fault { kind: FaultKind::NoMatch, column: first.column, message: String::new() })
     }
 
     /// A word of the other mode is the most frequent mistake of all.
@@ -79,6 +91,8 @@ impl Session {
                 print::line(out, "Restarting the control plane; connections and addresses stay.");
                 out.push(Output::RestartDirector);
             }
+            Action::Terminal(setting) => self.set_terminal(setting, &args, out),
+            Action::Setup => self.ask(Job::SetupStatus, Request::Status, out),
             Action::Power(power) => self.confirm_power(power, out),
             Action::Help => HELP.iter().for_each(|text| print::line(out, text)),
             Action::Exit => self.exit(out),
@@ -111,6 +125,7 @@ impl Session {
                 }
             }
             Action::Up => self.up(),
+            Action::Transfer => self.begin_transfer(out),
             Action::Set => self.with_candidate(walk, |s, candidate, walk| {
                 if let Err(why) = candidate.tree.apply(walk.changes) {
                     s.say(out, &format!("not set: {why}"));
@@ -124,7 +139,7 @@ impl Session {
         }
     }
 
-    fn with_candidate(&mut self, walk: Option<Walk>, act: impl FnOnce(&Self, &mut Candidate, Walk)) {
+    fn with_candidate(&mut self, walk: Option<Walk>, act: impl FnOnce(&mut Self, &mut Candidate, Walk)) {
         if let (Some(walk), Some(mut candidate)) = (walk, self.candidate.take()) {
             act(self, &mut candidate, walk);
             self.candidate = Some(candidate);
@@ -160,11 +175,11 @@ impl Session {
         String::new()
     }
 
-    fn show_tree(&self, tree: &Tree, path: &[Step], pipes: &[Pipe], out: &mut Vec<Output>) {
+    fn show_tree(&mut self, tree: &Tree, path: &[Step], pipes: &[Pipe], out: &mut Vec<Output>) {
         let lines = match pipes.first() {
             Some(Pipe::Json) => text::json(tree, path).lines().map(ToString::to_string).collect(),
             Some(Pipe::Set) => text::set_lines_at(tree, path),
-            Some(Pipe::Count | Pipe::Match(_)) | None => text::braces(tree, path),
+            Some(Pipe::Count | Pipe::Match(_) | Pipe::More | Pipe::NoMore) | None => text::braces(tree, path),
         };
         let empty = if path.is_empty() {
             String::from("nothing is configured")
@@ -174,20 +189,20 @@ impl Session {
         self.filtered(&lines, pipes, &empty, out);
     }
 
-    pub(super) fn show_running(&self, tree: &Tree, pipes: &[Pipe], out: &mut Vec<Output>) {
+    pub(super) fn show_running(&mut self, tree: &Tree, pipes: &[Pipe], out: &mut Vec<Output>) {
         self.show_tree(tree, &[], pipes, out);
     }
 
     /// Prints lines through filters. `empty` is said when there was nothing to filter.
-    pub(super) fn filtered(&self, lines: &[String], pipes: &[Pipe], empty: &str, out: &mut Vec<Output>) {
-        if lines.is_empty() && !matches!(pipes.last(), Some(Pipe::Count)) {
+    pub(super) fn filtered(&mut self, lines: &[String], pipes: &[Pipe], empty: &str, out: &mut Vec<Output>) {
+        if lines.is_empty() && !pipes.contains(&Pipe::Count) {
             self.say(out, empty);
             return;
         }
         let mut kept: Vec<String> = lines.to_vec();
         for pipe in pipes {
             match pipe {
-                Pipe::Json | Pipe::Set => {}
+                Pipe::Json | Pipe::Set | Pipe::More | Pipe::NoMore => {}
                 Pipe::Count => kept = Vec::from([kept.len().to_string()]),
                 Pipe::Match(text) => {
                     let text = text.to_ascii_lowercase();
@@ -195,14 +210,14 @@ impl Session {
                 }
             }
         }
-        kept.iter().for_each(|line| print::line(out, line));
+        self.page(kept, pipes, out);
     }
 
     fn show_log(&mut self, args: &[String], pipes: Vec<Pipe>, out: &mut Vec<Output>) {
         let count = args.first().and_then(|n| n.parse().ok()).unwrap_or(LOG_LINES);
         let filter = match pipes.first() {
             Some(Pipe::Match(text)) => Some(text.clone()),
-            Some(Pipe::Count | Pipe::Json | Pipe::Set) | None => None,
+            Some(Pipe::Count | Pipe::Json | Pipe::More | Pipe::NoMore | Pipe::Set) | None => None,
         };
         self.log = Some(pipes);
         out.push(Output::ShowLog { count, filter });
@@ -225,6 +240,12 @@ impl Session {
     }
 
     pub(super) fn answer(&mut self, question: Question, line: &str, out: &mut Vec<Output>) {
+        if question == Question::Setup {
+            return self.setup_answer(line, out);
+        }
+        if question == Question::SetupCommit && "edit".eq_ignore_ascii_case(line.trim()) {
+            return self.setup_edit(out);
+        }
         match line.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => {}
             "n" | "no" => {
@@ -232,7 +253,8 @@ impl Session {
                 return;
             }
             other => {
-                self.say(out, &format!("{} is not an answer: type y for yes or n for no.", quoted(other)));
+                let text = question.choices();
+                self.say(out, &format!("{} is not an answer: {text}", quoted(other)));
                 self.question = Some(question);
                 return;
             }
@@ -240,6 +262,9 @@ impl Session {
         match question {
             Question::Server(ask) => self.ask_server(super::ServerAction { agreed: true, ..*ask }, out),
             Question::LeaveConfigure => self.candidate = None,
+            Question::SetupCommit => self.setup_commit(out),
+            // Answered above.
+            Question::Setup => {}
             Question::Power(power) if self.lost || self.power_stuck => {
                 print::line(out, "Asking init to do it without the director.");
                 out.push(Output::DirectPower(power));

@@ -103,7 +103,7 @@ impl Session {
     }
 
     pub(super) fn listed(
-        &self,
+        &mut self,
         running: Generation,
         result: Result<Recalled, StoreError>,
         pipes: &[Pipe],
@@ -129,6 +129,7 @@ impl Session {
         (number, operations): (Generation, u32),
         (window, back): (Millis, Generation),
         findings: &[Finding],
+        abandoned: bool,
         out: &mut Vec<super::Output>,
     ) {
         if let Some(candidate) = &mut self.candidate {
@@ -136,20 +137,29 @@ impl Session {
             candidate.running = tree;
         }
         self.trial = Some(number);
-        self.findings(findings, out);
         let operations = plural(usize::try_from(operations).unwrap_or(usize::MAX), "kernel operation");
         let left = span(u64::from(window.get()).saturating_mul(1000));
         let text = format!(
             "On trial as generation {number}: {operations}. Type confirm within {left}, or generation {} runs again.",
             generation(back)
         );
-        self.say(out, &text);
+        if abandoned {
+            self.notice(out, &text);
+        } else {
+            self.findings(findings, out);
+            self.say(out, &text);
+        }
         self.refresh(out);
     }
 
-    pub(super) fn confirmed(&mut self, number: Generation, out: &mut Vec<super::Output>) {
+    pub(super) fn confirmed(&mut self, number: Generation, abandoned: bool, out: &mut Vec<super::Output>) {
         self.trial = None;
-        print::line(out, &format!("Confirmed: generation {number} stays."));
+        let text = format!("Confirmed: generation {number} stays.");
+        if abandoned {
+            self.notice(out, &text);
+        } else {
+            print::line(out, &text);
+        }
         self.refresh(out);
     }
 

@@ -37,24 +37,24 @@ impl Session {
     fn accept(&mut self, pending: Pending, reply: Reply, out: &mut Vec<Output>) {
         let Pending { job, abandoned } = pending;
         match (job, reply) {
-            (Job::Commit(tree), Reply::Committed { generation, operations, findings }) => {
-                self.committed(*tree, (generation, operations), &findings, abandoned, out);
+            (job @ (Job::Commit(_) | Job::SetupCommit(_)), reply) => {
+                self.commit_ended(job, reply, abandoned, out);
             }
-            (Job::Commit(_), Reply::Refused { reason, findings }) => {
-                self.refused(&reason, &findings, abandoned, out);
-            }
-            (Job::Commit(tree), Reply::OnTrial { generation, operations, findings, window, back }) => {
-                self.on_trial(*tree, (generation, operations), (window, back), &findings, out);
-            }
-            (Job::Commit(_) | Job::Confirm, Reply::Confirmed { generation }) => {
-                self.confirmed(generation, out)
-            }
-            (Job::Refresh, Reply::Status(status)) => self.learn(status, out),
+            (Job::Confirm, Reply::Confirmed { generation }) => self.confirmed(generation, abandoned, out),
+            (Job::Greet, Reply::Status(status)) if !abandoned => self.greeted(status, out),
+            (Job::Refresh | Job::Greet, Reply::Status(status)) => self.learn(status, out),
             (Job::Rebase, Reply::Config { generation, config }) => self.rebase(generation, &config, out),
             (_, _) if abandoned => {}
             (Job::View { view, args, pipes }, Reply::Status(status)) => {
                 self.view(view, &status, &args, &pipes, out);
                 self.know(status);
+            }
+            (Job::SetupStatus, Reply::Status(status)) => {
+                self.know(status);
+                self.ask(Job::SetupConfig, Request::Config, out);
+            }
+            (Job::SetupConfig, Reply::Config { generation, config }) => {
+                self.setup_begin(generation, &config, out);
             }
             (Job::Running { pipes }, Reply::Config { config, .. }) => {
                 self.show_running(&bind::to_tree(&config), &pipes, out);
@@ -77,14 +77,56 @@ impl Session {
             (Job::Server(_), Reply::Done { text }) => print::line(out, &format!("Done: {text}.")),
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
-            (Job::Power(Power::Reboot), Reply::Stopping) => print::line(out, "Rebooting."),
-            (Job::Power(Power::Off), Reply::Stopping) => print::line(out, "Switching off."),
+            (Job::Power(power), Reply::Stopping) => {
+                self.ending = true;
+                print::line(
+                    out,
+                    match power {
+                        Power::Reboot => "Rebooting.",
+                        Power::Off => "Switching off.",
+                    },
+                );
+            }
             (_, Reply::Refused { reason, findings }) => {
                 self.findings(&findings, out);
                 self.say(out, &format!("Refused: {}.", reason.trim_end_matches('.')));
             }
             // Excluded by `Job::fits`.
             (_, _) => {}
+        }
+    }
+
+    /// The answer to a commit of the candidate or of the dialogue's answers.
+    fn commit_ended(&mut self, job: Job, reply: Reply, abandoned: bool, out: &mut Vec<Output>) {
+        let setup = matches!(job, Job::SetupCommit(_));
+        let (Job::Commit(tree) | Job::SetupCommit(tree)) = job else { return };
+        match reply {
+            Reply::Committed { generation, operations, findings } => {
+                self.committed(*tree, (generation, operations), &findings, abandoned, out);
+            }
+            Reply::OnTrial { generation, operations, findings, window, back } => {
+                self.on_trial(*tree, (generation, operations), (window, back), &findings, abandoned, out);
+            }
+            Reply::Confirmed { generation } => self.confirmed(generation, abandoned, out),
+            Reply::Refused { reason, findings } => {
+                self.refused(&reason, &findings, abandoned, out);
+                if setup && !abandoned {
+                    self.setup_edit(out);
+                }
+                return;
+            }
+            // Excluded by `Job::fits`.
+            Reply::Status(_)
+            | Reply::Config { .. }
+            | Reply::Checked { .. }
+            | Reply::Recalled { .. }
+            | Reply::Done { .. }
+            | Reply::Emptied { .. }
+            | Reply::Notice(_)
+            | Reply::Stopping => return,
+        }
+        if setup {
+            self.setup_done(out);
         }
     }
 
@@ -111,12 +153,12 @@ impl Session {
             return;
         }
         let waited = self.pending.iter().any(Pending::blocks);
-        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(_)));
+        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(_) | Job::SetupCommit(_)));
         let stopping = self.pending.iter().any(|p| matches!(p.job, Job::Power(_)));
         self.pending.clear();
         self.lost = true;
         let mut text = String::from("The director stopped; init starts it again. \"show log\" says why.");
-        if stopping {
+        if stopping || self.ending {
             text = String::from("The director has ended.");
         }
         if committing {
@@ -148,7 +190,7 @@ impl Session {
         }
     }
 
-    fn know(&mut self, status: Status) {
+    pub(super) fn know(&mut self, status: Status) {
         if status.system.trial.is_none() && self.candidate.is_none() {
             self.trial = None;
         }
@@ -160,7 +202,7 @@ impl Session {
     fn learn(&mut self, status: Status, out: &mut Vec<Output>) {
         let before = self.prompt_text();
         self.know(status);
-        if before != self.prompt_text() && !self.waiting() {
+        if before != self.prompt_text() && !self.waiting() && self.pager.is_none() {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
             self.editor.show(&self.prompt_text(), &mut screen);
@@ -189,7 +231,7 @@ impl Session {
         self.notice(out, &text);
     }
 
-    fn view(&self, view: View, status: &Status, args: &[String], pipes: &[Pipe], out: &mut Vec<Output>) {
+    fn view(&mut self, view: View, status: &Status, args: &[String], pipes: &[Pipe], out: &mut Vec<Output>) {
         let result = if pipes.first() == Some(&Pipe::Json) {
             show::json(view, status, args).map(|text| text.lines().map(ToString::to_string).collect())
         } else {
@@ -236,16 +278,16 @@ impl Session {
         }
     }
 
-    fn checked(&self, findings: &[Finding], ops: &[Op], pipes: &[Pipe], out: &mut Vec<Output>) {
+    fn checked(&mut self, findings: &[Finding], ops: &[Op], pipes: &[Pipe], out: &mut Vec<Output>) {
         self.findings(findings, out);
         let mut lines = Vec::new();
         for (i, op) in ops.iter().enumerate() {
             let text = format!("{:>4} {}", i.saturating_add(1), show::ops::describe(op));
             lines.extend(show::words::wrap(&text, self.width.saturating_sub(1), 5));
         }
-        self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
-        if pipes.is_empty() && !ops.is_empty() {
-            self.say(out, &format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
+        if pipes.iter().all(|pipe| matches!(pipe, Pipe::More | Pipe::NoMore)) && !ops.is_empty() {
+            lines.push(format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
         }
+        self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
     }
 }

@@ -13,6 +13,8 @@ use commits::recall;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+mod visit;
+
 /// A console with a terminal in front and a scripted director behind.
 struct Bench {
     session: Session,
@@ -456,7 +458,7 @@ fn a_reboot_that_the_director_ignores_goes_to_init_the_second_time() {
 }
 
 #[test]
-fn the_prompt_follows_the_host_name_while_a_line_is_typed() {
+fn what_the_flash_lost_is_said_before_the_first_prompt() {
     let mut bench = Bench::new();
     bench.session = Session::new(None);
     bench.terminal = Terminal::wrapping(80);
@@ -464,10 +466,18 @@ fn the_prompt_follows_the_host_name_while_a_line_is_typed() {
     let mut out = Vec::new();
     bench.session.start(&mut out);
     bench.run(out);
-    bench.keys("show ver");
-    assert_eq!(bench.last_line(), "director> show ver");
-    bench.release();
-    assert_eq!(bench.last_line(), "lvs1> show ver");
+    bench.keys("show version\r");
+    assert_eq!(bench.last_line(), "", "no prompt before the answer");
+    let mut status = crate::cli::testing::status::status();
+    status.notes =
+        Vec::from([String::from("no usable configuration in flash: the factory configuration runs")]);
+    let mut out = Vec::new();
+    bench.session.reply(Reply::Status(status), &mut out);
+    bench.run(out);
+    let text = bench.terminal.text();
+    let (note, prompt) =
+        (text.find("! no usable configuration in flash").unwrap(), text.find("lvs1>").unwrap());
+    assert!(note < prompt, "{text}");
 }
 
 #[test]

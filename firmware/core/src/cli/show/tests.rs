@@ -63,6 +63,7 @@ fn views_of_nothing_say_so() {
         services: Vec::new(),
         servers: Vec::new(),
         ipvs: Vec::new(),
+        notes: Vec::new(),
         alarms: Vec::new(),
         ..status()
     };

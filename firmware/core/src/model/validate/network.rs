@@ -295,6 +295,10 @@ fn masquerade(config: &Config, found: &mut Findings) {
                 missing("source", "with the network of the real servers, for example 192.168.1.0/24"),
             ),
             Some(source) => {
+                if source != source.network() {
+                    let text = format!("has bits set beyond its prefix: write {}", source.network());
+                    found.error(format!("masquerade {name} source {source}"), text);
+                }
                 let ipv4 = source.address().is_ipv4();
                 let on = if ipv4 { config.forwarding.ipv4 } else { config.forwarding.ipv6 };
                 if !on {

@@ -344,7 +344,7 @@ fn a_route_needs_a_reachable_next_hop() {
 }
 
 #[test]
-fn masquerading_needs_source_out_and_forwarding() {
+fn masquerading_needs_a_source_network_out_and_forwarding() {
     let found = after(|c| {
         let rule = c.masquerade.get_mut(&name("private")).unwrap();
         (rule.source, rule.out) = (None, None);
@@ -358,13 +358,14 @@ fn masquerading_needs_source_out_and_forwarding() {
     );
     let found = after(|c| {
         let rule = c.masquerade.get_mut(&name("private")).unwrap();
-        rule.source = Some("2001:db8::/64".parse().unwrap());
+        rule.source = Some("2001:db8::1/64".parse().unwrap());
         rule.out = Some(name("dmz"));
     });
     expect(
         found,
         &[
-            "error: masquerade private source 2001:db8::/64: nothing is forwarded: set forwarding ipv6 on",
+            "error: masquerade private source 2001:db8::1/64: has bits set beyond its prefix: write 2001:db8::/64",
+            "error: masquerade private source 2001:db8::1/64: nothing is forwarded: set forwarding ipv6 on",
             "error: masquerade private out dmz: there is no interface dmz: set interface dmz device",
         ],
     );

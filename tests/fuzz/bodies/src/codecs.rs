@@ -1,0 +1,120 @@
+//! Byte formats of sockets, wires and the kernel.
+
+use crate::bytes::Bytes;
+use director_core::director::event::Level;
+use director_core::director::frame::{Decoder, FrameError, decode, encode, encode_message};
+use director_core::director::protocol::{Reply, Request};
+use director_core::health::http::{Dialogue, Step};
+use director_core::init::kmsg::{Record, line};
+use director_core::model::config::HttpCheck;
+use director_core::wire::{arp, ethernet, ndp};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Frames between console and director: where the stream is cut does not matter, messages are no longer than what
+/// came, and a value that decodes encodes to itself.
+pub fn fuzz_frames(data: &[u8]) {
+    let (step, stream) =
+        data.split_first().map_or((1, data), |(first, rest)| (usize::from(*first).max(1), rest));
+    let (whole, error) = messages(stream, stream.len().max(1));
+    assert_eq!(messages(stream, step), (whole.clone(), error));
+    assert!(whole.iter().map(Vec::len).sum::<usize>() <= stream.len());
+    for message in whole {
+        let mut again = Vec::new();
+        encode_message(&message, &mut again).expect("it fitted when it came");
+        assert_eq!(messages(&again, again.len()), (vec![message.clone()], None));
+        if let Ok(request) = decode::<Request>(&message) {
+            assert_eq!(values::<Request>(&request), request);
+        }
+        if let Ok(reply) = decode::<Reply>(&message) {
+            assert_eq!(values::<Reply>(&reply), reply);
+        }
+    }
+}
+
+fn values<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    let mut stream = Vec::new();
+    encode(value, &mut stream).expect("a decoded value can be encoded");
+    let (messages, error) = messages(&stream, stream.len());
+    assert_eq!((messages.len(), error), (1, None));
+    decode(&messages[0]).expect("an encoded value can be decoded")
+}
+
+fn messages(stream: &[u8], step: usize) -> (Vec<Vec<u8>>, Option<FrameError>) {
+    let (mut decoder, mut got) = (Decoder::new(), Vec::new());
+    for mut piece in stream.chunks(step) {
+        loop {
+            match decoder.take(&mut piece) {
+                Ok(Some(message)) => got.push(message),
+                Ok(None) => break,
+                Err(error) => return (got, Some(error)),
+            }
+        }
+    }
+    (got, None)
+}
+
+/// Records of the kernel log, read and written: what is written is one line without control characters.
+pub fn fuzz_kmsg(data: &[u8]) {
+    if let Some(record) = Record::parse(data) {
+        assert!(!record.text.contains('\n') && record.severity < 8);
+        assert!(record.to_string().starts_with('['));
+    }
+    let text = String::from_utf8_lossy(data);
+    let written = line(Level::Notice, "fuzz", format_args!("{text}"));
+    let body = written.strip_suffix('\n').expect("a line ends");
+    assert!(body.starts_with("<5>fuzz: ") && !body.chars().any(char::is_control), "{body:?}");
+}
+
+/// Answers of a web server: a verdict or a wish for more, the same wherever the answer is cut.
+pub fn fuzz_http(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let first = 100 + bytes.word() % 500;
+    let last = first.saturating_add(bytes.word() % 500).min(599);
+    let step = usize::from(bytes.byte()).max(1);
+    let check = HttpCheck { path: "/".parse().expect("a path"), host: None, status: (first, last) };
+    let dialogue = Dialogue::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 80)), &check);
+    let (mut at_once, mut pieces) = (dialogue.clone(), dialogue);
+    let whole = at_once.feed(bytes.0);
+    let mut cut = Step::NeedMore;
+    for piece in bytes.0.chunks(step) {
+        cut = pieces.feed(piece);
+        if cut != Step::NeedMore {
+            break;
+        }
+    }
+    // The words quote what had come by then, so only the verdict is compared. Bytes after the last line end are not
+    // looked at before another comes, so a wrong beginning is noticed later when it comes in pieces, and only that.
+    let verdict = |step: &Step| match step {
+        Step::NeedMore => None,
+        Step::Done(result) => Some(result.is_ok()),
+    };
+    let later = verdict(&whole) == Some(false) && cut == Step::NeedMore;
+    let same = verdict(&whole) == verdict(&cut) || later;
+    assert!(same, "{whole:?} at once, {cut:?} in pieces of {step}");
+    for words in [at_once.closed(), pieces.closed()] {
+        assert!(!words.is_empty() && !words.chars().any(char::is_control), "{words:?}");
+    }
+    if let Step::Done(Err(words)) = &cut {
+        assert!(!words.is_empty() && !words.chars().any(char::is_control), "{words:?}");
+    }
+}
+
+/// Ethernet, ARP and neighbour advertisements: what is accepted is written back the same.
+pub fn fuzz_wire(data: &[u8]) {
+    if let Ok((header, payload)) = ethernet::Repr::parse(data) {
+        assert!(!header.to_string().is_empty());
+        if let Ok(packet) = arp::Repr::parse(payload) {
+            let frame = packet.frame(header.destination);
+            let (_, again) = ethernet::Repr::parse(&frame).expect("our own frame");
+            assert_eq!(arp::Repr::parse(again), Ok(packet));
+            assert!(!packet.to_string().is_empty());
+        }
+    }
+    if let Ok(packet) = arp::Repr::parse(data) {
+        assert_eq!(packet.frame([0xff; 6])[14..].get(..28), data.get(..28));
+    }
+    if let Ok(packet) = ndp::Repr::parse(data) {
+        assert_eq!(ndp::Repr::parse(&packet.frame()), Ok(packet));
+        assert!(!packet.to_string().is_empty());
+    }
+}

@@ -1,0 +1,33 @@
+//! What the fuzz targets do with their bytes.
+//!
+//! A body takes any bytes and asserts what must hold for all of them; a broken promise is a panic. libFuzzer calls
+//! them from `tests/fuzz/fuzz_targets` (`make fuzz`); `cargo test` calls them with the corpora in
+//! `tests/fuzz/corpus` and with pseudo-random bytes, so that what a fuzzer found once stays found on stable.
+
+mod bytes;
+mod codecs;
+mod config;
+mod console;
+mod flash;
+mod memory;
+
+pub use codecs::{fuzz_frames, fuzz_http, fuzz_kmsg, fuzz_wire};
+pub use config::{fuzz_blob, fuzz_config};
+pub use console::fuzz_console;
+pub use flash::{fuzz_records, fuzz_slots};
+
+/// A target: the name of its file in `fuzz_targets` and of its corpus, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("blob", fuzz_blob),
+    ("config", fuzz_config),
+    ("console", fuzz_console),
+    ("frames", fuzz_frames),
+    ("http", fuzz_http),
+    ("kmsg", fuzz_kmsg),
+    ("records", fuzz_records),
+    ("slots", fuzz_slots),
+    ("wire", fuzz_wire),
+];
