@@ -49,7 +49,7 @@ pub fn plant(seed: &Seed, data: Window<'_>) -> Result<()> {
     }
     if let Some(config) = config {
         // No clock: the same lines give the same bytes.
-        let payload = blob::encode(&Commit { config, at_unix_s: 0 });
+        let payload = blob::encode(&Commit { config, ..Commit::default() });
         slots::save(&mut device, FIRST, SlotState::Good, &payload).map_err(refused)?;
     }
     Ok(())

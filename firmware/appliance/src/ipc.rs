@@ -29,6 +29,8 @@ pub(crate) const SOCKET: &str = "/run/director.sock";
 const SESSIONS_MAX: usize = 4;
 /// Unanswered requests of one session; the console's session keeps as many.
 const REQUESTS_MAX: usize = 8;
+/// Sentences for a console that it has not taken yet; more are lost, they are in the log too.
+const NOTICES_MAX: usize = 8;
 /// Bytes not yet taken by the peer. Chosen: the largest message and what was left of the one before.
 const UNSENT_MAX: usize = frame::MESSAGE_MAX + frame::MESSAGE_MAX / 8;
 /// Bytes read at once. Chosen: a quarter of a frame; consoles ask little.
@@ -135,11 +137,18 @@ fn invalid(error: FrameError) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, error)
 }
 
+/// Whom an answer is for.
+#[derive(Clone, Copy, Debug)]
+enum To {
+    One(SessionId),
+    AllBut(Option<SessionId>),
+}
+
 /// The director's end. Dropping it ends all sessions.
 #[derive(Debug)]
 pub(crate) struct Server {
     requests: mpsc::Receiver<(SessionId, Box<Request>)>,
-    replies: mpsc::Sender<(SessionId, Reply)>,
+    replies: mpsc::Sender<(To, Reply)>,
     _router: JoinSet<()>,
 }
 
@@ -152,7 +161,8 @@ impl Server {
         }
         let listener = UnixListener::bind(path)?;
         let (requests_in, requests) = mpsc::channel(SESSIONS_MAX);
-        let (replies, replies_out) = mpsc::channel(SESSIONS_MAX.saturating_mul(REQUESTS_MAX));
+        let (replies, replies_out) =
+            mpsc::channel(SESSIONS_MAX.saturating_mul(REQUESTS_MAX).saturating_add(NOTICES_MAX));
         let mut router = JoinSet::new();
         router.spawn(route(listener, requests_in, replies_out));
         Ok(Self { requests, replies, _router: router })
@@ -166,7 +176,14 @@ impl Server {
     /// Answers. A session that is gone loses its reply. Returns whether there was room, which only more answers
     /// than requests can fill.
     pub(crate) fn reply(&self, session: SessionId, reply: Reply) -> bool {
-        self.replies.try_send((session, reply)).is_ok()
+        self.replies.try_send((To::One(session), reply)).is_ok()
+    }
+
+    /// Shows a sentence on every console but one. Answers come first: without room for both, nobody is told.
+    pub(crate) fn tell_all(&self, but: Option<SessionId>, text: &str) {
+        if self.replies.capacity() > SESSIONS_MAX.saturating_mul(REQUESTS_MAX) {
+            let _full = self.replies.try_send((To::AllBut(but), Reply::Notice(text.to_owned()))).is_err();
+        }
     }
 }
 
@@ -174,7 +191,7 @@ impl Server {
 async fn route(
     listener: UnixListener,
     requests: mpsc::Sender<(SessionId, Box<Request>)>,
-    mut replies: mpsc::Receiver<(SessionId, Reply)>,
+    mut replies: mpsc::Receiver<(To, Reply)>,
 ) {
     let mut sessions: BTreeMap<SessionId, mpsc::Sender<Reply>> = BTreeMap::new();
     let mut tasks: JoinSet<SessionId> = JoinSet::new();
@@ -185,10 +202,21 @@ async fn route(
         tokio::select! {
             biased;
             reply = replies.recv() => {
-                let Some((session, reply)) = reply else { return };
-                if let Some(to) = sessions.get(&session) {
-                    // Never full: the bound is that of unanswered requests.
-                    let _gone = to.try_send(reply).is_err();
+                match reply {
+                    None => return,
+                    Some((To::One(session), reply)) => {
+                        if let Some(to) = sessions.get(&session) {
+                            // Never full: the bound is that of unanswered requests.
+                            let _gone = to.try_send(reply).is_err();
+                        }
+                    }
+                    Some((To::AllBut(but), notice)) => {
+                        let others = sessions.iter().filter(|(id, _)| Some(**id) != but);
+                        // Room for the answers is kept.
+                        for (_, to) in others.filter(|(_, to)| to.capacity() > REQUESTS_MAX) {
+                            let _gone = to.try_send(notice.clone()).is_err();
+                        }
+                    }
                 }
             }
             Some(ended) = tasks.join_next() => {
@@ -199,7 +227,7 @@ async fn route(
             accepted = listener.accept(), if sessions.len() < SESSIONS_MAX => match accepted {
                 Ok((stream, _)) => {
                     last = SessionId(last.0.wrapping_add(1));
-                    let (to, from) = mpsc::channel(REQUESTS_MAX);
+                    let (to, from) = mpsc::channel(REQUESTS_MAX + NOTICES_MAX);
                     sessions.insert(last, to);
                     tasks.spawn(serve(last, Connection::new(stream), requests.clone(), from));
                 }
@@ -224,7 +252,9 @@ async fn serve(
             biased;
             reply = replies.recv() => {
                 let Some(reply) = reply else { return id };
-                unanswered = unanswered.saturating_sub(1);
+                if !matches!(reply, Reply::Notice(_)) {
+                    unanswered = unanswered.saturating_sub(1);
+                }
                 if connection.queue(&reply).is_err() {
                     return id;
                 }

@@ -19,6 +19,7 @@ pub mod director;
 pub mod health;
 pub mod init;
 pub mod model;
+pub mod overrides;
 pub mod plan;
 pub mod store;
 pub mod wire;

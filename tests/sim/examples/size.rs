@@ -2,7 +2,7 @@
 //! `cargo run --release -p director-sim --example size`.
 
 use director_core::cli::parse_set_lines;
-use director_core::director::protocol::{Request, SessionId};
+use director_core::director::protocol::{CommitOptions, Request, SessionId};
 use director_core::director::{Director, Effect, Event, Start};
 use director_core::health::ProbeOutcome;
 use director_core::model::{Config, Mono};
@@ -94,6 +94,8 @@ impl Box_ {
                     | Effect::Checkpoint(_)
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
+                    | Effect::Recall { .. }
+                    | Effect::Notify { .. }
                     | Effect::Stopped => continue,
                 };
                 waiting.extend(self.handle(what, event, now));
@@ -114,6 +116,7 @@ fn main() {
         flash: true,
         source: String::new(),
         notes: Vec::new(),
+        trial: None,
         checkpoint: None,
     };
     let mut now = Mono::from_millis(1000);
@@ -143,7 +146,11 @@ fn main() {
     it.run(effects, now);
     let mut changed = config;
     changed.pools.values_mut().next().unwrap().servers.values_mut().next().unwrap().weight = 11;
-    let effects = it.handle("commit", ask(Request::Commit { base: Generation(1), config: changed }), now);
+    let effects = it.handle(
+        "commit",
+        ask(Request::Commit { base: Generation(1), config: changed, options: CommitOptions::default() }),
+        now,
+    );
     it.run(effects, now);
     for (what, (us, calls)) in &it.costs.0 {
         println!("{what:24} {us:8} us at most, {calls} calls");

@@ -1,14 +1,14 @@
 //! One director and what surrounds it.
 
 use crate::kernel::ModelKernel;
-use director_core::director::protocol::{Reply, Request, SessionId};
+use director_core::director::protocol::{Recall, Recalled, Reply, Request, SessionId};
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
 use director_core::model::{Config, Mono};
 use director_core::plan::{Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
-use director_core::store::{Generation, StoreError};
+use director_core::store::{Commit, Generation, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -37,6 +37,8 @@ pub struct World {
     pub kernel: ModelKernel,
     /// The flash; survives a power cut.
     pub flash: BTreeMap<Generation, (SlotState, Config)>,
+    /// Sentences shown on every console.
+    pub notices: Vec<String>,
     /// Servers by checked address; others refuse.
     pub servers: BTreeMap<SocketAddr, Server>,
     /// What was logged, with the time.
@@ -51,6 +53,7 @@ pub struct World {
     pub flash_broken: bool,
     /// Whether the director released everything and is done.
     pub stopped: bool,
+    restart_asked: bool,
     director: Option<Director>,
     checkpoint: Option<Checkpoint>,
     queue: BTreeMap<(Mono, u64), Event>,
@@ -69,6 +72,7 @@ impl World {
             now: Mono::from_millis(500),
             kernel,
             flash: BTreeMap::new(),
+            notices: Vec::new(),
             servers: BTreeMap::new(),
             log: Vec::new(),
             ops: Vec::new(),
@@ -76,6 +80,7 @@ impl World {
             refuse: None,
             flash_broken: false,
             stopped: false,
+            restart_asked: false,
             director: None,
             checkpoint: None,
             queue: BTreeMap::new(),
@@ -106,11 +111,25 @@ impl World {
             source: "simulation".to_string(),
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
+            trial: std::mem::take(&mut self.restart_asked).then(|| self.on_trial()).flatten(),
         };
         let mut effects = Vec::new();
         self.director = Some(Director::start(start, self.now, &mut effects));
         self.stopped = false;
         self.execute(effects);
+    }
+
+    /// The operator restarts the director: `/run` says so to the next one.
+    pub fn restart_director(&mut self) {
+        self.kill_director();
+        self.restart_asked = true;
+        self.start();
+    }
+
+    /// What the appliance reads from flash for a checkpoint that names a trial.
+    fn on_trial(&self) -> Option<(Generation, Box<Config>)> {
+        let generation = self.checkpoint.as_ref()?.trial?.generation;
+        self.flash.get(&generation).map(|(_, config)| (generation, Box::new(config.clone())))
     }
 
     /// The director process dies; kernel, flash and `/run` stay. Answers under way are lost.
@@ -230,7 +249,7 @@ impl World {
                     let outcome = ProbeOutcome { result, took_us: u32::try_from(took).unwrap() };
                     self.post(Event::Probed { id, outcome }, took);
                 }
-                Effect::Save { generation, state, config } => {
+                Effect::Save { generation, state, config, .. } => {
                     let result = self.write(generation, state, *config);
                     self.post(Event::Saved { generation, result }, ANSWER_US);
                 }
@@ -241,11 +260,30 @@ impl World {
                     });
                     self.post(Event::Saved { generation, result }, ANSWER_US);
                 }
+                Effect::Notify { text, .. } => self.notices.push(text),
+                Effect::Recall { session, what, running } => {
+                    let result = self.recall(what, running);
+                    self.post(Event::Recalled { session, result }, ANSWER_US);
+                }
                 Effect::Reply { reply, .. } => self.replies.push(*reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.log.push((self.now, text)),
                 Effect::Hostname(_) | Effect::Power(_) => {}
                 Effect::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    fn recall(&self, what: Recall, running: Generation) -> Result<Recalled, StoreError> {
+        let commit = |config: &Config| Commit { config: config.clone(), ..Commit::default() };
+        match what {
+            Recall::List => Ok(Recalled::List(Vec::new())),
+            Recall::Back(back) => {
+                let mut good = self.flash.range(..running).rev().filter(|(_, (s, _))| *s == SlotState::Good);
+                let found = good.nth(usize::from(back) - 1).map(|(generation, (_, config))| {
+                    Recalled::Commit { generation: *generation, commit: Box::new(commit(config)) }
+                });
+                found.ok_or(StoreError::NoSuchRollback { back, stored: 0 })
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One director, the five-node cluster's configuration, and what can go wrong around it.
 
 use director_core::cli::parse_set_lines;
-use director_core::director::protocol::{Reply, Request};
+use director_core::director::protocol::{CommitOptions, Reply, Request};
 use director_core::health::State;
 use director_core::model::Config;
 use director_core::model::config::Route;
@@ -168,7 +168,11 @@ fn a_committed_weight_is_one_edit_in_the_kernel_and_survives_the_power() {
         .get_mut(&"rs1".parse().unwrap())
         .unwrap()
         .weight = 500;
-    world.ask(Request::Commit { base: Generation(1), config: changed.clone() });
+    world.ask(Request::Commit {
+        base: Generation(1),
+        config: changed.clone(),
+        options: CommitOptions::default(),
+    });
     world.run_ms(1000);
     assert!(
         matches!(
@@ -199,7 +203,7 @@ fn a_commit_that_the_kernel_refuses_is_taken_back() {
     let mut service = changed.services[&"web".parse().unwrap()].clone();
     service.ports = [8080].into_iter().collect();
     changed.services.insert("web2".parse().unwrap(), service);
-    world.ask(Request::Commit { base: Generation(1), config: changed });
+    world.ask(Request::Commit { base: Generation(1), config: changed, options: CommitOptions::default() });
     world.run_ms(3000);
     assert!(matches!(world.replies.last(), Some(Reply::Refused { .. })), "{:?}", world.replies);
     assert_eq!(world.flash[&Generation(2)].0, SlotState::Tentative);
@@ -221,7 +225,7 @@ fn a_commit_that_the_flash_refuses_changes_nothing() {
     world.flash_broken = true;
     let mut changed = config();
     changed.services.clear();
-    world.ask(Request::Commit { base: Generation(1), config: changed });
+    world.ask(Request::Commit { base: Generation(1), config: changed, options: CommitOptions::default() });
     world.run_ms(1000);
     assert!(matches!(world.replies.last(), Some(Reply::Refused { .. })));
     assert!(world.ops[before..].iter().all(|(_, op)| matches!(op, Op::Announce { .. })));
@@ -232,7 +236,7 @@ fn a_commit_on_top_of_another_one_is_refused() {
     let mut world = running();
     let mut changed = config();
     changed.services.clear();
-    world.ask(Request::Commit { base: Generation(0), config: changed });
+    world.ask(Request::Commit { base: Generation(0), config: changed, options: CommitOptions::default() });
     world.run_ms(1000);
     assert!(matches!(world.replies.last(), Some(Reply::Refused { .. })));
 }
@@ -244,7 +248,7 @@ fn an_invalid_configuration_is_refused_with_paths_and_nothing_changes() {
     let mut changed = config();
     changed.real_servers.get_mut(&"rs2".parse().unwrap()).unwrap().address = None;
     changed.interfaces.get_mut(&"public".parse().unwrap()).unwrap().device = Some("eth7".parse().unwrap());
-    world.ask(Request::Commit { base: Generation(1), config: changed });
+    world.ask(Request::Commit { base: Generation(1), config: changed, options: CommitOptions::default() });
     world.run_ms(1000);
     let Some(Reply::Refused { findings, .. }) = world.replies.last() else { panic!("{:?}", world.replies) };
     let paths: Vec<&str> = findings.iter().map(|f| f.path.as_str()).collect();
@@ -310,7 +314,7 @@ fn commits_web2(world: &mut World, base: u64) {
     let mut service = changed.services[&"web".parse().unwrap()].clone();
     service.ports = [8080].into_iter().collect();
     changed.services.insert("web2".parse().unwrap(), service);
-    world.ask(Request::Commit { base: Generation(base), config: changed });
+    world.ask(Request::Commit { base: Generation(base), config: changed, options: CommitOptions::default() });
 }
 
 #[test]

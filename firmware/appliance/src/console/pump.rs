@@ -7,6 +7,7 @@
 //! One task, one wait. Reading stops while the session has no room or the terminal is far behind, so that flow
 //! control of the line does its work.
 
+use crate::director::boot::RESTART_ASKED;
 use crate::init::request;
 use crate::ipc::{Link, LinkEvent};
 use crate::platform::clock;
@@ -146,7 +147,13 @@ where
                         self.session.log_text(&lines, &mut more);
                     }
                     Output::DirectPower(power) => self.ask_init(Ask::Power(power)),
-                    Output::RestartDirector => self.ask_init(Ask::RestartDirector),
+                    Output::RestartDirector => {
+                        // Tells a restart that was asked for from a crash: a commit on trial goes on.
+                        if let Err(error) = std::fs::write(RESTART_ASKED, b"") {
+                            self.log.write(Level::Warning, format_args!("{RESTART_ASKED}: {error}"));
+                        }
+                        self.ask_init(Ask::RestartDirector);
+                    }
                     Output::Logout => left = true,
                 }
             }

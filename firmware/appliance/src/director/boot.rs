@@ -19,6 +19,8 @@ const CHECKPOINT: &str = "/run/director.checkpoint";
 const CHECKPOINT_NEW: &str = "/run/director.checkpoint.new";
 /// Exists once this boot was counted.
 const COUNTED: &str = "/run/director.counted";
+/// Exists when an operator asked for the director to be started again; it is gone once the new one has seen it.
+pub(crate) const RESTART_ASKED: &str = "/run/director.restart";
 /// Damaged slots named one by one; the others are counted.
 const SLOT_NOTES_MAX: usize = 3;
 /// How long a disk may take to appear. Chosen: USB disks settle within 2 s; virtio, AHCI and NVMe are there before PID 1.
@@ -39,6 +41,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
         source: "factory configuration".to_owned(),
         notes: Vec::new(),
         checkpoint: read_checkpoint(&mut notes),
+        trial: None,
     };
     match &mut flash {
         None => notes.push("no flash partition: nothing that is committed survives a power cut".to_owned()),
@@ -62,6 +65,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             if more > 0 {
                 notes.push(format!("{more} more flash slots are damaged"));
             }
+            start.trial = trial(flash, start.checkpoint.as_ref(), &mut notes);
         }
     }
     for note in &notes {
@@ -69,6 +73,26 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
     }
     start.notes = notes;
     (start, flash)
+}
+
+/// The configuration on trial, when init was asked to restart the director. After a crash the trial is over.
+fn trial(
+    flash: &mut Flash,
+    checkpoint: Option<&Checkpoint>,
+    notes: &mut Vec<String>,
+) -> Option<(Generation, Box<Config>)> {
+    let asked = fs::remove_file(RESTART_ASKED).is_ok();
+    let generation = checkpoint?.trial?.generation;
+    if !asked {
+        return None;
+    }
+    match slots::read(flash, generation) {
+        Ok(commit) => Some((generation, Box::new(commit.config))),
+        Err(error) => {
+            notes.push(format!("commit {generation}, which is on trial, cannot be read: {error}"));
+            None
+        }
+    }
 }
 
 /// Looks for the flash partition, again with each device that appears, until [`FLASH_WAIT`] has passed.

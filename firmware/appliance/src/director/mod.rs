@@ -13,7 +13,7 @@
 //! Every source has its own bounded queue; the loop drains them in that order, so a flood of probe results cannot
 //! delay a deadline, and no console can delay anything. Each queue that is full holds back its producer.
 
-mod boot;
+pub(crate) mod boot;
 mod kernel_shell;
 mod shells;
 

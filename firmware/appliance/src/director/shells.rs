@@ -5,9 +5,10 @@ use super::kernel_shell::{self, Job};
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
-use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob, Written};
+use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
+use director_core::director::protocol::{Recall, SessionId};
 use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
@@ -35,7 +36,7 @@ pub(super) struct Inputs {
     stop: Signal,
     kernel: mpsc::Receiver<Event>,
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
-    flash: mpsc::Receiver<Written>,
+    flash: mpsc::Receiver<Event>,
     consoles: ipc::Server,
 }
 
@@ -48,7 +49,7 @@ impl Inputs {
             _ = self.stop.recv() => Event::Stop,
             Some(event) = self.kernel.recv() => event,
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
-            Some(Written { generation, result }) = self.flash.recv() => Event::Saved { generation, result },
+            Some(event) = self.flash.recv() => event,
             Some((session, request)) = self.consoles.next() => Event::Request { session, request },
         }
     }
@@ -61,8 +62,8 @@ impl Inputs {
         if let Ok((id, outcome)) = self.probes.try_recv() {
             return Some(Event::Probed { id, outcome });
         }
-        if let Ok(Written { generation, result }) = self.flash.try_recv() {
-            return Some(Event::Saved { generation, result });
+        if let Ok(event) = self.flash.try_recv() {
+            return Some(event);
         }
         None
     }
@@ -108,14 +109,16 @@ impl Shells {
                 Effect::Observe(sysctls) => self.ask_kernel(Job::Observe(sysctls)),
                 Effect::Apply { batch, ops } => self.ask_kernel(Job::Apply { batch, ops }),
                 Effect::Probe { id, spec, deadline } => self.prober.start(id, *spec, deadline),
-                Effect::Save { generation, state, config } => {
-                    let commit = Commit { config: *config, at_unix_s: clock::unix_s() };
+                Effect::Save { generation, state, comment, config } => {
+                    let commit = Commit { at_unix_s: clock::unix_s(), comment, config: *config };
                     let payload = blob::encode(&commit);
                     self.ask_flash(generation, FlashJob::Save { generation, state, payload });
                 }
                 Effect::Mark { generation, state } => {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
+                Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
+                Effect::Notify { but, text } => inputs.consoles.tell_all(but, &text),
                 Effect::Reply { session, reply } => {
                     if !inputs.consoles.reply(session, *reply) {
                         self.log.write(Level::Warning, format_args!("a console's reply found no room"));
@@ -153,6 +156,17 @@ impl Shells {
                 Event::Applied { batch, results: ops.iter().map(|_| Err(why.clone())).collect() }
             }
         });
+    }
+
+    fn ask_recall(&mut self, session: SessionId, what: Recall, running: Generation) {
+        let refused = match &self.flash {
+            Some(flash) => match flash.submit(FlashJob::Recall { session, what, running }) {
+                Ok(()) => return,
+                Err(refused) => StoreError::device("read", &refused),
+            },
+            None => StoreError::NoDevice,
+        };
+        self.refused.push_back(Event::Recalled { session, result: Err(refused) });
     }
 
     fn ask_flash(&mut self, generation: Generation, job: FlashJob) {

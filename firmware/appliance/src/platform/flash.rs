@@ -3,10 +3,12 @@
 //! A flash write can take a second, so it never happens on the main loop: one thread executes jobs in order and
 //! sends each result back. A job that was accepted is answered exactly once, unless the receiver is gone.
 
+use director_core::director::Event;
+use director_core::director::protocol::{Recall, Recalled, SessionId};
 use director_core::store::device::Device;
 use director_core::store::record::SlotState;
 use director_core::store::superblock::{self, Found};
-use director_core::store::{Generation, StoreError, slots};
+use director_core::store::{Generation, slots};
 use embedded_io_adapters::std::FromStd;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::fmt;
@@ -119,6 +121,15 @@ pub(crate) enum Job {
         /// The encoded [`director_core::store::Commit`].
         payload: Vec<u8>,
     },
+    /// Read commits for a console: [`slots::history`] or [`slots::recall`].
+    Recall {
+        /// Who asked.
+        session: SessionId,
+        /// What.
+        what: Recall,
+        /// What runs.
+        running: Generation,
+    },
     /// Change the state of a record: [`slots::mark`].
     Mark {
         /// Of which record.
@@ -126,15 +137,6 @@ pub(crate) enum Job {
         /// To what.
         state: SlotState,
     },
-}
-
-/// What became of a job.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Written {
-    /// Of which record.
-    pub(crate) generation: Generation,
-    /// Whether it was read back as written.
-    pub(crate) result: Result<(), StoreError>,
 }
 
 /// Why a job was not taken.
@@ -165,7 +167,7 @@ pub(crate) struct FlashWorker {
 
 impl FlashWorker {
     /// Starts the thread. When `results` is full the thread waits, and jobs queue up to [`JOBS`].
-    pub(crate) fn start(flash: Flash, results: Sender<Written>) -> io::Result<Self> {
+    pub(crate) fn start(flash: Flash, results: Sender<Event>) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(JOBS);
         thread::Builder::new().name("flash".to_string()).spawn(move || run(flash, &queue, &results))?;
         Ok(Self { jobs })
@@ -180,7 +182,7 @@ impl FlashWorker {
     }
 }
 
-fn run(mut flash: Flash, jobs: &Receiver<Job>, results: &Sender<Written>) {
+fn run(mut flash: Flash, jobs: &Receiver<Job>, results: &Sender<Event>) {
     for job in jobs {
         if results.blocking_send(execute(&mut flash, job)).is_err() {
             return;
@@ -188,13 +190,21 @@ fn run(mut flash: Flash, jobs: &Receiver<Job>, results: &Sender<Written>) {
     }
 }
 
-fn execute(flash: &mut Flash, job: Job) -> Written {
+fn execute(flash: &mut Flash, job: Job) -> Event {
     match job {
         Job::Save { generation, state, payload } => {
-            Written { generation, result: slots::save(flash, generation, state, &payload) }
+            Event::Saved { generation, result: slots::save(flash, generation, state, &payload) }
         }
         Job::Mark { generation, state } => {
-            Written { generation, result: slots::mark(flash, generation, state) }
+            Event::Saved { generation, result: slots::mark(flash, generation, state) }
+        }
+        Job::Recall { session, what: Recall::List, .. } => {
+            Event::Recalled { session, result: Ok(Recalled::List(slots::history(flash))) }
+        }
+        Job::Recall { session, what: Recall::Back(back), running } => {
+            let found = slots::recall(flash, running, back);
+            let commit = |(generation, commit)| Recalled::Commit { generation, commit: Box::new(commit) };
+            Event::Recalled { session, result: found.map(commit) }
         }
     }
 }

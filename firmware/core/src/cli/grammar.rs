@@ -1,5 +1,9 @@
 //! What can be typed in each mode: two static trees, and the walk through them that parsing and completion share.
 
+mod args;
+
+pub(crate) use args::{Arg, LOG_LINES_MAX};
+
 use super::path::{self, Mode, Walk};
 use super::tree::Step;
 use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
@@ -7,6 +11,7 @@ use crate::director::protocol::Power;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use args::BACK_MAX;
 
 /// What a status table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +45,13 @@ pub(crate) enum Action {
     Candidate,
     Compare,
     Commit,
+    CommitComment,
+    CommitConfirmed,
+    Confirm,
+    Rollback,
+    Commits,
+    ShowCommit,
+    Server,
     Check,
     Discard,
     Up,
@@ -56,58 +68,6 @@ pub(crate) enum Terminal {
     Width,
     /// Minutes without input.
     Idle,
-}
-
-impl Terminal {
-    /// Least and most.
-    pub(crate) fn range(self) -> (u32, u32) {
-        match self {
-            Self::Length => (0, 512),
-            Self::Width => (40, 512),
-            Self::Idle => (0, 1440),
-        }
-    }
-}
-
-/// What an argument of an operational command names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Arg {
-    Service,
-    Pool,
-    /// Of the pool before it.
-    Server,
-    /// Lines of the log.
-    Count,
-    Terminal(Terminal),
-}
-
-/// Most lines that `show log` prints at once. Chosen: a minute at 115200 baud.
-pub(crate) const LOG_LINES_MAX: u32 = 5000;
-
-impl Arg {
-    pub(crate) fn placeholder(self) -> &'static str {
-        match self {
-            Self::Service => "<service>",
-            Self::Pool => "<pool>",
-            Self::Server => "<server>",
-            Self::Count => "<lines>",
-            Self::Terminal(Terminal::Length) => "<rows>",
-            Self::Terminal(Terminal::Width) => "<columns>",
-            Self::Terminal(Terminal::Idle) => "<minutes>",
-        }
-    }
-
-    pub(crate) fn help(self) -> &'static str {
-        match self {
-            Self::Service => "Only this service, with its counters",
-            Self::Pool => "Only the servers of this pool",
-            Self::Server => "Only this server, with its counters",
-            Self::Count => "How many lines, 1 to 5000; default 40",
-            Self::Terminal(Terminal::Length) => "0 to 512; 0 never stops",
-            Self::Terminal(Terminal::Width) => "40 to 512",
-            Self::Terminal(Terminal::Idle) => "0 to 1440; 0 never ends the session",
-        }
-    }
 }
 
 /// A word of a command tree.
@@ -153,6 +113,11 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
+        "server",
+        "Drain, disable, enable or weigh a server now",
+        Next::Do(Action::Server, &[Arg::ServerAction]),
+    ),
+    command(
         "setup",
         "From an empty box to a working service in a dozen questions",
         Next::Do(Action::Setup, &[]),
@@ -188,7 +153,19 @@ static RESTART: &[Command] = &[command(
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
     command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
-    command("configuration", "The running configuration", Next::Do(Action::Running, &[])),
+    command("commits", "Commits in flash, with time and comment", Next::Do(Action::Commits, &[])),
+    command(
+        "configuration",
+        "The running configuration",
+        Next::DoOr(
+            Action::Running,
+            &[command(
+                "commit",
+                "The one of a number of commits ago",
+                Next::Do(Action::ShowCommit, &[Arg::Back]),
+            )],
+        ),
+    ),
     command("defaults", "Values that count when none is set", Next::Do(Action::Defaults, &[])),
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
     command("ipvs", "The kernel's table, as ipvsadm -Ln prints it", Next::Do(Action::View(View::Ipvs), &[])),
@@ -207,6 +184,11 @@ pub(crate) static RUN: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
+    command(
+        "server",
+        "Drain, disable, enable or weigh a server now",
+        Next::Do(Action::Server, &[Arg::ServerAction]),
+    ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
 ];
@@ -218,15 +200,25 @@ pub(crate) static CONFIGURE: &[Command] = &[
         "Make the candidate the running configuration",
         Next::DoOr(
             Action::Commit,
-            &[command("check", "Only say what it would do", Next::Do(Action::Check, &[]))],
+            &[
+                command("check", "Only say what it would do", Next::Do(Action::Check, &[])),
+                command("comment", "Say what it is for", Next::Do(Action::CommitComment, &[Arg::Comment])),
+                command(
+                    "confirmed",
+                    "Go back unless confirmed in time",
+                    Next::Do(Action::CommitConfirmed, &[Arg::Window, Arg::Comment]),
+                ),
+            ],
         ),
     ),
-    command("compare", "What the candidate changes", Next::Do(Action::Compare, &[])),
+    command("compare", "What the candidate changes", Next::Do(Action::Compare, &[Arg::Back])),
+    command("confirm", "Keep the commit that is on trial", Next::Do(Action::Confirm, &[])),
     command("delete", "Remove something from the candidate", Next::Path(Action::Delete, Mode::Delete)),
     command("discard", "Throw all changes away", Next::Do(Action::Discard, &[])),
     command("edit", "Go to a part of the configuration", Next::Path(Action::Edit, Mode::Edit)),
     command("exit", "Back to the top, or leave configure mode", Next::Do(Action::Exit, &[])),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
+    command("rollback", "Make an earlier commit the candidate", Next::Do(Action::Rollback, &[Arg::Back])),
     command("run", "Run an operational command", Next::Words(RUN)),
     command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
     command("show", "Show the candidate", Next::Path(Action::Candidate, Mode::Show)),
@@ -281,8 +273,8 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 /// Filters that may follow the output of an action.
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
-        Action::View(_) | Action::Log => VIEW_FILTERS,
-        Action::Running | Action::Candidate => CONFIG_FILTERS,
+        Action::View(_) | Action::Log | Action::Commits => VIEW_FILTERS,
+        Action::Running | Action::ShowCommit | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure
         | Action::Power(_)
@@ -295,6 +287,11 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Delete
         | Action::Edit
         | Action::Commit
+        | Action::CommitComment
+        | Action::CommitConfirmed
+        | Action::Confirm
+        | Action::Rollback
+        | Action::Server
         | Action::Discard
         | Action::Up
         | Action::Top
@@ -427,6 +424,9 @@ fn take_arg(
             return Err(Fault::value("number of lines", token, &format!("must be 1 to {LOG_LINES_MAX}")));
         }
     }
+    if *arg == Arg::Back && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX) {
+        return Err(Fault::value("number of commits ago", token, &format!("must be 0 to {BACK_MAX}")));
+    }
     if let Arg::Terminal(setting) = arg {
         let (min, max) = setting.range();
         if !token.text.parse::<u32>().is_ok_and(|n| (min..=max).contains(&n)) {
@@ -434,7 +434,8 @@ fn take_arg(
         }
     }
     args.push(token.text.to_string());
-    Ok(more)
+    // A comment takes all words that follow.
+    Ok(if matches!(arg, Arg::Comment | Arg::ServerAction) { expected } else { more })
 }
 
 fn start_filter(point: &mut Point, token: Token<'_>) -> Result<(), Fault> {
@@ -511,6 +512,11 @@ pub(crate) fn parse(table: &'static [Command], line: &str, edit: &[Step]) -> Res
         Expect::Filter(filters) => either(&filters.iter().map(Worded::word).collect::<Vec<_>>()),
         Expect::Text if matches!(point.pipes.last(), Some(Pipe::Match(text)) if text.is_empty()) => {
             String::from("the text to look for")
+        }
+        Expect::Args([arg, ..])
+            if arg.required() && point.args.is_empty() && point.action != Some(Action::Compare) =>
+        {
+            arg.help().to_string()
         }
         Expect::Commands(_) | Expect::Args(_) | Expect::Path(_) | Expect::Text => String::new(),
     };

@@ -12,9 +12,12 @@
 //! [`Session::director_lost`] empties the queue.
 
 mod actions;
+mod commits;
 mod pager;
 mod print;
+mod question;
 mod replies;
+mod servers;
 mod setup;
 mod time;
 mod transfer;
@@ -23,7 +26,7 @@ use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
 use super::grammar::{CONFIGURE, Command, OPERATIONAL, Pipe, View};
 use super::tree::{Step, Tree};
-use crate::director::protocol::{Power, Reply, Request};
+use crate::director::protocol::{Power, Recalled, Reply, Request, ServerAction};
 use crate::director::status::Status;
 use crate::store::Generation;
 use alloc::boxed::Box;
@@ -31,6 +34,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use question::Question;
 
 /// Bytes kept while a request is outstanding. Chosen: more than five seconds at 115200 baud; [`Session::room`] lets the
 /// shell stop reading before.
@@ -89,6 +93,12 @@ enum Job {
     },
     /// What becomes the running configuration.
     Commit(Box<Tree>),
+    Confirm,
+    Server(Box<ServerAction>),
+    Commits {
+        pipes: Vec<Pipe>,
+    },
+    Recall(commits::Use),
     Power(Power),
     /// Which devices there are.
     SetupStatus,
@@ -109,9 +119,30 @@ impl Job {
                 matches!(reply, Reply::Config { .. })
             }
             Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
-            Self::Commit(_) | Self::SetupCommit(_) => {
-                matches!(reply, Reply::Committed { .. } | Reply::Refused { .. })
+            Self::Commit(_) => matches!(
+                reply,
+                Reply::Committed { .. }
+                    | Reply::OnTrial { .. }
+                    | Reply::Confirmed { .. }
+                    | Reply::Refused { .. }
+            ),
+            Self::SetupCommit(_) => {
+                matches!(reply, Reply::Committed { .. } | Reply::Confirmed { .. } | Reply::Refused { .. })
             }
+            Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
+            Self::Server(_) => {
+                matches!(reply, Reply::Done { .. } | Reply::Emptied { .. } | Reply::Refused { .. })
+            }
+            Self::Commits { .. } => {
+                matches!(
+                    reply,
+                    Reply::Recalled { result: Ok(Recalled::List(_)) | Err(_), .. } | Reply::Refused { .. }
+                )
+            }
+            Self::Recall(_) => matches!(
+                reply,
+                Reply::Recalled { result: Ok(Recalled::Commit { .. }) | Err(_), .. } | Reply::Refused { .. }
+            ),
             Self::Power(_) => matches!(reply, Reply::Stopping | Reply::Refused { .. }),
         }
     }
@@ -126,36 +157,6 @@ struct Pending {
 impl Pending {
     fn blocks(&self) -> bool {
         !self.abandoned && !matches!(self.job, Job::Refresh | Job::Rebase)
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Question {
-    Power(Power),
-    LeaveConfigure,
-    /// A question of the dialogue; its text is the dialogue's.
-    Setup,
-    SetupCommit,
-}
-
-impl Question {
-    fn choices(self) -> &'static str {
-        match self {
-            Self::Power(_) | Self::LeaveConfigure | Self::Setup => "type y for yes or n for no.",
-            Self::SetupCommit => {
-                "type y to commit, n to leave, or edit to change the lines in configure mode."
-            }
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
-            Self::Power(Power::Off) => "Switch off now? [y/n] ",
-            Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",
-            Self::Setup => "",
-            Self::SetupCommit => "Commit this? [y/n/edit] ",
-        }
     }
 }
 
@@ -191,6 +192,8 @@ pub struct Session {
     /// A power request was given up: the next one goes to init.
     power_stuck: bool,
     status: Option<Box<Status>>,
+    /// The commit of this console that is on trial.
+    trial: Option<Generation>,
     /// The machine is about to end: that the director does is no news.
     ending: bool,
     /// The operator left; bytes are ignored.
@@ -218,6 +221,7 @@ impl Session {
             lost: false,
             power_stuck: false,
             status: None,
+            trial: None,
             ending: false,
             over: false,
             transfer: transfer::Transfer::default(),
@@ -315,6 +319,10 @@ impl Session {
                 | Job::Configure
                 | Job::Rebase
                 | Job::Discard
+                | Job::Confirm
+                | Job::Server(_)
+                | Job::Commits { .. }
+                | Job::Recall(_)
                 | Job::SetupStatus
                 | Job::SetupConfig
                 | Job::Check { .. } => {}
@@ -387,10 +395,10 @@ impl Session {
     }
 
     fn prompt_text(&self) -> String {
-        if let (Some(Question::Setup), Some(dialogue)) = (self.question, &self.setup) {
+        if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
             return dialogue.prompt();
         }
-        if let Some(question) = self.question {
+        if let Some(question) = &self.question {
             return question.text().to_string();
         }
         let sign = if self.candidate.is_some() { '#' } else { '>' };
@@ -403,7 +411,7 @@ impl Session {
         if self.pager.is_some() {
             return;
         }
-        if let (Some(Question::Setup), Some(dialogue)) = (self.question, &self.setup) {
+        if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
             dialogue.above().iter().for_each(|text| self.say(out, text));
         }
         if self.question.is_none()
@@ -487,7 +495,7 @@ impl Session {
     }
 
     fn help_here(&mut self, out: &mut Vec<Output>) {
-        if let Some(question) = self.question {
+        if let Some(question) = &self.question {
             let text = match (&self.setup, question) {
                 (Some(dialogue), Question::Setup) => dialogue.explain(),
                 (_, _) => question.choices().to_string(),

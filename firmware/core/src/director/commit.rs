@@ -7,13 +7,15 @@
 //!                    refused                         old configuration again, refused     old configuration again, refused
 //! ```
 //!
+//! `commit confirmed` leaves the record tentative after Applying and begins a [`super::trial`].
+//!
 //! An operation that the kernel refused before the commit and still refuses is not the commit's fault: it is reported as
 //! a warning. A kernel that does not come to rest within [`APPLY_TIMEOUT`] is as good as one that refuses.
 //!
 //! A tentative record is never booted from: a power cut before the mark comes up with the old configuration,
 //! one after it with the new. Without flash the same steps run, less the writing, and the answer says so.
 
-use super::protocol::SessionId;
+use super::protocol::{CommitOptions, SessionId};
 use crate::model::validate::Finding;
 use crate::model::{Config, Millis, Mono};
 use crate::plan::Op;
@@ -46,6 +48,8 @@ pub struct Transaction {
     pub other: Box<Config>,
     /// Warnings to pass on.
     pub findings: Vec<Finding>,
+    /// How it was asked for.
+    pub options: CommitOptions,
     /// Where it is.
     pub stage: Stage,
     /// Kernel operations done for it.

@@ -1,11 +1,11 @@
 //! Everything that goes into the director, and everything that comes out.
 
 use super::Checkpoint;
-use super::protocol::{Power, Reply, Request, SessionId};
+use super::protocol::{Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::model::{Config, Mono};
 use crate::plan::{Observed, Op, OpError};
-use crate::store::{Generation, StoreError, record::SlotState};
+use crate::store::{Comment, Generation, StoreError, record::SlotState};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -42,6 +42,13 @@ pub enum Event {
         generation: Generation,
         /// Whether it was read back intact.
         result: Result<(), StoreError>,
+    },
+    /// The answer to [`Effect::Recall`].
+    Recalled {
+        /// Who asked.
+        session: SessionId,
+        /// What was found.
+        result: Result<Recalled, StoreError>,
     },
     /// A console asks.
     Request {
@@ -81,6 +88,8 @@ pub enum Effect {
         generation: Generation,
         /// Tentative until applied.
         state: SlotState,
+        /// What the operator said about it.
+        comment: Comment,
         /// The configuration; the platform adds the wall-clock time and encodes it as a [`crate::store::Commit`].
         config: Box<Config>,
     },
@@ -90,6 +99,22 @@ pub enum Effect {
         generation: Generation,
         /// New state.
         state: SlotState,
+    },
+    /// Read from flash ([`crate::store::slots::history`], [`crate::store::slots::recall`]) and send [`Event::Recalled`].
+    Recall {
+        /// Who asked.
+        session: SessionId,
+        /// What.
+        what: Recall,
+        /// What runs.
+        running: Generation,
+    },
+    /// Show a sentence on every console.
+    Notify {
+        /// Except this one, which knows.
+        but: Option<SessionId>,
+        /// The sentence.
+        text: String,
     },
     /// Answer a console.
     Reply {

@@ -15,7 +15,9 @@ pub mod frame;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
+mod servers;
 pub mod status;
+pub mod trial;
 mod view;
 
 pub use event::{Effect, Event, Level};
@@ -23,6 +25,7 @@ pub use event::{Effect, Event, Level};
 use crate::cli::show::ops::describe;
 use crate::health::{self, Health};
 use crate::model::{Config, Millis, Mono, Name};
+use crate::overrides::{Forced, Overrides};
 use crate::plan::desired::{Circumstances, Usable, sysctls};
 use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
@@ -36,9 +39,12 @@ use commit::{Stage, Transaction};
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
+use trial::{SavedTrial, Trial};
 
 /// Requests that wait for a fresh dump, at most. Consoles are few; more are answered from the last dump.
 const STATUS_WAITERS_MAX: usize = 16;
+/// Stored commits that are read at once for all consoles, so that a commit always finds room in the queue of the flash.
+const READS_MAX: usize = 4;
 /// Turns of plan and step in one call, at most: after a plan comes at most one more step.
 const STEPS_MAX: usize = 4;
 /// Shortest time between two plans and checkpoints for changed verdicts. Chosen: nobody notices it, and the largest
@@ -74,6 +80,9 @@ pub struct Start {
     pub notes: Vec<String>,
     /// What an earlier process left in `/run`.
     pub checkpoint: Option<Checkpoint>,
+    /// The stored configuration that the checkpoint says is on trial, when this process was started on request. After
+    /// a crash there is none: the trial is over.
+    pub trial: Option<(Generation, Box<Config>)>,
 }
 
 /// What a restarted director continues from.
@@ -81,6 +90,10 @@ pub struct Start {
 pub struct Checkpoint {
     /// Verdicts and their timers.
     pub health: health::Checkpoint,
+    /// The commit that waits for its confirmation.
+    pub trial: Option<SavedTrial>,
+    /// What operators did to servers.
+    pub overrides: Overrides,
 }
 
 /// Everything the director knows.
@@ -97,6 +110,12 @@ pub struct Director {
     reconcile: Reconcile,
     announcer: Announcer,
     transaction: Option<Transaction>,
+    trial: Option<Trial>,
+    overrides: Overrides,
+    /// A commit was taken back without anybody asking; until the next one.
+    fell_back: Option<String>,
+    /// Stored commits being read.
+    reads: usize,
     status_waiters: Vec<SessionId>,
     stopping: bool,
     stopped: bool,
@@ -115,6 +134,7 @@ pub struct Director {
 struct Now<'a> {
     health: &'a Health,
     observed: &'a Observed,
+    overrides: &'a Overrides,
 }
 
 impl Circumstances for Now<'_> {
@@ -128,6 +148,10 @@ impl Circumstances for Now<'_> {
 
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec> {
         self.observed.services.get(service).and_then(|s| s.dests.get(dest)).map(|d| d.spec)
+    }
+
+    fn forced(&self, pool: &Name, server: &Name) -> Forced {
+        self.overrides.get(server, pool).map_or(Forced::Normal, |entry| entry.forced)
     }
 }
 
@@ -146,6 +170,10 @@ impl Director {
             reconcile: Reconcile::start(now),
             announcer: Announcer::default(),
             transaction: None,
+            trial: None,
+            overrides: start.checkpoint.as_ref().map(|c| c.overrides.clone()).unwrap_or_default(),
+            fell_back: None,
+            reads: 0,
             status_waiters: Vec::new(),
             stopping: false,
             stopped: false,
@@ -158,7 +186,11 @@ impl Director {
             start,
         };
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
+        director.resume_trial(now, out);
         director.configured(now, out);
+        if director.start.checkpoint.as_ref().is_some_and(|c| c.trial.is_some()) {
+            director.checkpoint(out);
+        }
         director.drive(now, out);
         director
     }
@@ -171,6 +203,7 @@ impl Director {
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
+            Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
             Event::Stop => self.stop(now, out),
@@ -195,10 +228,14 @@ impl Director {
         if self.unsaved {
             next = next.min(self.verdicts_due);
         }
-        if let Some(until) = self.transaction.as_ref().and_then(Transaction::deadline) {
-            next = next.min(until);
-        }
-        for deadline in [self.health.next_deadline(), self.announcer.next_deadline()].into_iter().flatten() {
+        let others = [
+            self.transaction.as_ref().and_then(Transaction::deadline),
+            self.health.next_deadline(),
+            self.announcer.next_deadline(),
+            self.trial_next(),
+            self.overrides.next_deadline(),
+        ];
+        for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
         }
         next
@@ -212,6 +249,11 @@ impl Director {
         }
         self.with_health(now, out, |h, o| h.on_deadline(now, o));
         self.keep_verdicts(now, out);
+        if self.overrides.expire(now) {
+            self.log(Level::Notice, "the time of what was done to a server by hand is over", out);
+            self.overridden(out);
+        }
+        self.trial_deadline(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -277,15 +319,27 @@ impl Director {
         }
     }
 
+    /// Keeps in `/run` what a restarted director needs.
     fn checkpoint(&mut self, out: &mut Vec<Effect>) {
         self.unsaved = false;
-        out.push(Effect::Checkpoint(Box::new(Checkpoint { health: self.health.checkpoint() })));
+        let trial =
+            self.trial.as_ref().map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
+        out.push(Effect::Checkpoint(Box::new(Checkpoint {
+            health: self.health.checkpoint(),
+            trial,
+            overrides: self.overrides.clone(),
+        })));
     }
 
     /// What the kernel should hold now.
     fn desired(&self, config: &Config, observed: &Observed) -> crate::plan::Desired {
         let node = node_of(config, self.start.identity);
-        desired(config, node, self.active(config), &Now { health: &self.health, observed })
+        desired(
+            config,
+            node,
+            self.active(config),
+            &Now { health: &self.health, observed, overrides: &self.overrides },
+        )
     }
 
     /// Whether this node should hold the floating addresses of `config`. With two nodes configured it is the primary: taking over needs
@@ -336,7 +390,7 @@ impl Director {
                 self.last_plan = count;
                 out.push(Effect::Apply { batch, ops });
             }
-            None => self.on_settled(out),
+            None => self.on_settled(now, out),
         }
     }
 
@@ -407,16 +461,17 @@ impl Director {
     }
 
     /// Kernel and desired state agree.
-    fn on_settled(&mut self, out: &mut Vec<Effect>) {
+    fn on_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.last_error = None;
         self.failing.clear();
-        self.commit_settled(out);
+        self.commit_settled(now, out);
         self.end(out);
     }
 
     /// Ends, when asked to, unless a record is being marked. All is released.
     fn end(&mut self, out: &mut Vec<Effect>) {
-        if self.stopping && !self.stopped && self.transaction.is_none() {
+        let confirming = self.trial.as_ref().is_some_and(|t| t.confirming.is_some());
+        if self.stopping && !self.stopped && self.transaction.is_none() && !confirming {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

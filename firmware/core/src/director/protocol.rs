@@ -2,10 +2,13 @@
 //! (postcard in bounded frames, [`crate::director::frame`]) needs no versions.
 
 use super::status::Status;
-use crate::model::Config;
 use crate::model::validate::Finding;
+use crate::model::{Config, Millis, Name};
+use crate::overrides::Forced;
 use crate::plan::Op;
-use crate::store::Generation;
+use crate::store::slots::Past;
+use crate::store::{Comment, Commit, Generation, StoreError};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -29,9 +32,64 @@ pub enum Request {
         base: Generation,
         /// The configuration.
         config: Config,
+        /// How.
+        options: CommitOptions,
     },
+    /// Keep the configuration that is on trial.
+    Confirm,
+    /// Drain, disable, enable or weigh a server.
+    Server(ServerAction),
+    /// Something that lies in flash.
+    Recall(Recall),
     /// Release everything in order, then reboot or power off.
     Power(Power),
+}
+
+/// How to commit.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CommitOptions {
+    /// What the operator says about it.
+    pub comment: Comment,
+    /// On trial: unless confirmed within this time, the configuration before it runs again.
+    pub confirm: Option<Millis>,
+}
+
+/// What to do to a running server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServerAction {
+    /// Which.
+    pub server: Name,
+    /// In one pool; in all of them without.
+    pub pool: Option<Name>,
+    /// What.
+    pub forced: Forced,
+    /// For how long; until undone without.
+    pub lasts: Option<Millis>,
+    /// The operator knows that services are left without a server.
+    pub agreed: bool,
+}
+
+/// What is read from flash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Recall {
+    /// The list of commits.
+    List,
+    /// The configuration of so many commits ago, 1 or more.
+    Back(u8),
+}
+
+/// What was read from flash.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Recalled {
+    /// All stored commits, the newest first.
+    List(Vec<Past>),
+    /// One of them.
+    Commit {
+        /// Its number.
+        generation: Generation,
+        /// What it is.
+        commit: Box<Commit>,
+    },
 }
 
 /// How the machine ends.
@@ -71,6 +129,43 @@ pub enum Reply {
         /// Warnings.
         findings: Vec<Finding>,
     },
+    /// To [`Request::Commit`] with a time to confirm: it is in the kernel, and waits.
+    OnTrial {
+        /// Its generation.
+        generation: Generation,
+        /// Kernel operations done.
+        operations: u32,
+        /// Warnings.
+        findings: Vec<Finding>,
+        /// Time to confirm.
+        window: Millis,
+        /// What runs again otherwise.
+        back: Generation,
+    },
+    /// To [`Request::Confirm`].
+    Confirmed {
+        /// What was on trial.
+        generation: Generation,
+    },
+    /// To [`Request::Recall`].
+    Recalled {
+        /// What runs.
+        running: Generation,
+        /// What was found, or why nothing was.
+        result: Result<Recalled, StoreError>,
+    },
+    /// To [`Request::Server`]: done.
+    Done {
+        /// What, in words.
+        text: String,
+    },
+    /// To [`Request::Server`]: not done; these services would have no usable server left, ask again with `agreed`.
+    Emptied {
+        /// Their names.
+        services: Vec<Name>,
+    },
+    /// To nothing: a sentence for every console.
+    Notice(String),
     /// To [`Request::Commit`]: refused or taken back; the previous configuration runs.
     Refused {
         /// Why, one sentence.

@@ -2,8 +2,8 @@
 
 use super::commit::{APPLY_TIMEOUT, Stage, Transaction};
 use super::event::{Effect, Level};
-use super::protocol::{Power, Reply, Request, SessionId};
-use super::{Director, REFUSALS_LOGGED, STATUS_WAITERS_MAX};
+use super::protocol::{CommitOptions, Power, Recall, Recalled, Reply, Request, SessionId};
+use super::{Director, READS_MAX, REFUSALS_LOGGED, STATUS_WAITERS_MAX};
 use crate::cli::show::ops::describe;
 use crate::model::validate::{Finding, Severity, validate};
 use crate::model::{Config, Mono};
@@ -39,7 +39,12 @@ impl Director {
                 let reply = self.check(&config);
                 answer(session, reply, out);
             }
-            Request::Commit { base, config } => self.commit(session, base, Box::new(config), now, out),
+            Request::Commit { base, config, options } => {
+                self.commit(session, (base, Box::new(config), options), now, out);
+            }
+            Request::Confirm => self.confirm(session, now, out),
+            Request::Server(ask) => self.server_action(session, ask, now, out),
+            Request::Recall(what) => self.recall(session, what, out),
             Request::Power(power) => {
                 let word = match power {
                     Power::Reboot => "reboot",
@@ -97,8 +102,7 @@ impl Director {
     fn commit(
         &mut self,
         session: SessionId,
-        base: Generation,
-        config: Box<Config>,
+        (base, config, options): (Generation, Box<Config>, CommitOptions),
         now: Mono,
         out: &mut Vec<Effect>,
     ) {
@@ -127,6 +131,18 @@ impl Director {
         if has_errors(&findings) {
             return refuse("the configuration has errors".to_string(), findings, out);
         }
+        if *config == *self.config && self.trial.is_some() {
+            let Some(window) = options.confirm else { return self.confirm(session, now, out) };
+            self.extend_trial(window, now);
+            self.checkpoint(out);
+            let (generation, back) = (self.generation, self.trial.as_ref().map(|t| t.back_generation));
+            let back = back.unwrap_or_default();
+            return answer(
+                session,
+                Reply::OnTrial { generation, operations: 0, findings, window, back },
+                out,
+            );
+        }
         if *config == *self.config {
             let reply = Reply::Committed { generation: self.generation, operations: 0, findings };
             return answer(session, reply, out);
@@ -134,7 +150,13 @@ impl Director {
         let generation = Generation(self.newest.0.saturating_add(1));
         self.newest = generation;
         if self.start.flash {
-            out.push(Effect::Save { generation, state: SlotState::Tentative, config: config.clone() });
+            let comment = options.comment.clone();
+            out.push(Effect::Save {
+                generation,
+                state: SlotState::Tentative,
+                comment,
+                config: config.clone(),
+            });
         }
         let stage = Stage::Saving;
         self.transaction = Some(Transaction {
@@ -142,6 +164,7 @@ impl Director {
             generation,
             other: config,
             findings,
+            options,
             stage,
             operations: 0,
             after_batch: 0,
@@ -161,7 +184,15 @@ impl Director {
         now: Mono,
         out: &mut Vec<Effect>,
     ) {
+        let confirming =
+            self.trial.as_ref().is_some_and(|t| t.generation == generation && t.confirming.is_some());
+        if confirming {
+            return self.confirmation_saved(result, now, out);
+        }
         let Some(transaction) = self.transaction.as_ref().filter(|t| t.generation == generation) else {
+            if let Err(error) = result {
+                self.log(Level::Warning, format!("the record of commit {generation}: {error}"), out);
+            }
             return;
         };
         match (&transaction.stage, result) {
@@ -220,16 +251,19 @@ impl Director {
                     ),
                 };
                 transaction.findings.extend(refused.iter().take(REFUSALS_LOGGED).map(as_before));
-                self.commit_settled(out);
+                self.commit_settled(now, out);
             }
         }
     }
 
     /// The kernel agrees with the running configuration.
-    pub(super) fn commit_settled(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn commit_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let Some(transaction) = &mut self.transaction else { return };
         if transaction.stage != Stage::Applying {
             return;
+        }
+        if let Some(window) = transaction.options.confirm {
+            return self.begin_trial(window, now, out);
         }
         transaction.stage = Stage::Marking;
         let generation = transaction.generation;
@@ -248,6 +282,8 @@ impl Director {
             self.notes.clear();
         }
         self.source = format!("configuration {generation}, committed on this console");
+        self.fell_back = None;
+        self.trial_outlived(out);
         self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
         answer(session, Reply::Committed { generation, operations, findings }, out);
         if self.reconcile.settled() {
@@ -258,6 +294,7 @@ impl Director {
     /// Runs the old configuration again and says why.
     pub(super) fn take_back(&mut self, why: &str, now: Mono, out: &mut Vec<Effect>) {
         let Some(transaction) = self.transaction.take() else { return };
+        let ran = transaction.stage != Stage::Saving;
         match transaction.stage {
             // Not running yet: nothing to put back.
             Stage::Saving => {}
@@ -274,7 +311,35 @@ impl Director {
         self.log(Level::Error, format!("commit {} taken back: {why}", transaction.generation), out);
         let reason = format!("taken back, the previous configuration runs again: {why}");
         answer(transaction.session, Reply::Refused { reason, findings: Vec::new() }, out);
-        self.configured(now, out);
+        if ran {
+            self.configured(now, out);
+        }
+    }
+}
+
+impl Director {
+    fn recall(&mut self, session: SessionId, what: Recall, out: &mut Vec<Effect>) {
+        let running = self.generation;
+        if !self.start.flash {
+            return answer(session, Reply::Recalled { running, result: Err(StoreError::NoDevice) }, out);
+        }
+        if self.reads >= READS_MAX {
+            let reason = "the flash is being read for other consoles; try again in a moment".to_string();
+            return answer(session, Reply::Refused { reason, findings: Vec::new() }, out);
+        }
+        self.reads = self.reads.saturating_add(1);
+        out.push(Effect::Recall { session, what, running });
+    }
+
+    /// The flash was read. One configuration is as large as a commit, so the answer fits a frame.
+    pub(super) fn on_recalled(
+        &mut self,
+        session: SessionId,
+        result: Result<Recalled, StoreError>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.reads = self.reads.saturating_sub(1);
+        answer(session, Reply::Recalled { running: self.generation, result }, out);
     }
 }
 
@@ -282,6 +347,6 @@ fn has_errors(findings: &[Finding]) -> bool {
     findings.iter().any(|f| f.severity == Severity::Error)
 }
 
-fn answer(session: SessionId, reply: Reply, out: &mut Vec<Effect>) {
+pub(super) fn answer(session: SessionId, reply: Reply, out: &mut Vec<Effect>) {
     out.push(Effect::Reply { session, reply: Box::new(reply) });
 }

@@ -47,6 +47,8 @@ pub struct SystemStatus {
     pub version: String,
     /// Generation of the running configuration; 0 is the factory configuration.
     pub generation: Generation,
+    /// What waits for its confirmation.
+    pub trial: Option<TrialStatus>,
     /// Where the configuration came from, in words.
     pub source: String,
     /// When this director process started.
@@ -59,6 +61,15 @@ pub struct SystemStatus {
     pub last_plan: u32,
     /// When the kernel's state was last compared with the desired one.
     pub reconciled: Option<Mono>,
+}
+
+/// A commit on trial.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TrialStatus {
+    /// When it is taken back.
+    pub deadline: Mono,
+    /// What runs again then.
+    pub back: Generation,
 }
 
 /// A device.

@@ -2,8 +2,10 @@
 
 use super::Director;
 use super::event::Level;
+use super::servers::effective;
 use super::status::{
     AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, Status, SystemStatus,
+    TrialStatus,
 };
 use crate::health::State;
 use crate::model::config::{Pool, Service};
@@ -43,7 +45,7 @@ impl Director {
             interfaces: self.interface_status(observed),
             addresses: self.address_status(observed),
             services: self.service_status(observed),
-            servers: self.server_status(observed),
+            servers: self.server_status(observed, now),
             ipvs: ipvs(observed),
             notes: self.notes.clone(),
             alarms: self.alarms(observed, now),
@@ -57,6 +59,7 @@ impl Director {
             hostname: self.node().hostname.clone(),
             version: self.start.version.clone(),
             generation: self.generation,
+            trial: self.trial.as_ref().map(|t| TrialStatus { deadline: t.deadline, back: t.back_generation }),
             source: self.source.clone(),
             started: self.started,
             boots: self.start.boots,
@@ -130,7 +133,8 @@ impl Director {
                 let spec = ServiceSpec::new(service.scheduler, service.persistence.map(|p| p.get() / 1000));
                 let usable = pool.servers.iter().filter(|(server, member)| {
                     let port = member.port.unwrap_or(key.port);
-                    member.weight > 0 && self.health.state(pool_name, server, port) == Some(State::Up)
+                    effective(&self.overrides, pool_name, server, member) > 0
+                        && self.health.state(pool_name, server, port) == Some(State::Up)
                 });
                 let sum = |field: fn(&ObservedDest) -> u32| {
                     have.map_or(0, |h| h.dests.values().map(field).fold(0, u32::saturating_add))
@@ -166,7 +170,7 @@ impl Director {
         })
     }
 
-    fn server_status(&self, observed: &Observed) -> Vec<ServerStatus> {
+    fn server_status(&self, observed: &Observed, now: Mono) -> Vec<ServerStatus> {
         let mut users: BTreeMap<&Name, Vec<ServiceKey>> = BTreeMap::new();
         for service in self.config.services.values() {
             if let Some(pool) = &service.pool {
@@ -177,7 +181,9 @@ impl Director {
         for (pool_name, pool) in &self.config.pools {
             let keys = users.get(pool_name).map_or(&[][..], |keys| keys.as_slice());
             all.extend(
-                pool.servers.keys().filter_map(|name| self.one_server(pool_name, pool, name, keys, observed)),
+                pool.servers
+                    .keys()
+                    .filter_map(|name| self.one_server((pool_name, pool), name, keys, observed, now)),
             );
         }
         all
@@ -185,11 +191,11 @@ impl Director {
 
     fn one_server(
         &self,
-        pool_name: &Name,
-        pool: &Pool,
+        (pool_name, pool): (&Name, &Pool),
         name: &Name,
         services: &[ServiceKey],
         observed: &Observed,
+        now: Mono,
     ) -> Option<ServerStatus> {
         let address = self.config.real_servers.get(name)?.address?;
         let member = pool.servers.get(name)?;
@@ -204,6 +210,10 @@ impl Director {
             inactive = inactive.saturating_add(have.inactive);
             stats.add(&have.stats);
         }
+        let mut reason = verdict.as_ref().map_or_else(String::new, |v| v.reason.clone());
+        if let Some(forced) = self.override_words(pool_name, name, active, now) {
+            reason = if reason.is_empty() { forced } else { format!("{forced}; {reason}") };
+        }
         Some(ServerStatus {
             pool: pool_name.clone(),
             name: name.clone(),
@@ -212,7 +222,7 @@ impl Director {
             check: pool.check,
             state: verdict.as_ref().map_or(State::Unknown, |v| v.state),
             since: verdict.as_ref().map_or(self.started, |v| v.since),
-            reason: verdict.as_ref().map_or_else(String::new, |v| v.reason.clone()),
+            reason,
             checked: verdict.as_ref().and_then(|v| v.checked),
             took_us: verdict.as_ref().and_then(|v| v.took_us),
             weight: member.weight,
@@ -226,6 +236,10 @@ impl Director {
     fn alarms(&self, observed: &Observed, now: Mono) -> Vec<String> {
         let mut alarms = self.notes.clone();
         alarms.extend(self.last_error.clone());
+        if self.trial.is_some() {
+            alarms.push(format!("commit {} is on trial: {}", self.generation, self.trial_words(now)));
+        }
+        alarms.extend(self.fell_back.clone());
         for (role, interface) in &self.config.interfaces {
             let Some(device) = &interface.device else { continue };
             match observed.links.get(device) {

@@ -3,6 +3,7 @@
 use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
 use crate::model::config::{Config, Forward, Node, OnFailure, Pool, Protocol, Service};
 use crate::model::{Cidr, Device, Name};
+use crate::overrides::Forced;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -97,6 +98,11 @@ pub trait Circumstances {
     fn usable(&self, pool: &Name, server: &Name, port: u16) -> Usable;
     /// What the kernel holds now for a real server of a virtual server.
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec>;
+    /// What an operator did to `server` of `pool` at run time.
+    fn forced(&self, pool: &Name, server: &Name) -> Forced {
+        let _: (&Name, &Name) = (pool, server);
+        Forced::Normal
+    }
 }
 
 /// What the kernel should hold on `node`, which is active (holds the floating addresses) or not.
@@ -190,13 +196,19 @@ fn dests(
             Forward::Direct | Forward::Tunnel => service.port,
         };
         let key = DestKey { address, port };
-        let usable = DestSpec { forward: pool.forward, weight: member.weight };
+        let forced = circumstances.forced(pool_name, name);
+        let Some(weight) = forced.weight(member.weight) else { continue };
+        let usable = DestSpec { forward: pool.forward, weight };
         let spec = match circumstances.usable(pool_name, name, port) {
             Usable::Yes => Some(usable),
             Usable::No => match pool.on_failure {
                 OnFailure::Quiesce => Some(DestSpec { weight: 0, ..usable }),
                 OnFailure::Remove => None,
             },
+            // Drained is drained, whatever is known of its health.
+            Usable::Unknown if forced == Forced::Drain => {
+                circumstances.present(service, &key).map(|_| usable)
+            }
             Usable::Unknown => circumstances.present(service, &key),
         };
         if let Some(spec) = spec {

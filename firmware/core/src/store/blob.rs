@@ -5,12 +5,13 @@
 //! module of their own, keep decoding them here for ever, and convert. The golden files in `tests/golden/flash`
 //! fail when the encoding changes without one.
 
-use super::{Commit, layout::PAYLOAD_MAX};
+use super::{Commit, layout::PAYLOAD_MAX, v1};
 use alloc::vec::Vec;
 use core::fmt;
+use serde::de::DeserializeOwned;
 
 /// Schema version that [`encode`] writes.
-pub const SCHEMA: u16 = 1;
+pub const SCHEMA: u16 = 2;
 
 /// Why bytes are not a commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,11 +56,17 @@ pub fn decode(schema: u16, payload: &[u8]) -> Result<Commit, DecodeError> {
         return Err(DecodeError::TooLarge);
     }
     match schema {
-        1 => match postcard::take_from_bytes::<Commit>(payload) {
-            Ok((commit, [])) => Ok(commit),
-            Ok((_, rest)) => Err(DecodeError::Remainder(rest.len())),
-            Err(_) => Err(DecodeError::Malformed),
-        },
+        1 => whole::<v1::Commit>(payload).map(Commit::from),
+        2 => whole(payload),
         found => Err(DecodeError::Schema(found)),
+    }
+}
+
+/// A value that is encoded by all of the bytes.
+fn whole<T: DeserializeOwned>(payload: &[u8]) -> Result<T, DecodeError> {
+    match postcard::take_from_bytes(payload) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(DecodeError::Remainder(rest.len())),
+        Err(_) => Err(DecodeError::Malformed),
     }
 }

@@ -7,6 +7,7 @@
 //! configuration. Everything here blocks for as long as the device does, so it runs off the main loop.
 
 pub mod blob;
+pub mod comment;
 pub mod device;
 mod fixed;
 pub mod identity;
@@ -14,6 +15,9 @@ pub mod layout;
 pub mod record;
 pub mod slots;
 pub mod superblock;
+mod v1;
+
+pub use comment::Comment;
 
 #[cfg(test)]
 #[expect(clippy::as_conversions, reason = "test data; the numbers are small")]
@@ -33,13 +37,15 @@ impl fmt::Display for Generation {
     }
 }
 
-/// What one slot holds: a configuration and where it came from. Schema version 1.
+/// What one slot holds: a configuration and where it came from. Schema version 2.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Commit {
-    /// The configuration.
-    pub config: Config,
     /// Wall-clock seconds since 1970 when it was committed; 0 when the clock was not set.
     pub at_unix_s: u64,
+    /// What the operator said about it.
+    pub comment: Comment,
+    /// The configuration.
+    pub config: Config,
 }
 
 /// Why the flash did not take or give a record.
@@ -74,6 +80,13 @@ pub enum StoreError {
     },
     /// No slot holds this generation.
     NoSuchGeneration(Generation),
+    /// Not that many commits are stored before the running one.
+    NoSuchRollback {
+        /// How many back were asked for.
+        back: u8,
+        /// How many there are.
+        stored: u8,
+    },
     /// A committed record of this or a higher generation exists, so that the new one would not count.
     OldGeneration {
         /// The number asked for.
@@ -106,6 +119,12 @@ impl fmt::Display for StoreError {
                 write!(f, "the flash partition has {bytes} bytes, at least {min} are needed")
             }
             Self::NoSuchGeneration(g) => write!(f, "no flash slot holds generation {g}"),
+            Self::NoSuchRollback { stored: 0, .. } => {
+                f.write_str("no commit older than the running one is stored")
+            }
+            Self::NoSuchRollback { back, stored } => {
+                write!(f, "there is no commit {back} back: 1 to {stored} are stored (show commits)")
+            }
             Self::OldGeneration { wanted, newest } => {
                 write!(f, "generation {wanted} is not newer than generation {newest} in flash")
             }

@@ -50,7 +50,7 @@ fn round_trip(config: &Config) {
 }
 
 fn stored(config: &Config) {
-    let commit = Commit { config: config.clone(), at_unix_s: 7 };
+    let commit = Commit { config: config.clone(), at_unix_s: 7, ..Commit::default() };
     let payload = blob::encode(&commit);
     if payload.len() <= usize::try_from(director_core::store::layout::PAYLOAD_MAX).unwrap_or(usize::MAX) {
         assert_eq!(blob::decode(blob::SCHEMA, &payload), Ok(commit));

@@ -2,11 +2,11 @@
 
 use director_core::cli::session::{OUTPUT_BYTES, TYPED_AHEAD_BYTES};
 use director_core::cli::{Output, Session, parse_set_lines};
-use director_core::director::protocol::{Reply, Request};
+use director_core::director::protocol::{Recall, Recalled, Reply, Request};
 use director_core::director::status::Status;
 use director_core::model::Config;
 use director_core::model::validate::{Severity, validate};
-use director_core::store::Generation;
+use director_core::store::{Commit, Generation};
 use director_sim::world::World;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -135,15 +135,33 @@ impl Bench {
                 sound(&config);
                 Reply::Checked { findings: validate(&config), ops: Vec::new() }
             }
-            Request::Commit { config, .. } => {
+            Request::Commit { config, options, .. } => {
                 sound(&config);
                 self.generation += 1;
                 self.config = config;
                 let generation = Generation(self.generation);
-                Reply::Committed { generation, operations: 3, findings: Vec::new() }
+                let (operations, findings, back) = (3, Vec::new(), Generation(self.generation - 1));
+                match options.confirm {
+                    None => Reply::Committed { generation, operations, findings },
+                    Some(window) => Reply::OnTrial { generation, operations, findings, window, back },
+                }
             }
-            _ if refuse => Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() },
-            _ => Reply::Stopping,
+            Request::Confirm | Request::Server(_) | Request::Recall(_) | Request::Power(_) if refuse => {
+                Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() }
+            }
+            Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
+            Request::Server(ask) if !ask.agreed => Reply::Emptied { services: vec![ask.server] },
+            Request::Server(ask) => Reply::Done { text: format!("server {}", ask.server) },
+            Request::Recall(what) => {
+                let generation = Generation(self.generation);
+                let commit = || Box::new(Commit { config: self.config.clone(), ..Commit::default() });
+                let found = match what {
+                    Recall::List => Recalled::List(Vec::new()),
+                    Recall::Back(_) => Recalled::Commit { generation, commit: commit() },
+                };
+                Reply::Recalled { running: generation, result: Ok(found) }
+            }
+            Request::Power(_) => Reply::Stopping,
         };
         self.turn(|session, out| session.reply(reply, out));
     }

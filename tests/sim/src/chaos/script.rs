@@ -5,7 +5,7 @@ use super::draw;
 use super::rng::Rng;
 use super::sim::{CONTROL_PORT, Sim};
 use crate::world::Server;
-use director_core::director::protocol::Request;
+use director_core::director::protocol::{CommitOptions, Request};
 use director_core::model::Name;
 use director_core::plan::desired::{Circumstances, Usable};
 use director_core::plan::observed::ObservedDest;
@@ -118,7 +118,7 @@ fn commit(sim: &mut Sim) {
         draw::spoil(&mut config, &mut sim.rng);
     }
     let base = if sim.rng.chance(10) { Generation(sim.rng.below(5)) } else { sim.committed.0 };
-    sim.ask(Request::Commit { base, config });
+    sim.ask(Request::Commit { base, config, options: CommitOptions::default() });
 }
 
 fn flap(sim: &mut Sim) {

@@ -1,6 +1,6 @@
 //! The box: a director, its kernel, flash, servers and consoles, and what must hold after every event.
 
-mod oracle;
+mod operate;
 
 use super::draw::{self, Classes};
 use super::rng::Rng;
@@ -9,10 +9,9 @@ use crate::world::Server;
 use director_core::director::protocol::{Reply, Request, SessionId};
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
-use director_core::model::config::OnFailure;
 use director_core::model::validate::{Severity, validate};
 use director_core::model::{Config, Mono};
-use director_core::plan::{AddressKey, DestKey, Op, OpError, ServiceKey};
+use director_core::plan::{AddressKey, DestKey, Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
 use director_core::store::{Generation, StoreError};
@@ -189,6 +188,7 @@ impl Sim {
             source: "simulation".to_string(),
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
+            trial: None,
         };
         let mut effects = Vec::new();
         self.last_batch = 0;
@@ -244,7 +244,10 @@ impl Sim {
         self.last_session += 1;
         let session = SessionId(self.last_session);
         let asked = match &request {
-            Request::Commit { base, config } => Asked { base: *base, config: Some(config.clone()) },
+            Request::Commit { base, config, .. } => Asked { base: *base, config: Some(config.clone()) },
+            Request::Confirm | Request::Server(_) | Request::Recall(_) => {
+                panic!("the script asks no {}", word(&request))
+            }
             Request::Status | Request::Config | Request::Check(_) | Request::Power(_) => {
                 Asked { base: Generation(0), config: None }
             }
@@ -369,6 +372,7 @@ impl Sim {
             | Event::Request { .. }
             | Event::KernelChanged
             | Event::Saved { .. }
+            | Event::Recalled { .. }
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -435,7 +439,7 @@ impl Sim {
                     let outcome = ProbeOutcome { result, took_us: u32::try_from(took).unwrap() };
                     self.post(Item::Event(Event::Probed { id, outcome }), took);
                 }
-                Effect::Save { generation, state, config } => {
+                Effect::Save { generation, state, config, .. } => {
                     let newest = self.flash.keys().next_back().copied().unwrap_or_default();
                     assert!(generation > newest, "generation {generation} is not new");
                     assert_eq!(state, SlotState::Tentative, "not tried out yet");
@@ -451,6 +455,8 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
+                Effect::Notify { text, .. } => panic!("nothing is on trial: {text}"),
                 Effect::Stopped => self.end(),
             }
         }
@@ -531,10 +537,14 @@ impl Sim {
                 self.tried.push_back((self.now, config));
             }
             Reply::Checked { .. } | Reply::Stopping => {}
+            Reply::OnTrial { .. }
+            | Reply::Confirmed { .. }
+            | Reply::Recalled { .. }
+            | Reply::Done { .. }
+            | Reply::Emptied { .. }
+            | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
         }
     }
-
-    // --- the kernel's side of an operation, and what must hold of it
 }
 
 fn fresh_kernel() -> ModelKernel {
@@ -552,6 +562,9 @@ fn word(request: &Request) -> String {
         Request::Check(_) => "check".to_string(),
         Request::Commit { base, .. } => format!("commit on {base}"),
         Request::Power(_) => "power".to_string(),
+        Request::Confirm => "confirm".to_string(),
+        Request::Server(_) => "server".to_string(),
+        Request::Recall(_) => "recall".to_string(),
     }
 }
 

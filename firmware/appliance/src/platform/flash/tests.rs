@@ -24,7 +24,7 @@ fn jobs_are_executed_in_order_and_what_was_committed_is_loaded_again() {
     let payload = blob::encode(&commit(7));
     worker.submit(Job::Save { generation, state: SlotState::Tentative, payload }).unwrap();
     worker.submit(Job::Mark { generation, state: SlotState::Good }).unwrap();
-    let written = Written { generation, result: Ok(()) };
+    let written = Event::Saved { generation, result: Ok(()) };
     assert_eq!(received.blocking_recv(), Some(written.clone()));
     assert_eq!(received.blocking_recv(), Some(written));
     drop(worker);

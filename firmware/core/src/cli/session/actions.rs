@@ -5,8 +5,9 @@ use super::super::path::Walk;
 use super::super::tree::{Step, Tree};
 use super::super::words::{Fault, FaultKind, Found, find, quoted, suggestion, tokens};
 use super::super::{bind, reference, text};
+use super::commits::Use;
 use super::{Candidate, Job, LOG_LINES, NO_DIRECTOR, Output, Question, Session, print};
-use crate::director::protocol::{Power, Request};
+use crate::director::protocol::{CommitOptions, Power, Recall, Request};
 use crate::model::Config;
 use crate::model::validate::{Finding, Severity, validate};
 use alloc::boxed::Box;
@@ -96,6 +97,9 @@ impl Session {
             Action::Power(power) => self.confirm_power(power, out),
             Action::Help => HELP.iter().for_each(|text| print::line(out, text)),
             Action::Exit => self.exit(out),
+            Action::Compare if !args.is_empty() && args.first().is_some_and(|n| n != "0") => {
+                self.recall(args.first(), Use::Compare(pipes), out);
+            }
             Action::Compare => {
                 let lines = self
                     .candidate
@@ -104,7 +108,16 @@ impl Session {
                     .unwrap_or_default();
                 self.filtered(&lines, &pipes, "no changes", out);
             }
-            Action::Commit => self.commit(out),
+            Action::Commit => self.commit(CommitOptions::default(), out),
+            Action::CommitComment => self.commit_with(&args, None, out),
+            Action::CommitConfirmed => self.commit_confirmed(&args, out),
+            Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),
+            Action::Server => self.server(&args, out),
+            Action::Rollback => self.recall(args.first(), Use::Rollback, out),
+            Action::Commits => {
+                self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
+            }
+            Action::ShowCommit => self.recall(args.first(), Use::Show(pipes), out),
             Action::Check => self.check(pipes, out),
             Action::Discard => self.discard(out),
             Action::Top => {
@@ -211,6 +224,11 @@ impl Session {
         out.push(Output::ShowLog { count, filter });
     }
 
+    /// Whether a commit, of this console or another, waits for its confirmation.
+    fn on_trial_now(&self) -> bool {
+        self.trial.is_some() || self.status.as_ref().is_some_and(|s| s.system.trial.is_some())
+    }
+
     fn changed(&self) -> bool {
         self.candidate.as_ref().is_some_and(|c| c.tree != c.running)
     }
@@ -243,6 +261,7 @@ impl Session {
             }
         }
         match question {
+            Question::Server(ask) => self.ask_server(super::ServerAction { agreed: true, ..*ask }, out),
             Question::LeaveConfigure => self.candidate = None,
             Question::SetupCommit => self.setup_commit(out),
             // Answered above.
@@ -277,7 +296,7 @@ impl Session {
         }
     }
 
-    fn discard(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn discard(&mut self, out: &mut Vec<Output>) {
         if self.lost {
             if let Some(candidate) = &mut self.candidate {
                 candidate.tree = candidate.running.clone();
@@ -314,20 +333,24 @@ impl Session {
         findings.iter().for_each(|finding| self.say(out, &finding.to_string()));
     }
 
-    fn commit(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn commit(&mut self, options: CommitOptions, out: &mut Vec<Output>) {
         if self.lost {
             self.say(out, NO_DIRECTOR);
             print::line(out, "The candidate is kept.");
             return;
         }
-        if !self.changed() {
+        if !self.changed() && self.on_trial_now() {
+            if options.confirm.is_none() {
+                return self.ask(Job::Confirm, Request::Confirm, out);
+            }
+        } else if !self.changed() {
             print::line(out, "Nothing to commit: the candidate equals the running configuration.");
             return;
         }
         let Some(config) = self.valid_config(out) else { return };
         let Some(candidate) = &self.candidate else { return };
         let (base, tree) = (candidate.base, Box::new(candidate.tree.clone()));
-        self.ask(Job::Commit(tree), Request::Commit { base, config }, out);
+        self.ask(Job::Commit(tree), Request::Commit { base, config, options }, out);
     }
 
     fn check(&mut self, pipes: Vec<Pipe>, out: &mut Vec<Output>) {

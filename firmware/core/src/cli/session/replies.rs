@@ -20,6 +20,10 @@ use alloc::vec::Vec;
 impl Session {
     /// Takes a reply of the director. One that nothing was asked for is ignored.
     pub fn reply(&mut self, reply: Reply, out: &mut Vec<Output>) {
+        if let Reply::Notice(text) = reply {
+            self.noticed(&text, out);
+            return;
+        }
         let at = self.pending.iter().position(|p| p.job.fits(&reply));
         let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return };
         let blocked = pending.blocks();
@@ -33,22 +37,10 @@ impl Session {
     fn accept(&mut self, pending: Pending, reply: Reply, out: &mut Vec<Output>) {
         let Pending { job, abandoned } = pending;
         match (job, reply) {
-            (Job::Commit(tree), Reply::Committed { generation, operations, findings }) => {
-                self.committed(*tree, (generation, operations), &findings, abandoned, out);
+            (job @ (Job::Commit(_) | Job::SetupCommit(_)), reply) => {
+                self.commit_ended(job, reply, abandoned, out);
             }
-            (Job::Commit(_), Reply::Refused { reason, findings }) => {
-                self.refused(&reason, &findings, abandoned, out);
-            }
-            (Job::SetupCommit(tree), Reply::Committed { generation, operations, findings }) => {
-                self.committed(*tree, (generation, operations), &findings, abandoned, out);
-                self.setup_done(out);
-            }
-            (Job::SetupCommit(_), Reply::Refused { reason, findings }) => {
-                self.refused(&reason, &findings, abandoned, out);
-                if !abandoned {
-                    self.setup_edit(out);
-                }
-            }
+            (Job::Confirm, Reply::Confirmed { generation }) => self.confirmed(generation, abandoned, out),
             (Job::Greet, Reply::Status(status)) if !abandoned => self.greeted(status, out),
             (Job::Refresh | Job::Greet, Reply::Status(status)) => self.learn(status, out),
             (Job::Rebase, Reply::Config { generation, config }) => self.rebase(generation, &config, out),
@@ -79,6 +71,12 @@ impl Session {
             (Job::Check { pipes }, Reply::Checked { findings, ops }) => {
                 self.checked(&findings, &ops, &pipes, out)
             }
+            (Job::Commits { pipes }, Reply::Recalled { running, result }) => {
+                self.listed(running, result, &pipes, out);
+            }
+            (Job::Server(_), Reply::Done { text }) => print::line(out, &format!("Done: {text}.")),
+            (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
+            (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
             (Job::Power(power), Reply::Stopping) => {
                 self.ending = true;
                 print::line(
@@ -95,6 +93,40 @@ impl Session {
             }
             // Excluded by `Job::fits`.
             (_, _) => {}
+        }
+    }
+
+    /// The answer to a commit of the candidate or of the dialogue's answers.
+    fn commit_ended(&mut self, job: Job, reply: Reply, abandoned: bool, out: &mut Vec<Output>) {
+        let setup = matches!(job, Job::SetupCommit(_));
+        let (Job::Commit(tree) | Job::SetupCommit(tree)) = job else { return };
+        match reply {
+            Reply::Committed { generation, operations, findings } => {
+                self.committed(*tree, (generation, operations), &findings, abandoned, out);
+            }
+            Reply::OnTrial { generation, operations, findings, window, back } => {
+                self.on_trial(*tree, (generation, operations), (window, back), &findings, abandoned, out);
+            }
+            Reply::Confirmed { generation } => self.confirmed(generation, abandoned, out),
+            Reply::Refused { reason, findings } => {
+                self.refused(&reason, &findings, abandoned, out);
+                if setup && !abandoned {
+                    self.setup_edit(out);
+                }
+                return;
+            }
+            // Excluded by `Job::fits`.
+            Reply::Status(_)
+            | Reply::Config { .. }
+            | Reply::Checked { .. }
+            | Reply::Recalled { .. }
+            | Reply::Done { .. }
+            | Reply::Emptied { .. }
+            | Reply::Notice(_)
+            | Reply::Stopping => return,
+        }
+        if setup {
+            self.setup_done(out);
         }
     }
 
@@ -159,6 +191,9 @@ impl Session {
     }
 
     pub(super) fn know(&mut self, status: Status) {
+        if status.system.trial.is_none() && self.candidate.is_none() {
+            self.trial = None;
+        }
         self.hostname = status.system.hostname.as_ref().map_or("director", |h| h.as_str()).to_string();
         self.status = Some(Box::new(status));
     }
@@ -186,6 +221,7 @@ impl Session {
         if candidate.base == base {
             return;
         }
+        self.trial = self.trial.filter(|trial| *trial == base);
         candidate.base = base;
         candidate.running = bind::to_tree(config);
         let text = format!(
@@ -215,6 +251,7 @@ impl Session {
         abandoned: bool,
         out: &mut Vec<Output>,
     ) {
+        self.trial = None;
         if let Some(candidate) = &mut self.candidate {
             candidate.base = base;
             candidate.running = tree;

@@ -4,7 +4,7 @@ use super::super::setup::{Outcome, Setup};
 use super::super::tree::Tree;
 use super::super::{bind, text};
 use super::{Candidate, Job, NO_DIRECTOR, Output, Question, Session, print};
-use crate::director::protocol::Request;
+use crate::director::protocol::{CommitOptions, Request};
 use crate::model::Config;
 use crate::model::validate::validate;
 use crate::store::Generation;
@@ -102,7 +102,11 @@ impl Session {
             validate(&config).iter().all(|f| f.severity != crate::model::validate::Severity::Error)
         );
         let base = dialogue.base;
-        self.ask(Job::SetupCommit(Box::new(tree)), Request::Commit { base, config }, out);
+        self.ask(
+            Job::SetupCommit(Box::new(tree)),
+            Request::Commit { base, config, options: CommitOptions::default() },
+            out,
+        );
     }
 
     /// The answers become a candidate.

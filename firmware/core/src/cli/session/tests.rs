@@ -8,6 +8,8 @@ use crate::model::Config;
 use crate::model::validate::{Finding, Severity};
 use crate::plan::Op;
 use crate::plan::spec::{DestKey, DestSpec, ServiceKey};
+
+use commits::recall;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
@@ -92,7 +94,7 @@ impl Bench {
                 Reply::Config { generation: Generation(self.generation), config: self.config.clone() }
             }
             Request::Check(_) => Reply::Checked { findings: Vec::new(), ops: ops() },
-            Request::Commit { base, config } => match self.refusal.take() {
+            Request::Commit { base, config, options: _ } => match self.refusal.take() {
                 Some(refusal) => refusal,
                 None => {
                     assert_eq!(base, Generation(self.generation));
@@ -102,6 +104,16 @@ impl Bench {
                     Reply::Committed { generation: Generation(self.generation), operations: 18, findings }
                 }
             },
+            Request::Server(ask) if !ask.agreed => {
+                Reply::Emptied { services: Vec::from(["web".parse().unwrap()]) }
+            }
+            Request::Server(ask) => {
+                Reply::Done { text: alloc::format!("server {}: {:?}", ask.server, ask.forced) }
+            }
+            Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
+            Request::Recall(what) => {
+                Reply::Recalled { running: Generation(self.generation), result: recall(what) }
+            }
             Request::Power(_) => Reply::Stopping,
         };
         let mut out = Vec::new();
@@ -550,3 +562,5 @@ proptest! {
         }
     }
 }
+
+mod commits;

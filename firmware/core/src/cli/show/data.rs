@@ -145,6 +145,8 @@ pub(super) fn version(status: &Status) -> String {
         json.flag("active", s.active);
         json.count("generation", s.generation.0);
         json.text("source", &s.source);
+        json.maybe_count("confirm_left_ms", s.trial.map(|t| t.deadline.micros_since(status.at) / 1000));
+        json.maybe_count("confirm_back", s.trial.map(|t| t.back.0));
         json.count("uptime_ms", status.at.millis());
         json.count("boots", s.boots);
         json.count("director_uptime_ms", ago_ms(status.at, s.started));

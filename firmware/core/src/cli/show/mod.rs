@@ -1,5 +1,6 @@
 //! Renders the director's status, as tables for 80 columns and as JSON.
 
+pub(crate) mod commits;
 mod data;
 pub mod ops;
 mod table;

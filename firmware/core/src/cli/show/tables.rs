@@ -297,7 +297,7 @@ pub(super) fn version(status: &Status, width: usize) -> Vec<String> {
         ("firmware", s.version.clone()),
         ("host name", s.hostname.as_ref().map_or_else(|| "not set".to_string(), ToString::to_string)),
         ("node", format!("{}, {role}", s.identity)),
-        ("generation", generation(s.generation)),
+        ("generation", running(status)),
         ("loaded", s.source.clone()),
         ("uptime", format!("{}, {} counted", span(status.at.micros()), plural(count(s.boots), "boot"))),
         ("director", format!("started {}", ago(status.at, s.started))),
@@ -309,6 +309,19 @@ pub(super) fn version(status: &Status, width: usize) -> Vec<String> {
         ),
     ];
     facts(&list, width)
+}
+
+/// The running generation, and that it waits when it is on trial.
+fn running(status: &Status) -> String {
+    let s = &status.system;
+    let text = generation(s.generation);
+    match s.trial {
+        None => text,
+        Some(trial) => {
+            let left = span(trial.deadline.micros_since(status.at));
+            format!("{text}, ON TRIAL: back to {} in {left}, \"confirm\" keeps it", trial.back)
+        }
+    }
 }
 
 pub(super) fn alarms(status: &Status, width: usize) -> Vec<String> {

@@ -110,6 +110,7 @@ pub(crate) fn status() -> Status {
             hostname: Some("lvs1".parse().unwrap()),
             version: "0.1.0".to_string(),
             generation: Generation(1),
+            trial: None,
             source: "flash slot 0, generation 1".to_string(),
             started: before(7200),
             boots: 3,

@@ -4,9 +4,11 @@
 //! payload is intact and readable counts; a tentative one never does. All of this survives a power cut at any
 //! byte, read errors of single sectors, and the loss of an erase block beside the one being written.
 
+mod history;
 mod place;
 mod write;
 
+pub use history::{Past, history, recall};
 pub use write::{mark, save};
 
 use super::blob::{self, DecodeError};

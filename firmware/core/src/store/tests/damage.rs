@@ -191,7 +191,7 @@ fn the_largest_payload_is_stored_and_damages_no_neighbour() {
     save(&mut dev, Generation(21), Good, &largest).unwrap();
     assert_eq!(
         read(&mut dev, Generation(21)),
-        Err(StoreError::Undecodable { generation: Generation(21), schema: 1 })
+        Err(StoreError::Undecodable { generation: Generation(21), schema: blob::SCHEMA })
     );
     let found = load(&mut dev);
     assert_eq!(found.best, Some((Generation(20), commit(20))));

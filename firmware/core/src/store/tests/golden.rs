@@ -6,13 +6,15 @@ use crate::model::config::{CheckKind, Forward, HttpCheck, OnFailure, Protocol, R
 use crate::model::validate::fixture::{self, name};
 use crate::model::{Millis, config::Pool};
 use crate::store::record::{Header, SlotState};
-use crate::store::{Commit, Generation, blob};
+use crate::store::{Comment, Commit, Generation, blob};
 use alloc::format;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
 const FIVE_NODE: &[u8] = include_bytes!("../../../../../tests/golden/flash/v1-five-node.bin");
 const EVERYTHING: &[u8] = include_bytes!("../../../../../tests/golden/flash/v1-everything.bin");
+const FIVE_NODE_2: &[u8] = include_bytes!("../../../../../tests/golden/flash/v2-five-node.bin");
+const EVERYTHING_2: &[u8] = include_bytes!("../../../../../tests/golden/flash/v2-everything.bin");
 const HEADER: &[u8; 512] = include_bytes!("../../../../../tests/golden/flash/v1-header.bin");
 
 /// Every field set, every variant of every enum used.
@@ -69,7 +71,7 @@ fn everything() -> Commit {
         };
         c.services.insert(name(&format!("s-{kernel_name}")), service);
     }
-    Commit { config: c, at_unix_s: 1_790_000_000 }
+    Commit { at_unix_s: 1_790_000_000, comment: "moved to the new rack".parse().unwrap(), config: c }
 }
 
 fn header() -> Header {
@@ -83,16 +85,19 @@ fn header() -> Header {
 }
 
 #[test]
-fn the_encoding_of_schema_1_has_not_changed() {
-    assert_eq!(blob::SCHEMA, 1, "freeze schema 1 and add golden files for the new one");
-    assert!(blob::encode(&commit(1_790_000_000)) == FIVE_NODE, "see the top of this file");
-    assert!(blob::encode(&everything()) == EVERYTHING, "see the top of this file");
+fn the_encoding_of_schema_2_has_not_changed() {
+    assert_eq!(blob::SCHEMA, 2, "freeze schema 2 and add golden files for the new one");
+    assert!(blob::encode(&commit(1_790_000_000)) == FIVE_NODE_2, "see the top of this file");
+    assert!(blob::encode(&everything()) == EVERYTHING_2, "see the top of this file");
 }
 
 #[test]
-fn schema_1_is_decoded() {
+fn every_schema_is_decoded() {
     assert_eq!(blob::decode(1, FIVE_NODE), Ok(commit(1_790_000_000)));
-    assert_eq!(blob::decode(1, EVERYTHING), Ok(everything()));
+    // Schema 1 had no comment.
+    assert_eq!(blob::decode(1, EVERYTHING), Ok(Commit { comment: Comment::default(), ..everything() }));
+    assert_eq!(blob::decode(2, FIVE_NODE_2), Ok(commit(1_790_000_000)));
+    assert_eq!(blob::decode(2, EVERYTHING_2), Ok(everything()));
 }
 
 #[test]
@@ -106,7 +111,7 @@ fn a_blob_with_a_remainder_cut_short_or_of_another_schema_is_refused() {
     let mut longer = FIVE_NODE.to_vec();
     longer.push(0);
     assert_eq!(blob::decode(1, &longer), Err(blob::DecodeError::Remainder(1)));
-    assert_eq!(blob::decode(2, FIVE_NODE), Err(blob::DecodeError::Schema(2)));
+    assert_eq!(blob::decode(3, FIVE_NODE_2), Err(blob::DecodeError::Schema(3)));
     assert_eq!(blob::decode(0, FIVE_NODE), Err(blob::DecodeError::Schema(0)));
     for cut in 0..FIVE_NODE.len() {
         assert_eq!(blob::decode(1, &FIVE_NODE[..cut]), Err(blob::DecodeError::Malformed));
@@ -119,22 +124,25 @@ proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         // What decodes is a configuration: it can be encoded, and means the same.
-        if let Ok(commit) = blob::decode(1, &bytes) {
-            prop_assert_eq!(blob::decode(1, &blob::encode(&commit)), Ok(commit));
+        for schema in 1..=blob::SCHEMA {
+            if let Ok(commit) = blob::decode(schema, &bytes) {
+                prop_assert_eq!(blob::decode(blob::SCHEMA, &blob::encode(&commit)), Ok(commit));
+            }
         }
     }
 
     #[test]
     fn no_change_of_a_real_blob_makes_the_decoder_panic(
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        schema in 1_u16..=2,
     ) {
-        let mut bytes: Vec<u8> = EVERYTHING.to_vec();
+        let mut bytes: Vec<u8> = if schema == 1 { EVERYTHING } else { EVERYTHING_2 }.to_vec();
         for (index, byte) in changes {
             let at = index.index(bytes.len());
             bytes[at] = byte;
         }
-        if let Ok(commit) = blob::decode(1, &bytes) {
-            prop_assert_eq!(blob::decode(1, &blob::encode(&commit)), Ok(commit));
+        if let Ok(commit) = blob::decode(schema, &bytes) {
+            prop_assert_eq!(blob::decode(blob::SCHEMA, &blob::encode(&commit)), Ok(commit));
         }
     }
 

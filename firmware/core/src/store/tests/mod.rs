@@ -2,17 +2,18 @@
 
 mod damage;
 mod golden;
+mod history;
 mod identity;
 mod model;
 mod power_cut;
 
-use super::{Commit, Generation, blob, record::SlotState, slots};
+use super::{Comment, Commit, Generation, blob, record::SlotState, slots};
 use crate::model::validate::fixture;
 use model::ModelFlash;
 
 /// A commit that is recognised by its time.
 fn commit(number: u64) -> Commit {
-    Commit { config: fixture::five_node(), at_unix_s: number }
+    Commit { at_unix_s: number, comment: Comment::default(), config: fixture::five_node() }
 }
 
 /// A commit as the director does it.

@@ -104,7 +104,7 @@ fn commits_of_sixteen_sectors_survive_two_cuts() {
 fn a_commit_of_a_thousand_services_survives_a_cut() {
     let start = history(17).medium;
     let old = running(&start).0;
-    let new = Commit { config: fixture::large(1000, 10), at_unix_s: 1 };
+    let new = Commit { config: fixture::large(1000, 10), ..commit(1) };
     cut_commit(&start, 18, &new, &old, &[MIB]);
 }
 

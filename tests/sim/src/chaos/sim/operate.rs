@@ -1,6 +1,11 @@
-//! What must never happen, checked at every operation.
+//! The kernel's side of an operation, and what must hold of it.
 
-use super::*;
+use super::{CONTROL_PORT, LATE_US, SETTLED_US, Sim};
+use crate::world::Server;
+use director_core::model::config::OnFailure;
+use director_core::model::{Config, Mono};
+use director_core::plan::{DestKey, Op, OpError, ServiceKey};
+use std::net::SocketAddr;
 
 impl Sim {
     pub(super) fn operate(&mut self, op: &Op) -> Result<(), OpError> {
@@ -22,7 +27,7 @@ impl Sim {
         }
     }
 
-    pub(super) fn check(&self, op: &Op) {
+    fn check(&self, op: &Op) {
         let quiet = !self.classes.drift;
         match op {
             Op::Announce { key } if quiet => {
@@ -47,7 +52,7 @@ impl Sim {
     }
 
     /// The control service is made once.
-    pub(super) fn done(&mut self, op: &Op) {
+    fn done(&mut self, op: &Op) {
         let made = match op {
             Op::ServiceAdd { key, .. } if key.port == CONTROL_PORT => None,
             Op::DestAdd { service, key, .. } if service.port == CONTROL_PORT => Some(*key),
@@ -57,7 +62,7 @@ impl Sim {
     }
 
     /// Nothing that stays desired is deleted.
-    pub(super) fn may_go(&self, service: &ServiceKey, dest: Option<&DestKey>) {
+    fn may_go(&self, service: &ServiceKey, dest: Option<&DestKey>) {
         let configs = [Some(&self.committed.1)].into_iter().flatten();
         let late =
             self.tried.iter().filter(|(at, _)| self.classes.slow && self.now.micros_since(*at) < LATE_US);

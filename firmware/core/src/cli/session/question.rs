@@ -1,0 +1,39 @@
+//! What a session asks back before it acts.
+
+use super::{Power, ServerAction};
+use alloc::boxed::Box;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Question {
+    Power(Power),
+    LeaveConfigure,
+    /// Leave services without a server.
+    Server(Box<ServerAction>),
+    /// A question of the dialogue; its text is the dialogue's.
+    Setup,
+    SetupCommit,
+}
+
+impl Question {
+    pub(super) fn choices(&self) -> &'static str {
+        match self {
+            Self::Power(_) | Self::LeaveConfigure | Self::Server(_) | Self::Setup => {
+                "type y for yes or n for no."
+            }
+            Self::SetupCommit => {
+                "type y to commit, n to leave, or edit to change the lines in configure mode."
+            }
+        }
+    }
+
+    pub(super) fn text(&self) -> &'static str {
+        match self {
+            Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
+            Self::Power(Power::Off) => "Switch off now? [y/n] ",
+            Self::Server(_) => "Do it all the same? [y/n] ",
+            Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",
+            Self::Setup => "",
+            Self::SetupCommit => "Commit this? [y/n/edit] ",
+        }
+    }
+}

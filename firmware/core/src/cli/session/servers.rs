@@ -1,0 +1,61 @@
+//! `server NAME [in POOL] drain | disable | enable | weight N [for TIME]`.
+
+use super::{Job, Output, Question, ServerAction, Session};
+use crate::director::protocol::Request;
+use crate::model::limits::WEIGHT_MAX;
+use crate::model::{Millis, Name};
+use crate::overrides::Forced;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+const USAGE: &str = "write: server NAME [in POOL] drain, disable, enable or weight N, then perhaps: for TIME";
+
+impl Session {
+    pub(super) fn server(&mut self, words: &[String], out: &mut Vec<Output>) {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match parse(&words) {
+            Ok(ask) => self.ask_server(ask, out),
+            Err(why) => self.say(out, &why),
+        }
+    }
+
+    pub(super) fn ask_server(&mut self, ask: ServerAction, out: &mut Vec<Output>) {
+        self.ask(Job::Server(Box::new(ask.clone())), Request::Server(ask), out);
+    }
+
+    pub(super) fn emptied(&mut self, ask: ServerAction, services: &[Name], out: &mut Vec<Output>) {
+        let names: Vec<String> = services.iter().take(8).map(ToString::to_string).collect();
+        let more = if services.len() > names.len() { " and more" } else { "" };
+        self.say(out, &format!("No usable server would be left for: {}{more}.", names.join(", ")));
+        self.question = Some(Question::Server(Box::new(ask)));
+    }
+}
+
+fn parse(words: &[&str]) -> Result<ServerAction, String> {
+    let name = |word: &str| word.parse::<Name>().map_err(|why| format!("\"{word}\": {why}"));
+    let (server, rest) = words.split_first().ok_or(USAGE)?;
+    let (pool, rest) = match rest {
+        ["in", pool, rest @ ..] => (Some(name(pool)?), rest),
+        rest => (None, rest),
+    };
+    let (forced, rest) = match rest {
+        ["drain", rest @ ..] => (Forced::Drain, rest),
+        ["disable", rest @ ..] => (Forced::Disable, rest),
+        ["enable", rest @ ..] => (Forced::Normal, rest),
+        ["weight", weight, rest @ ..] => {
+            let weight = weight.parse::<u32>().ok().filter(|w| *w <= WEIGHT_MAX);
+            (Forced::Weight(weight.ok_or_else(|| format!("weight: must be 0 to {WEIGHT_MAX}"))?), rest)
+        }
+        _ => return Err(USAGE.to_string()),
+    };
+    let lasts = match rest {
+        [] => None,
+        ["for", span] if forced != Forced::Normal => {
+            Some(span.parse::<Millis>().map_err(|why| format!("time \"{span}\": {why}"))?)
+        }
+        _ => return Err(USAGE.to_string()),
+    };
+    Ok(ServerAction { server: name(server)?, pool, forced, lasts, agreed: false })
+}

@@ -1,0 +1,95 @@
+//! `commit confirmed`, `confirm`, `rollback`, `show commits` as an operator sees them.
+
+use super::*;
+use crate::director::protocol::{Recall, Recalled};
+use crate::model::Millis;
+use crate::store::record::SlotState;
+use crate::store::slots::Past;
+use crate::store::{Commit, StoreError};
+
+/// What the scripted director has in flash: two earlier commits of the five-node cluster.
+pub(super) fn recall(what: Recall) -> Result<Recalled, StoreError> {
+    let past = |generation, state, comment: &str| Past {
+        generation: Generation(generation),
+        state,
+        at_unix_s: 1_790_000_000 + generation * 3600,
+        comment: comment.parse().unwrap(),
+        damage: None,
+    };
+    match what {
+        Recall::List => Ok(Recalled::List(Vec::from([
+            past(5, SlotState::Tentative, ""),
+            Past { at_unix_s: 0, ..past(4, SlotState::Good, "rs3 is back") },
+            past(3, SlotState::Good, "before the move to the new rack"),
+            Past {
+                damage: Some("generation 2 is damaged in flash".to_string()),
+                ..past(2, SlotState::Good, "")
+            },
+            past(1, SlotState::Good, ""),
+        ]))),
+        Recall::Back(back @ 1..=2) => {
+            let mut config = super::super::super::parse_set_lines(FIVE_NODES).unwrap();
+            config.services.clear();
+            let commit = Commit { config, at_unix_s: 1_790_000_000, comment: "x".parse().unwrap() };
+            let generation = Generation(4 - u64::from(back));
+            Ok(Recalled::Commit { generation, commit: Box::new(commit) })
+        }
+        Recall::Back(back) => Err(StoreError::NoSuchRollback { back, stored: 2 }),
+    }
+}
+
+fn on_trial() -> Reply {
+    Reply::OnTrial {
+        generation: Generation(5),
+        operations: 1,
+        findings: Vec::new(),
+        window: Millis::from_secs(300),
+        back: Generation(4),
+    }
+}
+
+#[test]
+fn commits_are_listed_gone_back_to_tried_and_confirmed() {
+    let mut bench = Bench::configured();
+    bench.generation = 4;
+    bench.keys("show commits\rshow commits | json\rshow commits | match rack\r");
+    bench.keys("show configuration commit 1 | match service\r");
+    bench.keys(
+        "configure\rrollback\rrollback 16\rrollback 3\rrollback 2\rcompare\rcompare 1\rcommit comment\r",
+    );
+    bench.keys("commit confirmed soon\rcommit confirmed 2s\r");
+    bench.refusal = Some(on_trial());
+    bench.keys("commit confirmed 5 without the service\r");
+    bench.generation = 5;
+    let mut out = Vec::new();
+    bench.keys("show serv");
+    bench.session.reply(
+        Reply::Notice(
+            "Commit 5 is on trial: configuration 4 runs again in 1m unless \"confirm\" is typed.".into(),
+        ),
+        &mut out,
+    );
+    bench.run(out);
+    bench.keys("\x15commit\rset pool web fall 5\rcommit comment more patience\rrollback 0\rconfirm\rexit\rconfirm\rshow comm?");
+    expect_file!["../../../../../../tests/golden/cli/commits.transcript"]
+        .assert_eq(&(bench.terminal.text() + "\n"));
+}
+
+#[test]
+fn the_last_server_is_drained_only_after_a_question() {
+    let mut bench = Bench::configured();
+    for line in [
+        "server",
+        "server rs1",
+        "server rs1 weight 70000",
+        "server rs1 drain for ever",
+        "server rs1 drain",
+        "n",
+    ] {
+        bench.keys(line);
+        bench.keys("\r");
+    }
+    bench.keys("server rs1 in web drain for 10m\ry\r");
+    expect_file!["../../../../../../tests/golden/cli/servers.transcript"]
+        .assert_eq(&(bench.terminal.text() + "\n"));
+}

@@ -1,0 +1,108 @@
+//! `show commits`.
+
+use super::table::{Align, Table};
+use crate::cli::json::Json;
+use crate::store::Generation;
+use crate::store::record::SlotState;
+use crate::store::slots::Past;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// `2026-11-21 06:42 UTC`, or that nobody knows.
+pub(crate) fn when(unix_s: u64) -> String {
+    if unix_s == 0 {
+        return "an unknown time".to_string();
+    }
+    let (days, seconds) = (unix_s / 86_400, unix_s % 86_400);
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", seconds / 3600, seconds / 60 % 60)
+}
+
+/// Year, month and day of a number of days since 1970 (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn civil(days: u64) -> (u64, u64, u64) {
+    let z = days.saturating_add(719_468);
+    let (era, of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+/// What `rollback` takes for each, and what it is.
+fn numbered(
+    running: Generation,
+    past: &[Past],
+) -> impl Iterator<Item = (Option<usize>, &Past, &'static str)> {
+    let mut back = 0_usize;
+    past.iter().map(move |p| {
+        let good = p.state == SlotState::Good;
+        match p.generation {
+            g if g == running && good => (Some(0), p, "running"),
+            g if g == running => (Some(0), p, "on trial"),
+            g if g < running && good => {
+                back = back.saturating_add(1);
+                (Some(back), p, "")
+            }
+            _ => (None, p, "taken back"),
+        }
+    })
+}
+
+pub(crate) fn lines(running: Generation, past: &[Past], width: usize) -> Vec<String> {
+    if past.is_empty() {
+        return Vec::new();
+    }
+    let heads = &[
+        ("ROLLBACK", Align::Right),
+        ("GENERATION", Align::Right),
+        ("COMMITTED", Align::Left),
+        ("STATE", Align::Left),
+    ];
+    let mut table = Table::new(heads, "COMMENT");
+    for (back, p, state) in numbered(running, past) {
+        let back = back.map_or_else(|| "-".to_string(), |n| n.to_string());
+        let at = if p.at_unix_s == 0 { "clock not set".to_string() } else { when(p.at_unix_s) };
+        let state = if p.damage.is_some() { "DAMAGED" } else { state };
+        let remark = p.damage.clone().unwrap_or_else(|| p.comment.to_string());
+        table.row([back, p.generation.to_string(), at, state.to_string()], remark);
+    }
+    table.lines(width)
+}
+
+pub(crate) fn json(running: Generation, past: &[Past]) -> String {
+    let mut json = Json::new();
+    json.array(|json| {
+        for (back, p, state) in numbered(running, past) {
+            json.object(|json| {
+                json.maybe_count("rollback", back.and_then(|n| u64::try_from(n).ok()));
+                json.count("generation", p.generation.0);
+                json.count("committed_unix_s", p.at_unix_s);
+                json.text("state", if state.is_empty() { "good" } else { state });
+                json.text("comment", &p.comment);
+                json.maybe_text("damage", p.damage.as_ref());
+            });
+        }
+    });
+    json.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_shown_in_utc_to_the_minute() {
+        for (unix_s, text) in [
+            (0, "an unknown time"),
+            (951_782_399, "2000-02-28 23:59 UTC"),
+            (951_782_400, "2000-02-29 00:00 UTC"),
+            (1_790_000_000, "2026-09-21 14:13 UTC"),
+            (4_107_542_400, "2100-03-01 00:00 UTC"),
+        ] {
+            assert_eq!(when(unix_s), text);
+        }
+    }
+}

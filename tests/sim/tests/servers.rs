@@ -1,0 +1,94 @@
+//! Runtime actions on servers.
+
+use director_core::cli::parse_set_lines;
+use director_core::director::protocol::{CommitOptions, Reply, Request, ServerAction};
+use director_core::model::Millis;
+use director_core::overrides::Forced;
+use director_core::store::Generation;
+use director_sim::world::{Server, World};
+use std::net::SocketAddr;
+
+const FIVE_NODE: &str = include_str!("../../../qemu/scenarios/five-node.set");
+
+fn running() -> World {
+    let mut world = World::new().with_config(parse_set_lines(FIVE_NODE).unwrap());
+    for last in 3..6 {
+        world.servers.insert(SocketAddr::from(([192, 168, 1, last], 80)), Server::Good);
+    }
+    world.start();
+    world.run_ms(1000);
+    assert_eq!(weights(&world), [2000, 1000, 1000]);
+    world
+}
+
+fn weights(world: &World) -> Vec<u32> {
+    let service = world.kernel.state.services.values().next().unwrap();
+    service.dests.values().map(|d| d.spec.weight).collect()
+}
+
+fn act(world: &mut World, server: &str, forced: Forced, lasts: Option<u32>, agreed: bool) -> Reply {
+    let lasts = lasts.map(Millis::from_secs);
+    let ask = ServerAction { server: server.parse().unwrap(), pool: None, forced, lasts, agreed };
+    world.ask(Request::Server(ask));
+    world.run_ms(100);
+    world.replies.last().unwrap().clone()
+}
+
+#[test]
+fn a_drained_server_keeps_its_connections_over_commits_and_restarts_until_it_is_enabled() {
+    let mut world = running();
+    world.kernel.connect_everywhere();
+    let connections = world.kernel.connections.clone();
+    assert!(matches!(act(&mut world, "rs1", Forced::Drain, None, false), Reply::Done { .. }));
+    assert_eq!(weights(&world), [0, 1000, 1000]);
+    let mut config = parse_set_lines(FIVE_NODE).unwrap();
+    config.pools.get_mut(&"web".parse().unwrap()).unwrap().reentry = Millis::from_secs(1);
+    world.ask(Request::Commit { base: Generation(1), config, options: CommitOptions::default() });
+    world.run_ms(5000);
+    world.kill_director();
+    world.start();
+    world.run_ms(5000);
+    assert_eq!(weights(&world), [0, 1000, 1000]);
+    assert_eq!(world.kernel.connections, connections);
+    act(&mut world, "rs1", Forced::Normal, None, false);
+    assert_eq!(weights(&world), [2000, 1000, 1000]);
+}
+
+#[test]
+fn a_disabled_server_leaves_and_comes_back_when_its_time_is_over() {
+    let mut world = running();
+    act(&mut world, "rs2", Forced::Disable, Some(20), false);
+    assert_eq!(weights(&world), [2000, 1000]);
+    let back = world.run_while_not(60_000, |w| weights(w).len() == 3).expect("never came back");
+    assert!((19_000..=20_000).contains(&back), "{back} ms");
+}
+
+#[test]
+fn the_last_usable_server_is_drained_only_when_that_was_agreed_to() {
+    let mut world = running();
+    act(&mut world, "rs1", Forced::Drain, None, false);
+    act(&mut world, "rs2", Forced::Weight(0), None, false);
+    let asked = act(&mut world, "rs3", Forced::Drain, None, false);
+    assert_eq!(asked, Reply::Emptied { services: vec!["web".parse().unwrap()] });
+    assert_eq!(weights(&world), [0, 0, 1000]);
+    assert!(matches!(act(&mut world, "rs3", Forced::Drain, None, true), Reply::Done { .. }));
+    assert_eq!(weights(&world), [0, 0, 0]);
+}
+
+#[test]
+fn every_view_says_what_was_done_and_what_remains() {
+    let mut world = running();
+    act(&mut world, "rs1", Forced::Drain, Some(600), false);
+    world.ask(Request::Status);
+    world.run_ms(100);
+    let Some(Reply::Status(status)) = world.replies.last() else { panic!() };
+    let rs1 = &status.servers[0];
+    assert!(rs1.reason.starts_with("drained by hand for 9m59s, 0 connections remain"), "{}", rs1.reason);
+    assert_eq!((rs1.effective, status.services[0].usable), (Some(0), 2));
+}
+
+#[test]
+fn a_server_that_does_not_exist_is_refused() {
+    let mut world = running();
+    assert!(matches!(act(&mut world, "rs9", Forced::Drain, None, false), Reply::Refused { .. }));
+}
