@@ -58,7 +58,7 @@ fuzz: setup ## libFuzzer over every decoder and parser, writes build/fuzz.json; 
 	@FUZZ_SECONDS='$(SECONDS)' FUZZ_TARGET='$(TARGET)' tests/fuzz/run.sh
 
 soak: firmware lab-tool ## the same for hours, with other seeds: ONLY=name, SEED=n, COUNT=n; writes build/soak.json
-	$(CARGO) run --package director-bench --bin soak --locked -- $(CAMPAIGN)
+	$(CARGO) run --profile soak --package director-bench --bin soak --locked -- $(CAMPAIGN)
 
 bench: firmware lab-tool ## measures beside the peers, prints a table, writes build/bench.json: ONLY=name
 	$(CARGO) run --package director-bench --bin bench --locked -- $(CAMPAIGN)

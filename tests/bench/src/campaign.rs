@@ -139,9 +139,9 @@ fn run_one<T: Serialize>(jobs: &[Job<T>], one: &str, options: &Options) -> ExitC
     let finish = |work: &mut dyn FnMut(&mut Vec<T>) -> Result<()>| {
         let mut found = Vec::new();
         let worked = work(&mut found);
-        let written = serde_json::to_vec(&found).map_err(Into::into).and_then(|text| {
-            fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))
-        });
+        let written = serde_json::to_vec(&found)
+            .map_err(Into::into)
+            .and_then(|text| fs::write(out, text).with_context(|| format!("cannot write {}", out.display())));
         match worked.and(written) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(one, &error),

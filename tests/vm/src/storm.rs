@@ -10,9 +10,9 @@ use std::fmt::Write as _;
 /// Commits of one storm. Typed ahead they are less than the console keeps (see its reader) and last longer than the
 /// latest cut.
 const COMMITS: u64 = 8;
-/// Writes to the disk after which the power goes, at most. A commit does about six (header and payload, its read-back, the
-/// mark), so that every commit of the storm can be the one that is hit.
-const WRITES_MAX: u64 = 48;
+/// Writes to the disk after which the power goes, at most. A commit does four (the slot made void, payload, header, mark), so
+/// that every commit of the storm can be the one that is hit.
+const WRITES_MAX: u64 = 4 * COMMITS;
 
 /// What the cuts of a run met.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
