@@ -1,6 +1,6 @@
 //! Executes effects, and collects what comes back.
 
-use super::boot::save_checkpoint;
+use super::boot::CheckpointFile;
 use super::kernel_shell::{self, Job};
 use crate::init::request;
 use crate::ipc;
@@ -76,6 +76,7 @@ pub(super) struct Shells {
     prober: Prober,
     flash: Option<FlashWorker>,
     log: Rc<Log>,
+    checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
     refused: VecDeque<Event>,
 }
@@ -94,6 +95,7 @@ impl Shells {
             prober: Prober::new(probe_events),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             log: Rc::clone(log),
+            checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
@@ -124,7 +126,7 @@ impl Shells {
                         self.log.write(Level::Warning, format_args!("a console's reply found no room"));
                     }
                 }
-                Effect::Checkpoint(checkpoint) => save_checkpoint(&self.log, &checkpoint),
+                Effect::Checkpoint(checkpoint) => self.checkpoint.save(&self.log, &checkpoint),
                 Effect::Log { level, text } => self.log.write(level, format_args!("{text}")),
                 Effect::Hostname(name) => {
                     if let Err(error) = nix::unistd::sethostname(&name) {

@@ -427,6 +427,9 @@ impl Session {
 
     /// Prints something that nobody asked for just now, without disturbing the line being typed.
     fn notice(&mut self, out: &mut Vec<Output>, text: &str) {
+        if self.transfer.active() {
+            return self.transfer.keep(text);
+        }
         let waiting = self.waiting();
         self.hide_more(out);
         if !waiting && self.pager.is_none() {

@@ -18,6 +18,7 @@ mod requests;
 mod servers;
 pub mod status;
 pub mod trial;
+mod undo;
 mod view;
 
 pub use event::{Effect, Event, Level};
@@ -40,6 +41,7 @@ use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
 use trial::{SavedTrial, Trial};
+use undo::Marks;
 
 /// Requests that wait for a fresh dump, at most. Consoles are few; more are answered from the last dump.
 const STATUS_WAITERS_MAX: usize = 16;
@@ -94,6 +96,8 @@ pub struct Checkpoint {
     pub trial: Option<SavedTrial>,
     /// What operators did to servers.
     pub overrides: Overrides,
+    /// Refused commits that may be good in flash all the same: not to be run, whatever the flash says.
+    pub undo: Vec<Generation>,
 }
 
 /// Everything the director knows.
@@ -112,6 +116,7 @@ pub struct Director {
     transaction: Option<Transaction>,
     trial: Option<Trial>,
     overrides: Overrides,
+    marks: Marks,
     /// A commit was taken back without anybody asking; until the next one.
     fell_back: Option<String>,
     /// Stored commits being read.
@@ -172,6 +177,7 @@ impl Director {
             transaction: None,
             trial: None,
             overrides: start.checkpoint.as_ref().map(|c| c.overrides.clone()).unwrap_or_default(),
+            marks: Marks::default(),
             fell_back: None,
             reads: 0,
             status_waiters: Vec::new(),
@@ -187,6 +193,7 @@ impl Director {
         };
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
         director.resume_trial(now, out);
+        director.resume_undo(out);
         director.configured(now, out);
         if director.start.checkpoint.as_ref().is_some_and(|c| c.trial.is_some()) {
             director.checkpoint(out);
@@ -234,6 +241,7 @@ impl Director {
             self.announcer.next_deadline(),
             self.trial_next(),
             self.overrides.next_deadline(),
+            self.marks.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -254,6 +262,7 @@ impl Director {
             self.overridden(out);
         }
         self.trial_deadline(now, out);
+        self.undo_again(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -328,6 +337,7 @@ impl Director {
             health: self.health.checkpoint(),
             trial,
             overrides: self.overrides.clone(),
+            undo: self.marks.undoing(),
         })));
     }
 
@@ -468,10 +478,9 @@ impl Director {
         self.end(out);
     }
 
-    /// Ends, when asked to, unless a record is being marked. All is released.
+    /// Ends, when asked to, unless the flash is at work for us. All is released.
     fn end(&mut self, out: &mut Vec<Effect>) {
-        let confirming = self.trial.as_ref().is_some_and(|t| t.confirming.is_some());
-        if self.stopping && !self.stopped && self.transaction.is_none() && !confirming {
+        if self.stopping && !self.stopped && self.transaction.is_none() && self.marks.idle() {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

@@ -240,6 +240,7 @@ impl Director {
             alarms.push(format!("commit {} is on trial: {}", self.generation, self.trial_words(now)));
         }
         alarms.extend(self.fell_back.clone());
+        alarms.extend(self.marks.alarm());
         for (role, interface) in &self.config.interfaces {
             let Some(device) = &interface.device else { continue };
             match observed.links.get(device) {

@@ -202,7 +202,8 @@ impl Session {
     fn learn(&mut self, status: Status, out: &mut Vec<Output>) {
         let before = self.prompt_text();
         self.know(status);
-        if before != self.prompt_text() && !self.waiting() && self.pager.is_none() {
+        if before != self.prompt_text() && !self.waiting() && self.pager.is_none() && !self.transfer.active()
+        {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
             self.editor.show(&self.prompt_text(), &mut screen);
