@@ -15,6 +15,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::Write as _;
 
+pub(crate) mod load;
+
 /// Something wrong with one line of configuration text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LineError {
@@ -203,9 +205,10 @@ fn brace_branch(items: &'static [Item], branch: &Branch, depth: usize, out: &mut
     for (item, node) in set_items(items, branch) {
         let word = item.word;
         match node {
-            Node::Leaf(value) => out.push(indented(depth, &format!("{word} {value}"))),
+            Node::Leaf(value) => out.push(indented(depth, &format!("{word} {}", load::braced(value)))),
             Node::Values(values) => {
-                out.extend(values.iter().map(|value| indented(depth, &format!("{word} {value}"))));
+                let line = |value| indented(depth, &format!("{word} {}", load::braced(value)));
+                out.extend(values.iter().map(line));
             }
             Node::Branch(child) => brace_block(word, item.items(), child, depth, out),
             Node::List(entries) => brace_list(word, item.items(), entries, depth, out),
@@ -221,7 +224,7 @@ fn brace_list(
     out: &mut Vec<String>,
 ) {
     for (key, entry) in entries {
-        brace_block(&format!("{word} {key}"), items, entry, depth, out);
+        brace_block(&format!("{word} {}", load::braced(key)), items, entry, depth, out);
     }
 }
 
@@ -362,6 +365,7 @@ fn json_value(value: &Value, json: &mut Json) {
         Value::Word("off") => json.boolean(false),
         // A secret prints as asterisks.
         Value::Secret(_)
+        | Value::Held(_)
         | Value::Word(_)
         | Value::Text(_)
         | Value::Cidr(_)
