@@ -15,7 +15,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::Write as _;
 
-pub(crate) mod load;
+pub mod load;
+pub(crate) mod secrets;
 
 /// Something wrong with one line of configuration text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,6 +107,12 @@ pub(crate) fn set_lines_at(tree: &Tree, path: &[Step]) -> Vec<String> {
     out
 }
 
+/// The type of the value that a path leads to.
+fn type_at(path: &[Step]) -> Option<super::value::Type> {
+    let (Step::Word(index), outer) = path.split_last()? else { return None };
+    item_at(super::path::level(outer), *index)?.value_type()
+}
+
 /// A path as it is typed.
 pub(crate) fn path_text(path: &[Step]) -> String {
     let mut items = CONFIG;
@@ -164,10 +171,14 @@ fn list_lines(
 ) {
     for (key, entry) in entries {
         let prefix = format!("{prefix} {key}");
-        if entry.is_empty() {
+        let mut named = false;
+        lines(items, entry, &prefix, &mut |line| {
+            named |= !line.starts_with('#');
+            out(line);
+        });
+        // An entry exists by its name, also when nothing but a secret that is left out is in it.
+        if !named {
             out(&prefix);
-        } else {
-            lines(items, entry, &prefix, out);
         }
     }
 }
