@@ -37,6 +37,7 @@ const CASES: &[Case] = &[
     ("bad_input_names_the_value_and_changes_nothing", bad_input_changes_nothing),
     ("a_stopped_server_leaves_in_time_and_comes_back_after_reentry", a_stopped_server_leaves_and_comes_back),
     ("a_reentry_time_goes_on_over_a_control_plane_restart", a_reentry_time_goes_on),
+    ("with_every_server_stopped_the_box_itself_says_sorry", every_server_stopped),
     ("a_killed_director_process_breaks_nothing", a_killed_director_process_breaks_nothing),
     ("the_reset_button_keeps_the_committed_configuration", the_reset_button_keeps_the_configuration),
     ("a_power_cut_keeps_the_committed_configuration", a_power_cut_keeps_the_configuration),
@@ -193,6 +194,33 @@ fn a_stopped_server_leaves_and_comes_back(lab: &mut Lab) -> Result<()> {
     let answers = lab.get_many("client", VIRTUAL, 20)?;
     ensure!(answers.contains_key("rs2"), "{answers:?}");
     Ok(())
+}
+
+fn every_server_stopped(lab: &mut Lab) -> Result<()> {
+    const TEXT: &str = "Back soon";
+    const OWN: &str = "127.0.0.1";
+    commit(lab, &["set pool web sorry-page Back\\ssoon"])?;
+    ensure!(kernel_weight(lab, 80, OWN)?.is_none(), "the page is there beside usable servers");
+    for (name, _) in SERVERS {
+        lab.web(name)?.stop()?;
+    }
+    wait_usable(lab, OWN, Usable::Yes, DEAD_TIME + lab.scaled(SOON))?;
+    let argv = ["curl", "-sS", "-i", "--noproxy", "*", "--max-time", "5", VIRTUAL];
+    let seen = lab.run("client", argv, SOON)?.stdout;
+    ensure!(seen.starts_with("HTTP/1.1 503 ") && seen.contains("Retry-After: "), "{seen}");
+    ensure!(seen.ends_with(TEXT), "{seen}");
+    // A director that starts anew with all servers down shows the same page.
+    lab.ask(LVS1, "restart control-plane")?;
+    lab.hub().eventually("the page after a restart", lab.scaled(SOON), || {
+        let seen = lab.run("client", argv, SOON).map_err(|error| format!("{error:#}"))?.stdout;
+        if seen.ends_with(TEXT) { Ok(()) } else { Err(seen) }
+    })?;
+    for (name, _) in SERVERS {
+        lab.web(name)?.start()?;
+    }
+    wait_usable(lab, OWN, Usable::No, REENTRY + INTERVAL + lab.scaled(SOON))?;
+    lab.get_many("client", VIRTUAL, 10)?;
+    commit(lab, &["delete pool web sorry-page"]).map(|_| ())
 }
 
 fn a_killed_director_process_breaks_nothing(lab: &mut Lab) -> Result<()> {

@@ -12,6 +12,7 @@ pub mod announce;
 pub mod commit;
 pub mod event;
 pub mod frame;
+mod pages;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
@@ -28,6 +29,7 @@ use crate::health::{self, Health};
 use crate::model::{Config, Millis, Mono, Name};
 use crate::overrides::{Forced, Overrides};
 use crate::plan::desired::{Circumstances, Usable, sysctls};
+use crate::plan::fallback::Pages;
 use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
 use crate::store::identity::Role;
@@ -129,6 +131,8 @@ pub struct Director {
     last_error: Option<String>,
     /// What the kernel refused in the last batch.
     failing: Vec<Op>,
+    /// Pages of the box itself that are being shown.
+    pages: Pages,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -187,6 +191,7 @@ impl Director {
             last_plan: 0,
             last_error: None,
             failing: Vec::new(),
+            pages: Pages::new(),
             unsaved: false,
             verdicts_due: now,
             start,
@@ -395,12 +400,17 @@ impl Director {
             }
         }
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
+        let pages = want.pages;
         match self.reconcile.planned(ops.clone(), now) {
             Some(batch) => {
+                self.show_pages_before(&pages, out);
                 self.last_plan = count;
                 out.push(Effect::Apply { batch, ops });
             }
-            None => self.on_settled(now, out),
+            None => {
+                self.show_pages(pages, out);
+                self.on_settled(now, out);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// A verdict's change as a log line.
 pub(super) fn transition(
@@ -255,7 +256,10 @@ impl Director {
         }
         for service in self.service_status(observed) {
             if service.usable == 0 {
-                alarms.push(format!("service {}: no usable server in pool {}", service.name, service.pool));
+                let place = SocketAddr::new(service.address, service.port);
+                let page = if self.pages.contains_key(&place) { "; the sorry page is shown" } else { "" };
+                let name = &service.name;
+                alarms.push(format!("service {name}: no usable server in pool {}{page}", service.pool));
             }
         }
         alarms.extend(self.health.alarms(now));

@@ -1,5 +1,6 @@
 //! What the kernel should hold: a pure function of configuration, role and verdicts.
 
+use super::fallback::{self, Pages};
 use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
 use crate::model::config::{Config, Forward, Node, OnFailure, Pool, Protocol, Service};
 use crate::model::{Cidr, Device, Name};
@@ -79,6 +80,8 @@ pub struct Desired {
     pub ruleset: Option<Ruleset>,
     /// Virtual servers. The same in both roles (design 2.3).
     pub services: BTreeMap<ServiceKey, DesiredService>,
+    /// Pages that the box itself shows; no kernel object.
+    pub pages: Pages,
 }
 
 /// What the planner needs to know of a server's health.
@@ -137,6 +140,7 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
     for service in config.services.values() {
         add_service(config, service, circumstances, &mut want.services);
     }
+    want.pages = fallback::pages(config, &want.services);
     want.ruleset = Some(ruleset(config, node, &want.services));
     want
 }
@@ -173,7 +177,8 @@ fn add_service(
     for address in service.addresses.iter().filter_map(|name| config.floating.get(name)?.address) {
         for port in &service.ports {
             let key = ServiceKey { protocol: service.protocol, address: address.address(), port: *port };
-            let dests = dests(config, &key, pool_name, pool, circumstances);
+            let mut dests = dests(config, &key, pool_name, pool, circumstances);
+            fallback::insert(config, &key, (pool_name, pool), circumstances, &mut dests);
             let spec = ServiceSpec::new(service.scheduler, persistence_s);
             services.insert(key, DesiredService { spec, dests });
         }
@@ -231,7 +236,7 @@ fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, Desired
         .pools
         .values()
         .filter(|pool| pool.forward == Forward::Nat)
-        .flat_map(|pool| pool.servers.keys())
+        .flat_map(|pool| pool.servers.keys().chain(&pool.shortage.sorry_server))
         .collect::<BTreeSet<_>>();
     let behind_nat = nat_servers.into_iter().filter_map(|name| config.real_servers.get(name)?.address);
     let connected = |address| networks.iter().find(|(_, network)| network.contains(address));

@@ -7,6 +7,7 @@
 
 pub mod desired;
 pub mod diff;
+pub mod fallback;
 pub mod observed;
 pub mod op;
 pub mod spec;
