@@ -6,6 +6,7 @@ mod history;
 mod identity;
 mod model;
 mod power_cut;
+mod rescue;
 
 use super::{Comment, Commit, Generation, blob, record::SlotState, slots};
 use crate::model::validate::fixture;
