@@ -12,6 +12,7 @@ pub mod announce;
 pub mod commit;
 pub mod event;
 pub mod frame;
+pub mod impact;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
