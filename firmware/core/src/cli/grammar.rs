@@ -48,6 +48,7 @@ pub(crate) enum Action {
     Compare,
     Commit,
     CommitComment,
+    CommitForce,
     CommitConfirmed,
     Confirm,
     Rollback,
@@ -249,6 +250,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
                     "Go back unless confirmed in time",
                     Next::Do(Action::CommitConfirmed, &[Arg::Window, Arg::Comment]),
                 ),
+                command(
+                    "force",
+                    "Do not ask, whatever it costs (check says what)",
+                    Next::Do(Action::CommitForce, &[]),
+                ),
             ],
         ),
     ),
@@ -331,6 +337,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Edit
         | Action::Commit
         | Action::CommitComment
+        | Action::CommitForce
         | Action::CommitConfirmed
         | Action::Confirm
         | Action::Rollback

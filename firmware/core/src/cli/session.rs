@@ -27,7 +27,7 @@ use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
 use super::grammar::{CONFIGURE, Command, OPERATIONAL, Pipe, View};
 use super::tree::{Step, Tree};
-use crate::director::protocol::{Power, Recalled, Reply, Request, ServerAction};
+use crate::director::protocol::{CommitOptions, Power, Recalled, Reply, Request, ServerAction};
 use crate::director::status::Status;
 use crate::store::Generation;
 use alloc::boxed::Box;
@@ -99,7 +99,7 @@ enum Job {
         pipes: Vec<Pipe>,
     },
     /// What becomes the running configuration.
-    Commit(Box<Tree>),
+    Commit(Box<Tree>, CommitOptions),
     Confirm,
     Server(Box<ServerAction>),
     Commits {
@@ -131,15 +131,22 @@ impl Job {
                 matches!(reply, Reply::Config { .. })
             }
             Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
-            Self::Commit(_) => matches!(
+            Self::Commit(..) => matches!(
                 reply,
                 Reply::Committed { .. }
+                    | Reply::Harmful { .. }
                     | Reply::OnTrial { .. }
                     | Reply::Confirmed { .. }
                     | Reply::Refused { .. }
             ),
             Self::SetupCommit(_) => {
-                matches!(reply, Reply::Committed { .. } | Reply::Confirmed { .. } | Reply::Refused { .. })
+                matches!(
+                    reply,
+                    Reply::Committed { .. }
+                        | Reply::Harmful { .. }
+                        | Reply::Confirmed { .. }
+                        | Reply::Refused { .. }
+                )
             }
             Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
             Self::Server(_) => {
@@ -320,7 +327,7 @@ impl Session {
         for pending in self.pending.iter_mut().filter(|p| p.blocks()) {
             pending.abandoned = true;
             match pending.job {
-                Job::Commit(_) | Job::SetupCommit(_) => {
+                Job::Commit(..) | Job::SetupCommit(_) => {
                     text = "Not waiting any longer; the commit goes on. Its end will be shown here."
                 }
                 Job::Power(_) => {

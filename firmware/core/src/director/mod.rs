@@ -14,6 +14,7 @@ pub mod event;
 pub mod frame;
 mod hardware;
 mod pages;
+pub mod impact;
 pub mod protocol;
 pub mod reconcile;
 mod requests;

@@ -1,6 +1,7 @@
 //! What a console and the director say to each other. Both ends are the same binary, so the encoding
 //! (postcard in bounded frames, [`crate::director::frame`]) needs no versions.
 
+use super::impact::Impact;
 use super::status::Status;
 use crate::model::validate::Finding;
 use crate::model::{Config, Millis, Name};
@@ -52,6 +53,8 @@ pub struct CommitOptions {
     pub comment: Comment,
     /// On trial: unless confirmed within this time, the configuration before it runs again.
     pub confirm: Option<Millis>,
+    /// The operator knows that it leaves services without a server, or ends one that is in use.
+    pub agreed: bool,
 }
 
 /// What to do to a running server.
@@ -119,6 +122,13 @@ pub enum Reply {
         findings: Vec<Finding>,
         /// Operations; empty when there are errors.
         ops: Vec<Op>,
+        /// What it would cost.
+        impact: Impact,
+    },
+    /// To [`Request::Commit`]: not done, it would cost this; ask again with `agreed`.
+    Harmful {
+        /// What it would cost.
+        impact: Impact,
     },
     /// To [`Request::Commit`]: it is in flash and in the kernel.
     Committed {

@@ -2,6 +2,7 @@
 
 use super::Director;
 use super::event::Level;
+use super::impact::keys_of;
 use super::servers::effective;
 use super::status::{
     AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, Status, SystemStatus,
@@ -130,7 +131,7 @@ impl Director {
             else {
                 continue;
             };
-            for key in self.keys_of(service) {
+            for key in keys_of(&self.config, service) {
                 let have = observed.services.get(&key);
                 let spec = ServiceSpec::new(service.scheduler, service.persistence.map(|p| p.get() / 1000));
                 let usable = pool.servers.iter().filter(|(server, member)| {
@@ -160,23 +161,11 @@ impl Director {
         all
     }
 
-    /// The virtual servers that a service stands for.
-    fn keys_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = ServiceKey> + 'a {
-        let addresses = service.addresses.iter().filter_map(|name| self.config.floating.get(name)?.address);
-        addresses.flat_map(move |address| {
-            service.ports.iter().map(move |port| ServiceKey {
-                protocol: service.protocol,
-                address: address.address(),
-                port: *port,
-            })
-        })
-    }
-
     fn server_status(&self, observed: &Observed, now: Mono) -> Vec<ServerStatus> {
         let mut users: BTreeMap<&Name, Vec<ServiceKey>> = BTreeMap::new();
         for service in self.config.services.values() {
             if let Some(pool) = &service.pool {
-                users.entry(pool).or_default().extend(self.keys_of(service));
+                users.entry(pool).or_default().extend(keys_of(&self.config, service));
             }
         }
         let mut all = Vec::new();

@@ -2,6 +2,7 @@
 
 use director_core::cli::session::{OUTPUT_BYTES, TYPED_AHEAD_BYTES};
 use director_core::cli::{Output, Session, parse_set_lines};
+use director_core::director::impact::Impact;
 use director_core::director::protocol::{Recall, Recalled, Reply, Request};
 use director_core::director::status::Status;
 use director_core::model::Config;
@@ -137,7 +138,7 @@ impl Bench {
             }
             Request::Check(config) => {
                 sound(&config);
-                Reply::Checked { findings: validate(&config), ops: Vec::new() }
+                Reply::Checked { findings: validate(&config), ops: Vec::new(), impact: Impact::default() }
             }
             Request::Commit { config, options, .. } => {
                 sound(&config);

@@ -118,7 +118,8 @@ fn commit(sim: &mut Sim) {
         draw::spoil(&mut config, &mut sim.rng);
     }
     let base = if sim.rng.chance(10) { Generation(sim.rng.below(5)) } else { sim.committed.0 };
-    sim.ask(Request::Commit { base, config, options: CommitOptions::default() });
+    let options = CommitOptions { agreed: sim.rng.chance(70), ..CommitOptions::default() };
+    sim.ask(Request::Commit { base, config, options });
 }
 
 fn flap(sim: &mut Sim) {

@@ -45,6 +45,7 @@ enum Item {
 pub struct Asked {
     base: Generation,
     config: Option<Config>,
+    agreed: bool,
 }
 
 /// Everything.
@@ -248,12 +249,14 @@ impl Sim {
         self.last_session += 1;
         let session = SessionId(self.last_session);
         let asked = match &request {
-            Request::Commit { base, config, .. } => Asked { base: *base, config: Some(config.clone()) },
+            Request::Commit { base, config, options } => {
+                Asked { base: *base, config: Some(config.clone()), agreed: options.agreed }
+            }
             Request::Confirm | Request::Server(_) | Request::Recall(_) => {
                 panic!("the script asks no {}", word(&request))
             }
             Request::Status | Request::Config | Request::Check(_) | Request::Power(_) => {
-                Asked { base: Generation(0), config: None }
+                Asked { base: Generation(0), config: None, agreed: false }
             }
         };
         self.note(format!("session {} asks {}", session.0, word(&request)));
@@ -541,6 +544,10 @@ impl Sim {
                 self.tried.push_back((self.now, config));
             }
             Reply::Checked { .. } | Reply::Stopping => {}
+            Reply::Harmful { impact } => {
+                assert!(!asked.agreed && impact.asks(), "asks for nothing: {impact:?}");
+                self.note(format!("session {}: asked {impact:?}", session.0));
+            }
             Reply::OnTrial { .. }
             | Reply::Confirmed { .. }
             | Reply::Recalled { .. }

@@ -22,6 +22,8 @@ const HELP: &[&str] = &[
     "In configure mode, \"set\" and \"delete\" change a candidate and nothing else.",
     "\"compare\" shows the changes, \"commit check\" what they would do, and \"commit\"",
     "makes them run and keeps them in flash. \"discard\" throws them away.",
+    "A commit that leaves a service without a usable server, or ends one in use, asks",
+    "first; pasted lines say \"commit force\".",
     "",
     "After a show command: | json, | match TEXT, | count, | more, | no-more, and | set",
     "for configuration.",
@@ -109,6 +111,9 @@ impl Session {
                 self.filtered(&lines, &pipes, "no changes", out);
             }
             Action::Commit => self.commit(CommitOptions::default(), out),
+            Action::CommitForce => {
+                self.commit(CommitOptions { agreed: true, ..CommitOptions::default() }, out);
+            }
             Action::CommitComment => self.commit_with(&args, None, out),
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),
@@ -255,6 +260,16 @@ impl Session {
                 print::line(out, "Nothing was done.");
                 return;
             }
+            other if matches!(question, Question::Harm(..)) => {
+                let other = quoted(other);
+                self.say(
+                    out,
+                    &format!(
+                        "{other} is not an answer: nothing was committed. Type commit to be asked again."
+                    ),
+                );
+                return;
+            }
             other => {
                 let text = question.choices();
                 self.say(out, &format!("{} is not an answer: {text}", quoted(other)));
@@ -264,8 +279,12 @@ impl Session {
         }
         match question {
             Question::Server(ask) => self.ask_server(super::ServerAction { agreed: true, ..*ask }, out),
+            Question::Harm(options, setup) => {
+                let options = CommitOptions { agreed: true, ..*options };
+                if setup { self.setup_commit(options, out) } else { self.commit(options, out) }
+            }
             Question::LeaveConfigure => self.candidate = None,
-            Question::SetupCommit => self.setup_commit(out),
+            Question::SetupCommit => self.setup_commit(CommitOptions::default(), out),
             // Answered above.
             Question::Setup => {}
             Question::Power(power) if self.lost || self.power_stuck => {
@@ -352,7 +371,8 @@ impl Session {
         let Some(config) = self.valid_config(out) else { return };
         let Some(candidate) = &self.candidate else { return };
         let (base, tree) = (candidate.base, Box::new(candidate.tree.clone()));
-        self.ask(Job::Commit(tree), Request::Commit { base, config, options }, out);
+        let job = Job::Commit(tree, options.clone());
+        self.ask(job, Request::Commit { base, config, options }, out);
     }
 
     fn check(&mut self, pipes: Vec<Pipe>, out: &mut Vec<Output>) {

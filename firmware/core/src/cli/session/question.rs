@@ -1,6 +1,6 @@
 //! What a session asks back before it acts.
 
-use super::{Power, ServerAction};
+use super::{CommitOptions, Power, ServerAction};
 use alloc::boxed::Box;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -9,6 +9,8 @@ pub(super) enum Question {
     LeaveConfigure,
     /// Leave services without a server.
     Server(Box<ServerAction>),
+    /// Commit all the same; whether it is the dialogue's commit.
+    Harm(Box<CommitOptions>, bool),
     /// A question of the dialogue; its text is the dialogue's.
     Setup,
     SetupCommit,
@@ -17,7 +19,7 @@ pub(super) enum Question {
 impl Question {
     pub(super) fn choices(&self) -> &'static str {
         match self {
-            Self::Power(_) | Self::LeaveConfigure | Self::Server(_) | Self::Setup => {
+            Self::Power(_) | Self::LeaveConfigure | Self::Server(_) | Self::Harm(..) | Self::Setup => {
                 "type y for yes or n for no."
             }
             Self::SetupCommit => {
@@ -30,6 +32,7 @@ impl Question {
         match self {
             Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
             Self::Power(Power::Off) => "Switch off now? [y/n] ",
+            Self::Harm(..) => "Commit it all the same? [y/n] ",
             Self::Server(_) => "Do it all the same? [y/n] ",
             Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",
             Self::Setup => "",

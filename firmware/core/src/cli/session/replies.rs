@@ -6,7 +6,8 @@ use super::super::show::words::{generation, plural};
 use super::super::tree::Tree;
 use super::super::{bind, show};
 use super::{Candidate, Job, Output, Pending, Session, print};
-use crate::director::protocol::{Power, Reply, Request};
+use crate::director::impact::Impact;
+use crate::director::protocol::{CommitOptions, Power, Reply, Request};
 use crate::director::status::Status;
 use crate::model::Config;
 use crate::model::validate::Finding;
@@ -37,7 +38,7 @@ impl Session {
     fn accept(&mut self, pending: Pending, reply: Reply, out: &mut Vec<Output>) {
         let Pending { job, abandoned } = pending;
         match (job, reply) {
-            (job @ (Job::Commit(_) | Job::SetupCommit(_)), reply) => {
+            (job @ (Job::Commit(..) | Job::SetupCommit(_)), reply) => {
                 self.commit_ended(job, reply, abandoned, out);
             }
             (Job::Confirm, Reply::Confirmed { generation }) => self.confirmed(generation, abandoned, out),
@@ -71,8 +72,8 @@ impl Session {
                 self.open(generation, &config);
                 print::line(out, "Changes discarded.");
             }
-            (Job::Check { pipes }, Reply::Checked { findings, ops }) => {
-                self.checked(&findings, &ops, &pipes, out)
+            (Job::Check { pipes }, Reply::Checked { findings, ops, impact }) => {
+                self.checked(&findings, &ops, &impact, &pipes, out);
             }
             (Job::Commits { pipes }, Reply::Recalled { running, result }) => {
                 self.listed(running, result, &pipes, out);
@@ -102,8 +103,11 @@ impl Session {
     /// The answer to a commit of the candidate or of the dialogue's answers.
     fn commit_ended(&mut self, job: Job, reply: Reply, abandoned: bool, out: &mut Vec<Output>) {
         let setup = matches!(job, Job::SetupCommit(_));
-        let (Job::Commit(tree) | Job::SetupCommit(tree)) = job else { return };
+        let options =
+            if let Job::Commit(_, options) = &job { options.clone() } else { CommitOptions::default() };
+        let (Job::Commit(tree, _) | Job::SetupCommit(tree)) = job else { return };
         match reply {
+            Reply::Harmful { impact } => return self.harmful(&impact, options, setup, abandoned, out),
             Reply::Committed { generation, operations, findings } => {
                 self.committed(*tree, (generation, operations), &findings, abandoned, out);
             }
@@ -156,7 +160,7 @@ impl Session {
             return;
         }
         let waited = self.pending.iter().any(Pending::blocks);
-        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(_) | Job::SetupCommit(_)));
+        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(..) | Job::SetupCommit(_)));
         let stopping = self.pending.iter().any(|p| matches!(p.job, Job::Power(_)));
         self.pending.clear();
         self.lost = true;
@@ -282,7 +286,14 @@ impl Session {
         }
     }
 
-    fn checked(&mut self, findings: &[Finding], ops: &[Op], pipes: &[Pipe], out: &mut Vec<Output>) {
+    fn checked(
+        &mut self,
+        findings: &[Finding],
+        ops: &[Op],
+        impact: &Impact,
+        pipes: &[Pipe],
+        out: &mut Vec<Output>,
+    ) {
         self.findings(findings, out);
         let mut lines = Vec::new();
         for (i, op) in ops.iter().enumerate() {
@@ -291,6 +302,12 @@ impl Session {
         }
         if pipes.iter().all(|pipe| matches!(pipe, Pipe::More | Pipe::NoMore)) && !ops.is_empty() {
             lines.push(format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
+        }
+        for text in show::impact::lines(impact) {
+            lines.extend(show::words::wrap(&text, self.width.saturating_sub(1), 2));
+        }
+        if impact.asks() {
+            lines.push(String::from("A commit asks before it does that."));
         }
         self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
     }

@@ -3,6 +3,7 @@ extern crate std;
 
 use super::super::testing::{FIVE_NODES, Terminal, status::status};
 use super::*;
+use crate::director::impact::{Impact, Lost};
 use crate::director::protocol::Reply;
 use crate::model::Config;
 use crate::model::validate::{Finding, Severity};
@@ -25,6 +26,7 @@ struct Bench {
     /// Requests whose replies are held back.
     held: Option<Vec<Request>>,
     refusal: Option<Reply>,
+    impact: Impact,
     others: Vec<Output>,
     log: Vec<String>,
 }
@@ -38,6 +40,7 @@ impl Bench {
             generation: 0,
             held: None,
             refusal: None,
+            impact: Impact::default(),
             others: Vec::new(),
             log: Vec::new(),
         };
@@ -99,7 +102,12 @@ impl Bench {
             Request::Config => {
                 Reply::Config { generation: Generation(self.generation), config: self.config.clone() }
             }
-            Request::Check(_) => Reply::Checked { findings: Vec::new(), ops: ops() },
+            Request::Check(_) => {
+                Reply::Checked { findings: Vec::new(), ops: ops(), impact: self.impact.clone() }
+            }
+            Request::Commit { options, .. } if self.impact.asks() && !options.agreed => {
+                Reply::Harmful { impact: self.impact.clone() }
+            }
             Request::Commit { base, config, options: _ } => match self.refusal.take() {
                 Some(refusal) => refusal,
                 None => {

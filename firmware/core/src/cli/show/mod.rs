@@ -2,6 +2,7 @@
 
 pub(crate) mod commits;
 mod data;
+pub(crate) mod impact;
 pub mod ops;
 mod table;
 mod tables;
