@@ -1,7 +1,9 @@
 //! What can be typed in each mode: two static trees, and the walk through them that parsing and completion share.
 
+mod action;
 mod args;
 
+pub(crate) use action::{Action, Terminal, View};
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
 use super::path::{self, Mode, Walk};
@@ -14,66 +16,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use args::BACK_MAX;
-
-/// What a status table shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum View {
-    Interfaces,
-    Addresses,
-    Services,
-    Servers,
-    Ipvs,
-    Version,
-    Alarms,
-}
-
-/// What a line asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Action {
-    View(View),
-    Log,
-    Running,
-    Defaults,
-    Configure,
-    Power(Power),
-    RestartControlPlane,
-    Setup,
-    Terminal(Terminal),
-    Help,
-    Exit,
-    Set,
-    Delete,
-    Edit,
-    Candidate,
-    Compare,
-    Commit,
-    CommitComment,
-    CommitForce,
-    CommitConfirmed,
-    Confirm,
-    Rollback,
-    Commits,
-    ShowCommit,
-    Server,
-    Check,
-    Discard,
-    Up,
-    Top,
-    Transfer,
-    Load(Load),
-    Export(ExportHow),
-}
-
-/// A setting of the session's terminal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Terminal {
-    /// Rows, 0 for no paging.
-    Length,
-    /// Columns.
-    Width,
-    /// Minutes without input.
-    Idle,
-}
 
 /// A word of a command tree.
 #[derive(Debug)]

@@ -434,7 +434,7 @@ impl Session {
     }
 
     fn prompt(&mut self, out: &mut Vec<Output>) {
-        if self.pager.is_some() || self.taking_prompt(out) {
+        if self.pager.is_some() || self.transfer.running() || self.taking_prompt(out) {
             return;
         }
         if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {

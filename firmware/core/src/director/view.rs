@@ -10,7 +10,7 @@ use super::status::{
 };
 use crate::health::State;
 use crate::model::choice::Chosen as _;
-use crate::model::config::{Pool, Service};
+use crate::model::config::Pool;
 use crate::model::{Mono, Name};
 use crate::plan::observed::{Observed, ObservedDest, Stats};
 use crate::plan::{DestKey, ServiceKey, ServiceSpec};

@@ -82,7 +82,7 @@ impl Session {
         }
     }
 
-    fn act(&mut self, parsed: Parsed, out: &mut Vec<Output>) {
+    pub(super) fn act(&mut self, parsed: Parsed, out: &mut Vec<Output>) {
         let Parsed { action, args, walk, pipes } = parsed;
         match action {
             Action::View(view) => self.ask(Job::View { view, args, pipes }, Request::Status, out),

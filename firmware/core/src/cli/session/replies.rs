@@ -28,7 +28,7 @@ impl Session {
         let at = self.pending.iter().position(|p| p.job.fits(&reply));
         let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return };
         let blocked = pending.blocks();
-        self.accept(pending, reply, out);
+        self.capture(out, |session, out| session.accept(pending, reply, out));
         if blocked && !self.waiting() && !self.over {
             self.prompt(out);
         }
@@ -147,7 +147,7 @@ impl Session {
         } else {
             lines.to_vec()
         };
-        self.filtered(&lines, &pipes, "no log line fits", out);
+        self.capture(out, |session, out| session.filtered(&lines, &pipes, "no log line fits", out));
         if !self.waiting() {
             self.prompt(out);
         }
