@@ -10,8 +10,9 @@ use super::status::{
 use crate::health::State;
 use crate::model::config::{Pool, Service};
 use crate::model::{Mono, Name};
+use crate::plan::desired::{keys, service_spec};
 use crate::plan::observed::{Observed, ObservedDest, Stats};
-use crate::plan::{DestKey, ServiceKey, ServiceSpec};
+use crate::plan::{DestKey, ServiceKey};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -130,9 +131,9 @@ impl Director {
             };
             for key in self.keys_of(service) {
                 let have = observed.services.get(&key);
-                let spec = ServiceSpec::new(service.scheduler, service.persistence.map(|p| p.get() / 1000));
+                let spec = service_spec(service, key.family());
                 let usable = pool.servers.iter().filter(|(server, member)| {
-                    let port = member.port.unwrap_or(key.port);
+                    let port = member.port.unwrap_or(key.port());
                     effective(&self.overrides, pool_name, server, member) > 0
                         && self.health.state(pool_name, server, port) == Some(State::Up)
                 });
@@ -141,9 +142,7 @@ impl Director {
                 };
                 all.push(ServiceStatus {
                     name: name.clone(),
-                    protocol: key.protocol,
-                    address: key.address,
-                    port: key.port,
+                    key,
                     scheduler: spec.scheduler.to_string(),
                     persistence_s: spec.persistence_s,
                     pool: pool_name.clone(),
@@ -160,14 +159,7 @@ impl Director {
 
     /// The virtual servers that a service stands for.
     fn keys_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = ServiceKey> + 'a {
-        let addresses = service.addresses.iter().filter_map(|name| self.config.floating.get(name)?.address);
-        addresses.flat_map(move |address| {
-            service.ports.iter().map(move |port| ServiceKey {
-                protocol: service.protocol,
-                address: address.address(),
-                port: *port,
-            })
-        })
+        keys(&self.config, service)
     }
 
     fn server_status(&self, observed: &Observed, now: Mono) -> Vec<ServerStatus> {
@@ -203,7 +195,7 @@ impl Director {
         let mut effective = None;
         let (mut active, mut inactive, mut stats) = (0_u32, 0_u32, Stats::default());
         for key in services {
-            let dest = DestKey { address, port: member.port.unwrap_or(key.port) };
+            let dest = DestKey { address, port: member.port.unwrap_or(key.port()) };
             let Some(have) = observed.services.get(key).and_then(|s| s.dests.get(&dest)) else { continue };
             effective = Some(have.spec.weight);
             active = active.saturating_add(have.active);
@@ -218,7 +210,7 @@ impl Director {
             pool: pool_name.clone(),
             name: name.clone(),
             address,
-            forward: pool.forward,
+            forward: pool.forward_of(member),
             check: pool.check,
             state: verdict.as_ref().map_or(State::Unknown, |v| v.state),
             since: verdict.as_ref().map_or(self.started, |v| v.since),
@@ -269,10 +261,8 @@ fn count(n: usize) -> u32 {
 
 fn ipvs(observed: &Observed) -> Vec<IpvsService> {
     let dest = |(key, have): (&DestKey, &ObservedDest)| IpvsDest {
-        address: key.address,
-        port: key.port,
-        forward: have.spec.forward,
-        weight: have.spec.weight,
+        key: *key,
+        spec: have.spec,
         active: have.active,
         inactive: have.inactive,
         persistent: have.persistent,
@@ -282,11 +272,8 @@ fn ipvs(observed: &Observed) -> Vec<IpvsService> {
         .services
         .iter()
         .map(|(key, have)| IpvsService {
-            protocol: key.protocol,
-            address: key.address,
-            port: key.port,
-            scheduler: have.spec.scheduler.to_string(),
-            persistence_s: have.spec.persistence_s,
+            key: *key,
+            spec: have.spec.clone(),
             stats: have.stats,
             dests: have.dests.iter().map(dest).collect(),
         })

@@ -31,7 +31,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     };
     let surplus = || observed.addresses.keys().filter(|key| !wanted(key));
     let delete = |key: &AddressKey| Op::AddressDelete { key: key.clone() };
-    let serves = |key: &AddressKey| observed.services.keys().any(|s| s.address == key.cidr.address());
+    let serves = |key: &AddressKey| observed.services.keys().any(|s| s.address() == Some(key.cidr.address()));
     let at_once = |key: &AddressKey| desired.released.contains(key) || (serves(key) && !moving(key));
 
     ops.extend(surplus().filter(|key| at_once(key)).map(delete));
@@ -42,6 +42,11 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         if observed.routes.get(key) != Some(spec) {
             ops.push(Op::RouteSet { key: key.clone(), spec: spec.clone() });
         }
+    }
+    if let (Some(want), Some(have)) = (desired.timeouts, observed.timeouts)
+        && want != have
+    {
+        ops.push(Op::TimeoutsSet { timeouts: want });
     }
     for (key, want) in &desired.services {
         service(key, want, observed.services.get(key), &mut ops);

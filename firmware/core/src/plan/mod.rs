@@ -15,4 +15,7 @@ pub use desired::{Desired, desired};
 pub use diff::plan;
 pub use observed::Observed;
 pub use op::{Op, OpError, Plan};
-pub use spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
+pub use spec::{
+    AddressKey, AddressSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec, ServiceKey, ServiceSpec,
+    TimeoutSpec, TunnelSpec,
+};

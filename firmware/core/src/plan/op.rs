@@ -1,7 +1,9 @@
 //! Kernel operations, one enum. There is no flush.
 
 use super::desired::Ruleset;
-use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
+use super::spec::{
+    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, TimeoutSpec,
+};
 use crate::model::Device;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -67,6 +69,11 @@ pub enum Op {
     RulesetSet {
         /// All rules.
         ruleset: Ruleset,
+    },
+    /// Set the idle times after which connections are forgotten.
+    TimeoutsSet {
+        /// All three.
+        timeouts: TimeoutSpec,
     },
     /// Add a virtual server.
     ServiceAdd {
