@@ -4,8 +4,8 @@
 use super::Director;
 use super::servers::effective;
 use crate::health::State;
-use crate::model::config::Service;
 use crate::model::{Config, Name};
+use crate::plan::desired::keys;
 use crate::plan::{DestKey, Observed, Op, ServiceKey};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -58,18 +58,6 @@ impl Impact {
     }
 }
 
-/// The virtual servers that a service stands for.
-pub(super) fn keys_of<'a>(config: &'a Config, service: &'a Service) -> impl Iterator<Item = ServiceKey> + 'a {
-    let addresses = service.addresses.iter().filter_map(|name| config.floating.get(name)?.address);
-    addresses.flat_map(move |address| {
-        service.ports.iter().map(move |port| ServiceKey {
-            protocol: service.protocol,
-            address: address.address(),
-            port: *port,
-        })
-    })
-}
-
 impl Director {
     /// What `ops`, which lead to `next`, would cost.
     pub(super) fn impact(&self, next: &Config, ops: &[Op], observed: &Observed) -> Impact {
@@ -96,6 +84,7 @@ impl Director {
                 }
                 Op::DestEdit { .. }
                 | Op::SysctlSet { .. }
+                | Op::TimeoutsSet { .. }
                 | Op::LinkUp { .. }
                 | Op::LinkMtu { .. }
                 | Op::VlanAdd { .. }
@@ -145,7 +134,7 @@ impl Director {
             else {
                 continue;
             };
-            let ports = keys_of(config, service).map(|key| key.port).collect::<BTreeSet<_>>();
+            let ports = keys(config, service).map(|key| key.port()).collect::<BTreeSet<_>>();
             for (server, member) in &pool.servers {
                 let up = |port: u16| self.health.state(pool_name, server, port) == Some(State::Up);
                 let takes = effective(&self.overrides, pool_name, server, member) > 0

@@ -137,7 +137,7 @@ fn drift(sim: &mut Sim) {
     sim.note(format!("drift {kind}"));
     let rng = &mut sim.rng;
     let state = &mut sim.kernel.state;
-    let service = rng.pick(state.services.keys().filter(|k| k.port != CONTROL_PORT).copied());
+    let service = rng.pick(state.services.keys().filter(|k| k.port() != CONTROL_PORT).copied());
     match kind {
         0 => {
             if let Some(key) = rng.pick(state.addresses.keys().cloned().collect::<Vec<_>>()) {
@@ -183,13 +183,13 @@ fn drift(sim: &mut Sim) {
 fn foreign_service(sim: &mut Sim) {
     let state = &mut sim.kernel.state;
     let Some(mut service) = state.services.values().next().cloned() else { return };
-    let key = ServiceKey {
+    let key = ServiceKey::Address {
         protocol: director_core::model::config::Protocol::Tcp,
         address: "1.2.3.1".parse().unwrap(),
         port: 4444,
     };
     let dest = DestKey { address: "192.168.1.200".parse().unwrap(), port: 4444 };
-    let spec = DestSpec { forward: director_core::model::config::Forward::Nat, weight: 3 };
+    let spec = DestSpec { weight: 3, ..DestSpec::default() };
     service.dests.insert(dest, ObservedDest::fresh(spec));
     state.services.insert(key, service);
 }

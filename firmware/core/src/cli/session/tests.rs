@@ -176,10 +176,13 @@ impl Bench {
 }
 
 fn ops() -> Vec<Op> {
-    let service =
-        ServiceKey { protocol: crate::model::config::Protocol::Tcp, address: [1, 2, 3, 1].into(), port: 80 };
+    let service = ServiceKey::Address {
+        protocol: crate::model::config::Protocol::Tcp,
+        address: [1, 2, 3, 1].into(),
+        port: 80,
+    };
     let key = DestKey { address: [192, 168, 1, 3].into(), port: 80 };
-    let spec = DestSpec { forward: crate::model::config::Forward::Nat, weight: 2000 };
+    let spec = DestSpec { weight: 2000, ..DestSpec::default() };
     let add = Op::ServiceAdd {
         key: service,
         spec: crate::plan::ServiceSpec::new(crate::model::config::Scheduler::Wlc, None),

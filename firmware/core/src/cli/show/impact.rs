@@ -1,6 +1,7 @@
 //! What a commit would cost, in plain words.
 
-use super::words::{endpoint, plural, protocol};
+use super::ops::service;
+use super::words::{endpoint, plural};
 use crate::director::impact::{Impact, Lost};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -30,8 +31,7 @@ pub(crate) fn lines(impact: &Impact) -> Vec<String> {
 }
 
 fn lost(lost: &Lost) -> String {
-    let service =
-        format!("{} {}", protocol(lost.service.protocol), endpoint(lost.service.address, lost.service.port));
+    let service = service(&lost.service);
     let place = match lost.dest {
         Some(dest) => format!("at the server {} of {service}", endpoint(dest.address, dest.port)),
         None => format!("of the virtual service {service}"),

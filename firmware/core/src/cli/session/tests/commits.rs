@@ -98,7 +98,7 @@ fn the_last_server_is_drained_only_after_a_question() {
 #[test]
 fn a_commit_that_does_harm_says_so_and_asks_a_person_but_not_a_paste() {
     let mut bench = Bench::configured();
-    let service = ServiceKey { protocol: Protocol::Tcp, address: "1.2.3.1".parse().unwrap(), port: 80 };
+    let service = |port| ServiceKey::Address { protocol: Protocol::Tcp, address: "1.2.3.1".parse().unwrap(), port };
     let dest = DestKey { address: "192.168.1.3".parse().unwrap(), port: 80 };
     let names = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(pool, server)| (pool.parse().unwrap(), server.parse().unwrap())).collect()
@@ -106,13 +106,13 @@ fn a_commit_that_does_harm_says_so_and_asks_a_person_but_not_a_paste() {
     bench.impact = Impact {
         lost: Vec::from([
             Lost {
-                service: ServiceKey { port: 443, ..service },
+                service: service(443),
                 dest: None,
                 active: 7,
                 inactive: 3,
                 persistent: 2,
             },
-            Lost { service, dest: Some(dest), active: 1, inactive: 0, persistent: 0 },
+            Lost { service: service(80), dest: Some(dest), active: 1, inactive: 0, persistent: 0 },
         ]),
         connections: 11,
         clients: 2,
