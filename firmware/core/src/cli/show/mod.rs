@@ -2,6 +2,7 @@
 
 pub(crate) mod commits;
 mod data;
+mod dhcp;
 pub mod ops;
 mod table;
 mod tables;
