@@ -95,6 +95,8 @@ impl Box_ {
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
                     | Effect::Pages(_)
+                    | Effect::DhcpListen(_)
+                    | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }
                     | Effect::Notify { .. }
                     | Effect::Stopped => continue,

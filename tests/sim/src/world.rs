@@ -49,6 +49,8 @@ pub struct World {
     pub replies: Vec<Reply>,
     /// Operations that the kernel refuses from now on, by a word of their description.
     pub refuse: Option<fn(&Op) -> bool>,
+    /// What a DHCP server outside lends; `None`: there is no server.
+    pub dhcp: Option<crate::lender::Lender>,
     /// The flash fails from now on.
     pub flash_broken: bool,
     /// From now on the flash refuses to change the state of a record, and does it all the same when it becomes good.
@@ -80,6 +82,7 @@ impl World {
             ops: Vec::new(),
             replies: Vec::new(),
             refuse: None,
+            dhcp: None,
             flash_broken: false,
             flash_lies: false,
             stopped: false,
@@ -278,6 +281,12 @@ impl World {
                 Effect::Reply { reply, .. } => self.replies.push(*reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.log.push((self.now, text)),
+                Effect::DhcpListen(_) => {}
+                Effect::DhcpSend { device, message, .. } => {
+                    if let Some(message) = self.dhcp.and_then(|lends| lends.answer(&message)) {
+                        self.post(Event::Dhcp { device, message }, ANSWER_US);
+                    }
+                }
                 Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Stopped => self.stopped = true,
             }

@@ -14,6 +14,7 @@
 //! delay a deadline, and no console can delay anything. Each queue that is full holds back its producer.
 
 pub(crate) mod boot;
+mod dhcp;
 mod kernel_shell;
 mod shells;
 mod sorry;

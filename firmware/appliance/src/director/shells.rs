@@ -1,6 +1,7 @@
 //! Executes effects, and collects what comes back.
 
 use super::boot::CheckpointFile;
+use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
 use super::sorry::Sorry;
 use crate::init::request;
@@ -31,6 +32,9 @@ const PROBE_QUEUE: usize = 1024;
 /// Answers of the flash: one commit at a time.
 const FLASH_QUEUE: usize = 16;
 
+/// DHCP messages that were not taken yet. Full: more are dropped, as on any network.
+const DHCP_QUEUE: usize = 16;
+
 /// Where events come from.
 #[derive(Debug)]
 pub(super) struct Inputs {
@@ -38,6 +42,7 @@ pub(super) struct Inputs {
     kernel: mpsc::Receiver<Event>,
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
     flash: mpsc::Receiver<Event>,
+    dhcp: mpsc::Receiver<Event>,
     consoles: ipc::Server,
 }
 
@@ -51,6 +56,7 @@ impl Inputs {
             Some(event) = self.kernel.recv() => event,
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
             Some(event) = self.flash.recv() => event,
+            Some(event) = self.dhcp.recv() => event,
             Some((session, request)) = self.consoles.next() => Event::Request { session, request },
         }
     }
@@ -66,7 +72,7 @@ impl Inputs {
         if let Ok(event) = self.flash.try_recv() {
             return Some(event);
         }
-        None
+        self.dhcp.try_recv().ok()
     }
 }
 
@@ -77,6 +83,7 @@ pub(super) struct Shells {
     prober: Prober,
     flash: Option<FlashWorker>,
     sorry: Sorry,
+    dhcp: Dhcp,
     log: Rc<Log>,
     checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
@@ -89,6 +96,7 @@ impl Shells {
         let (jobs, job_queue) = mpsc::channel(KERNEL_JOBS);
         let (kernel_events, kernel) = mpsc::channel(KERNEL_QUEUE);
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
+        let (dhcp_events, dhcp) = mpsc::channel(DHCP_QUEUE);
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
         tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
@@ -97,13 +105,14 @@ impl Shells {
             prober: Prober::new(probe_events),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             sorry: Sorry::new(Rc::clone(log)),
+            dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
             log: Rc::clone(log),
             checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
         let consoles = ipc::Server::bind(Path::new(ipc::SOCKET))?;
-        Ok((shells, Inputs { stop, kernel, probes, flash: flash_queue, consoles }))
+        Ok((shells, Inputs { stop, kernel, probes, flash: flash_queue, dhcp, consoles }))
     }
 
     /// Executes effects in order. False when the director is done.
@@ -131,6 +140,10 @@ impl Shells {
                 }
                 Effect::Checkpoint(checkpoint) => self.checkpoint.save(&self.log, &checkpoint),
                 Effect::Log { level, text } => self.log.write(level, format_args!("{text}")),
+                Effect::DhcpListen(devices) => self.dhcp.listen(&devices),
+                Effect::DhcpSend { device, message, from, to } => {
+                    self.dhcp.send(&device, &message, from, to);
+                }
                 Effect::Pages(pages) => self.sorry.show(&pages),
                 Effect::Hostname(name) => {
                     if let Err(error) = nix::unistd::sethostname(&name) {

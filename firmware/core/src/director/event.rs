@@ -3,13 +3,15 @@
 use super::Checkpoint;
 use super::protocol::{Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
-use crate::model::{Config, Mono};
+use crate::model::{Config, Device, Mono};
 use crate::plan::fallback::Pages;
 use crate::plan::{Observed, Op, OpError};
 use crate::store::{Comment, Generation, StoreError, record::SlotState};
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 /// One input.
@@ -43,6 +45,13 @@ pub enum Event {
         generation: Generation,
         /// Whether it was read back intact.
         result: Result<(), StoreError>,
+    },
+    /// A DHCP message came in on a device.
+    Dhcp {
+        /// Which.
+        device: Device,
+        /// The UDP payload, at most [`crate::wire::dhcp::MESSAGE_MAX`] bytes.
+        message: Vec<u8>,
     },
     /// The answer to [`Effect::Recall`].
     Recalled {
@@ -134,6 +143,19 @@ pub enum Effect {
         level: Level,
         /// One line, no control characters.
         text: String,
+    },
+    /// Listen for DHCP messages on these devices, and on no others.
+    DhcpListen(BTreeSet<Device>),
+    /// Send a DHCP message.
+    DhcpSend {
+        /// By this device.
+        device: Device,
+        /// The UDP payload.
+        message: Vec<u8>,
+        /// From this address of ours; without one from 0.0.0.0.
+        from: Option<Ipv4Addr>,
+        /// To this server; without one to everybody.
+        to: Option<Ipv4Addr>,
     },
     /// Show these pages of the box itself, and no others.
     Pages(Pages),

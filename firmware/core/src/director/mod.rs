@@ -13,6 +13,7 @@ pub mod commit;
 pub mod event;
 pub mod frame;
 mod hardware;
+mod leases;
 mod pages;
 pub mod impact;
 pub mod protocol;
@@ -27,8 +28,9 @@ mod view;
 pub use event::{Effect, Event, Level};
 
 use crate::cli::show::ops::describe;
+use crate::dhcp::Lease;
 use crate::health::{self, Health};
-use crate::model::{Config, Millis, Mono, Name};
+use crate::model::{Config, Device, Millis, Mono, Name};
 use crate::overrides::{Forced, Overrides};
 use crate::plan::desired::{Circumstances, Usable};
 use crate::plan::fallback::Pages;
@@ -42,6 +44,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use announce::Announcer;
 use commit::{Stage, Transaction};
+use leases::Leases;
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
@@ -105,6 +108,8 @@ pub struct Checkpoint {
     pub undo: Vec<Generation>,
     /// Kernel parameters as they were before the configuration set them.
     pub originals: BTreeMap<String, String>,
+    /// What DHCP servers lent us, by device.
+    pub leases: BTreeMap<Device, Lease>,
 }
 
 /// Everything the director knows.
@@ -140,6 +145,7 @@ pub struct Director {
     pages: Pages,
     /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
     originals: BTreeMap<String, String>,
+    leases: Leases,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -151,6 +157,7 @@ struct Now<'a> {
     health: &'a Health,
     observed: &'a Observed,
     overrides: &'a Overrides,
+    leases: &'a Leases,
 }
 
 impl Circumstances for Now<'_> {
@@ -164,6 +171,10 @@ impl Circumstances for Now<'_> {
 
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec> {
         self.observed.services.get(service).and_then(|s| s.dests.get(dest)).map(|d| d.spec)
+    }
+
+    fn lease(&self, device: &Device) -> Option<Lease> {
+        self.leases.lease(device)
     }
 
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
@@ -199,6 +210,7 @@ impl Director {
             last_error: None,
             failing: Vec::new(),
             pages: Pages::new(),
+            leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             unsaved: false,
             verdicts_due: now,
@@ -223,6 +235,7 @@ impl Director {
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
+            Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
@@ -255,6 +268,7 @@ impl Director {
             self.trial_next(),
             self.overrides.next_deadline(),
             self.marks.next_deadline(),
+            self.leases.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -276,6 +290,7 @@ impl Director {
         }
         self.trial_deadline(now, out);
         self.undo_again(now, out);
+        self.leases_due(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -352,6 +367,7 @@ impl Director {
             overrides: self.overrides.clone(),
             undo: self.marks.undoing(),
             originals: self.originals.clone(),
+            leases: self.leases.all(),
         })));
     }
 
@@ -359,7 +375,7 @@ impl Director {
     fn desired(&self, config: &Config, observed: &Observed) -> crate::plan::Desired {
         let config = &*self.bound(config, observed);
         let node = node_of(config, self.start.identity);
-        let now = Now { health: &self.health, observed, overrides: &self.overrides };
+        let now = Now { health: &self.health, observed, overrides: &self.overrides, leases: &self.leases };
         let mut want = desired(config, node, self.active(config), &now);
         self.restore_parameters(&mut want);
         want
@@ -391,6 +407,7 @@ impl Director {
     }
 
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        self.lend(now, out);
         // A restart must not know less than the kernel shows.
         if self.remember_parameters() || self.unsaved {
             self.checkpoint(out);

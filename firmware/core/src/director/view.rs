@@ -89,12 +89,14 @@ impl Director {
                 role: roles.remove(device),
                 device: device.clone(),
                 link: Some(link.clone()),
+                dhcp: self.leases.state(device).map(|state| (state, self.leases.lease(device))),
             })
             .collect();
         all.extend(roles.into_iter().map(|(device, role)| InterfaceStatus {
             role: Some(role),
             device,
             link: None,
+            dhcp: None,
         }));
         all
     }
@@ -240,6 +242,9 @@ impl Director {
             match observed.links.get(device) {
                 None => alarms.push(format!("interface {role}: this box has no device {device}")),
                 Some(link) if !link.carrier => alarms.push(format!("interface {role} ({device}): no link")),
+                Some(_) if interface.dhcp && self.leases.lease(device).is_none() => {
+                    alarms.push(format!("interface {role} ({device}): no DHCP server gave an address"));
+                }
                 Some(_) => {}
             }
         }

@@ -5,6 +5,7 @@ use super::spec::{
     AddressKey, AddressSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec, ServiceKey, ServiceSpec,
     TimeoutSpec, TunnelSpec, VlanSpec,
 };
+use crate::dhcp::Lease;
 use crate::model::choice::Chosen as _;
 use crate::model::config::{Config, Forward, Node, OnFailure, Pool, Protocol, Service};
 use crate::model::{Cidr, Device, Name};
@@ -109,6 +110,11 @@ pub trait Circumstances {
     fn usable(&self, pool: &Name, server: &Name, port: u16) -> Usable;
     /// What the kernel holds now for a real server of a virtual server.
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec>;
+    /// What a DHCP server lent to a device.
+    fn lease(&self, device: &Device) -> Option<Lease> {
+        let _: &Device = device;
+        None
+    }
     /// What an operator did to `server` of `pool` at run time.
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
         let _: (&Name, &Name) = (pool, server);
@@ -140,6 +146,7 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
             want.node_addresses.insert(key, AddressSpec::default());
         }
     }
+    lent(config, circumstances, &mut want);
     if active {
         want.floating_addresses = floating_addresses(config);
     } else {
@@ -160,6 +167,21 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
     want.timeouts = Some(TimeoutSpec::of(&config.kernel.timeouts));
     want.ruleset = Some(ruleset(config, node, &want.services));
     want
+}
+
+/// Addresses lent by DHCP servers, and the first router that comes with one. A configured default route wins.
+fn lent(config: &Config, circumstances: &impl Circumstances, want: &mut Desired) {
+    let default = Cidr::any_ipv4();
+    let mut router = None;
+    for device in config.interfaces.values().filter(|i| i.dhcp).filter_map(|i| i.device.as_ref()) {
+        let Some(lease) = circumstances.lease(device) else { continue };
+        let key = AddressKey { device: device.clone(), cidr: lease.cidr() };
+        want.node_addresses.entry(key).or_default();
+        router = router.or(lease.router);
+    }
+    if let Some(router) = router.filter(|_| config.routes.get(&default).is_none_or(|r| r.via.is_none())) {
+        want.routes.insert(RouteKey { to: default, metric: 0 }, RouteSpec { via: IpAddr::V4(router) });
+    }
 }
 
 /// The device bound to an interface role.

@@ -380,6 +380,7 @@ impl Sim {
             | Event::KernelChanged
             | Event::Saved { .. }
             | Event::Recalled { .. }
+            | Event::Dhcp { .. }
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -461,6 +462,7 @@ impl Sim {
                 Effect::Reply { session, reply } => self.answered(session, *reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
+                Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
                 Effect::Notify { text, .. } => panic!("nothing is on trial: {text}"),

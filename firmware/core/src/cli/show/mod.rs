@@ -3,6 +3,7 @@
 pub(crate) mod commits;
 mod data;
 pub(crate) mod impact;
+mod dhcp;
 pub mod ops;
 mod table;
 mod tables;

@@ -74,6 +74,7 @@ fn interfaces() -> Vec<InterfaceStatus> {
         role: role.map(name),
         device: device.parse().unwrap(),
         link,
+        dhcp: None,
     };
     Vec::from([
         interface(Some("public"), "eth0", Some(link(2, true))),

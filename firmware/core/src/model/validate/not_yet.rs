@@ -24,9 +24,6 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     if let Some(backup) = &config.backup {
         node("backup", backup, found);
     }
-    for (name, interface) in &config.interfaces {
-        refuse(found, interface.dhcp, || format!("interface {name} dhcp"));
-    }
     pairing(&config.cluster.pairing, found);
     refuse(found, config.sync_daemon.is_some(), || "sync-daemon".into());
     for (name, rule) in &config.masquerade {
