@@ -109,3 +109,13 @@ fn a_kernel_parameter_goes_back_to_what_it_was() {
     assert_eq!(commit(&format!("set sysctl {NAME} value 1\n"), 1), "1");
     assert_eq!(commit("", 2), "0");
 }
+
+#[test]
+fn the_scenarios_have_nothing_that_stops_a_commit() {
+    let members = "set real-server rs1 address 10.10.5.1\nset pool ssh server rs1\n";
+    let one_armed = include_str!("../../../qemu/scenarios/one-armed.set");
+    for text in [DHCP_OUTSIDE.to_string(), format!("{one_armed}{members}")] {
+        let found = director_core::model::validate::validate(&parse_set_lines(&text).unwrap());
+        assert_eq!(found, []);
+    }
+}

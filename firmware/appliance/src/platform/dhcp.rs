@@ -7,6 +7,7 @@ use nix::net::if_::if_nametoindex;
 use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// `ETH_P_IP`.
@@ -43,7 +44,10 @@ impl Port {
         socket.set_nonblocking(true)?;
         socket.attach_filter(&FILTER)?;
         socket.bind(&address(index)?)?;
-        Ok(Self { packets: AsyncFd::new(socket)?, index })
+        #[expect(unsafe_code, reason = "tokio asks for the promise that the descriptor stays open")]
+        // SAFETY: the socket owns its descriptor, is closed on drop only, and always returns the same one.
+        let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+        Ok(Self { packets: registered.map_err(io::Error::from)?, index })
     }
 
     /// The next message of a server. Cancelling loses nothing.
