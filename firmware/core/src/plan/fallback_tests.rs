@@ -41,7 +41,7 @@ fn stands_in(config: &Config, world: &World, active: bool) -> (bool, bool) {
     let (key, service) = want.services.iter().next().unwrap();
     let dest = service.dests.get(&own(key));
     assert!(dest.is_none_or(|d| *d == spec(Forward::Direct, TunnelSpec::default())));
-    (dest.is_some(), want.pages.contains_key(&place(key).unwrap()))
+    (dest.is_some(), place(key).is_some_and(|place| want.pages.contains_key(&place)))
 }
 
 fn usable() -> impl Strategy<Value = Usable> {
