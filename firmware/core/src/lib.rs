@@ -18,6 +18,7 @@ pub mod cli;
 pub mod director;
 pub mod health;
 pub mod init;
+pub mod login;
 pub mod model;
 pub mod overrides;
 pub mod plan;

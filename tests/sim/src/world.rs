@@ -268,7 +268,10 @@ impl World {
                 Effect::Reply { reply, .. } => self.replies.push(*reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.log.push((self.now, text)),
-                Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::Hostname(_) | Effect::Access(_) | Effect::Power(_) => {}
+                Effect::Maintain { session, what, .. } => {
+                    self.post(Event::Maintained { session, what, result: Ok(()) }, ANSWER_US);
+                }
                 Effect::Stopped => self.stopped = true,
             }
         }
@@ -278,6 +281,7 @@ impl World {
         let commit = |config: &Config| Commit { config: config.clone(), ..Commit::default() };
         match what {
             Recall::List => Ok(Recalled::List(Vec::new())),
+            Recall::Rescue => Err(StoreError::NoRescue),
             Recall::Back(back) => {
                 let mut good = self.flash.range(..running).rev().filter(|(_, (s, _))| *s == SlotState::Good);
                 let found = good.nth(usize::from(back) - 1).map(|(generation, (_, config))| {

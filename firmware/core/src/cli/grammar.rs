@@ -7,7 +7,7 @@ pub(crate) use args::{Arg, LOG_LINES_MAX};
 use super::path::{self, Mode, Walk};
 use super::tree::Step;
 use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
-use crate::director::protocol::Power;
+use crate::director::protocol::{Maintenance, Power};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -51,6 +51,9 @@ pub(crate) enum Action {
     Rollback,
     Commits,
     ShowCommit,
+    Rescue(Maintenance),
+    ShowRescue,
+    FactoryReset,
     Server,
     Check,
     Discard,
@@ -108,9 +111,15 @@ const fn command(word: &'static str, help: &'static str, next: Next) -> Command 
 pub(crate) static OPERATIONAL: &[Command] = &[
     command("configure", "Change the configuration", Next::Do(Action::Configure, &[])),
     command("exit", "Leave the console", Next::Do(Action::Exit, &[])),
+    command(
+        "factory-reset",
+        "Overwrite the configuration, its history and every secret, and start over",
+        Next::Do(Action::FactoryReset, &[]),
+    ),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "server",
@@ -150,6 +159,27 @@ static RESTART: &[Command] = &[command(
     Next::Do(Action::RestartControlPlane, &[]),
 )];
 
+static RESCUE: &[Command] = &[
+    command("delete", "Forget it", Next::Do(Action::Rescue(Maintenance::RescueDelete), &[])),
+    command(
+        "save",
+        "Keep what runs now as the rescue configuration",
+        Next::Do(Action::Rescue(Maintenance::RescueSave), &[]),
+    ),
+];
+
+/// What anybody may do while it is not known who may log in.
+pub(crate) static LIMITED: &[Command] = &[
+    command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
+    command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
+    command(
+        "show",
+        "Show the log",
+        Next::Words(&[command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count]))]),
+    ),
+];
+
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
     command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
@@ -170,6 +200,7 @@ static SHOW: &[Command] = &[
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
     command("ipvs", "The kernel's table, as ipvsadm -Ln prints it", Next::Do(Action::View(View::Ipvs), &[])),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
+    command("rescue", "The rescue configuration", Next::Do(Action::ShowRescue, &[])),
     command(
         "servers",
         "Real servers by pool",
@@ -183,6 +214,7 @@ static SHOW: &[Command] = &[
 pub(crate) static RUN: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "server",
@@ -218,7 +250,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("edit", "Go to a part of the configuration", Next::Path(Action::Edit, Mode::Edit)),
     command("exit", "Back to the top, or leave configure mode", Next::Do(Action::Exit, &[])),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
-    command("rollback", "Make an earlier commit the candidate", Next::Do(Action::Rollback, &[Arg::Back])),
+    command(
+        "rollback",
+        "Make an earlier commit the candidate",
+        Next::Do(Action::Rollback, &[Arg::BackOrRescue]),
+    ),
     command("run", "Run an operational command", Next::Words(RUN)),
     command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
     command("show", "Show the candidate", Next::Path(Action::Candidate, Mode::Show)),
@@ -274,7 +310,7 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
         Action::View(_) | Action::Log | Action::Commits => VIEW_FILTERS,
-        Action::Running | Action::ShowCommit | Action::Candidate => CONFIG_FILTERS,
+        Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure
         | Action::Power(_)
@@ -291,6 +327,8 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::CommitConfirmed
         | Action::Confirm
         | Action::Rollback
+        | Action::Rescue(_)
+        | Action::FactoryReset
         | Action::Server
         | Action::Discard
         | Action::Up
@@ -424,7 +462,11 @@ fn take_arg(
             return Err(Fault::value("number of lines", token, &format!("must be 1 to {LOG_LINES_MAX}")));
         }
     }
-    if *arg == Arg::Back && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX) {
+    let rescue = *arg == Arg::BackOrRescue && token.text == "rescue";
+    if matches!(arg, Arg::Back | Arg::BackOrRescue)
+        && !rescue
+        && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX)
+    {
         return Err(Fault::value("number of commits ago", token, &format!("must be 0 to {BACK_MAX}")));
     }
     if let Arg::Terminal(setting) = arg {

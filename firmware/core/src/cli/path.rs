@@ -2,8 +2,9 @@
 
 use super::schema::{CONFIG, Item, Kind};
 use super::tree::{Change, Step, item_at};
-use super::value::Value;
+use super::value::{Type, Value};
 use super::words::{Fault, FaultKind, Token, Worded, either, pick, quoted, suggestion};
+use crate::model::text::REDACTED;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -132,7 +133,12 @@ fn take_value(
     token: Token<'_>,
 ) -> Result<(), Fault> {
     let Some(kind) = item.value_type() else { return Err(Fault::bad(token, "no value goes here")) };
-    let value = kind.parse(token.text).map_err(|why| Fault::value(item.word, token, &why))?;
+    let value = kind.parse(token.text).map_err(|why| {
+        // What was meant to be a secret is not repeated.
+        let secret = matches!(kind, Type::Secret | Type::Hash);
+        let shown = if secret { Token { text: REDACTED, ..token } } else { token };
+        Fault::value(item.word, shown, &why)
+    })?;
     walk.complete = true;
     match &item.kind {
         Kind::Branch { .. } | Kind::List { .. } => {

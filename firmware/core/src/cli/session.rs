@@ -13,6 +13,8 @@
 
 mod actions;
 mod commits;
+mod login;
+mod maintain;
 mod pager;
 mod print;
 mod question;
@@ -24,10 +26,12 @@ mod transfer;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
-use super::grammar::{CONFIGURE, Command, OPERATIONAL, Pipe, View};
+use super::grammar::{CONFIGURE, Command, LIMITED as LIMITED_TABLE, OPERATIONAL, Pipe, View};
 use super::tree::{Step, Tree};
-use crate::director::protocol::{Power, Recalled, Reply, Request, ServerAction};
+use crate::director::protocol::{Maintenance, Power, Recalled, Reply, Request, ServerAction};
 use crate::director::status::Status;
+use crate::login::Password;
+use crate::model::text::Secret;
 use crate::store::Generation;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -65,6 +69,17 @@ pub enum Output {
     DirectPower(Power),
     /// Ask init to end the director process and start another. Works whatever state the director is in.
     RestartDirector,
+    /// Compare a password with its hash, beside the loop, and call [`Session::verified`].
+    Verify {
+        /// As typed.
+        password: Password,
+        /// The configured hash.
+        hash: Secret,
+    },
+    /// Hash a new password, beside the loop, and call [`Session::hashed`].
+    Hash(Password),
+    /// So many wrong passwords were typed in a row: log it, and keep it for the next session.
+    WrongPasswords(u32),
     /// The operator left.
     Logout,
 }
@@ -99,6 +114,12 @@ enum Job {
         pipes: Vec<Pipe>,
     },
     Recall(commits::Use),
+    Maintain(Maintenance),
+    /// The rescue configuration.
+    Rescue {
+        /// Of `show rescue`; without, it becomes the candidate.
+        shown: Option<Vec<Pipe>>,
+    },
     Power(Power),
     /// Which devices there are.
     SetupStatus,
@@ -139,6 +160,11 @@ impl Job {
                     Reply::Recalled { result: Ok(Recalled::List(_)) | Err(_), .. } | Reply::Refused { .. }
                 )
             }
+            Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
+            Self::Rescue { .. } => matches!(
+                reply,
+                Reply::Recalled { result: Ok(Recalled::Rescue(_)) | Err(_), .. } | Reply::Refused { .. }
+            ),
             Self::Recall(_) => matches!(
                 reply,
                 Reply::Recalled { result: Ok(Recalled::Commit { .. }) | Err(_), .. } | Reply::Refused { .. }
@@ -186,6 +212,17 @@ pub struct Session {
     pending: VecDeque<Pending>,
     /// `show log` waits for its lines.
     log: Option<Vec<Pipe>>,
+    /// The password was not typed yet.
+    lock: Option<login::Lock>,
+    /// A line that is not shown.
+    entry: Option<Box<login::Entry>>,
+    hashing: login::Hashing,
+    /// This session began with a password.
+    guarded: bool,
+    /// Nobody knows who may type.
+    limited: bool,
+    /// Uncommitted changes of a session that ended by itself.
+    kept: Option<Box<Candidate>>,
     typed_ahead: VecDeque<u8>,
     typed_lost: bool,
     lost: bool,
@@ -216,6 +253,12 @@ impl Session {
             setup: None,
             pending: VecDeque::new(),
             log: None,
+            lock: None,
+            entry: None,
+            hashing: login::Hashing::No,
+            guarded: false,
+            limited: false,
+            kept: None,
             typed_ahead: VecDeque::new(),
             typed_lost: false,
             lost: false,
@@ -237,6 +280,22 @@ impl Session {
     /// Greets and asks for the state of the box; the first prompt comes with the answer, with the loss of the director, or
     /// with C-c.
     pub fn start(&mut self, out: &mut Vec<Output>) {
+        if self.limited {
+            self.lost = true;
+            self.say(out, LIMITED);
+            return self.prompt(out);
+        }
+        if self.locked() {
+            return self.ask_password(out);
+        }
+        self.open_session(out);
+    }
+
+    /// Nothing is between the operator and the prompt.
+    fn open_session(&mut self, out: &mut Vec<Output>) {
+        if self.kept.is_some() {
+            self.say(out, "The session before left uncommitted changes: \"configure\" goes on with them.");
+        }
         print::line(out, "Type ? for what is possible here, help for how this console works.");
         self.greet(out);
     }
@@ -248,7 +307,9 @@ impl Session {
 
     /// Whether a reply or log lines are awaited.
     pub fn waiting(&self) -> bool {
-        self.log.is_some() || self.pending.iter().any(Pending::blocks)
+        self.log.is_some()
+            || self.hashing == login::Hashing::Awaited
+            || self.pending.iter().any(Pending::blocks)
     }
 
     /// Whether kept bytes can be processed now. The shell writes what it got, then calls [`Self::input`] again, with
@@ -265,6 +326,14 @@ impl Session {
             self.screen.pasting = at.saturating_add(1) < bytes.len();
             if self.over {
                 return;
+            }
+            // A break of the line is a zero.
+            if *byte == 0 && self.guarded && !self.locked() && !self.transfer.active() {
+                return self.line_broke(out);
+            }
+            if self.locked() {
+                self.hidden_byte(*byte, out);
+                continue;
             }
             if *byte == 0x03 && self.waiting() {
                 self.abandon(out);
@@ -301,6 +370,9 @@ impl Session {
         self.typed_ahead.clear();
         self.typed_lost = false;
         self.log = None;
+        if self.hashing == login::Hashing::Awaited {
+            self.hashing = login::Hashing::Abandoned;
+        }
         let mut text = "Not waiting any longer.";
         for pending in self.pending.iter_mut().filter(|p| p.blocks()) {
             pending.abandoned = true;
@@ -323,6 +395,8 @@ impl Session {
                 | Job::Server(_)
                 | Job::Commits { .. }
                 | Job::Recall(_)
+                | Job::Maintain(_)
+                | Job::Rescue { .. }
                 | Job::SetupStatus
                 | Job::SetupConfig
                 | Job::Check { .. } => {}
@@ -335,6 +409,9 @@ impl Session {
     fn feed(&mut self, byte: u8, out: &mut Vec<Output>) {
         if self.transfer.active() {
             return self.transfer_byte(byte, out);
+        }
+        if self.entry.is_some() {
+            return self.hidden_byte(byte, out);
         }
         if self.pager.is_some() {
             return self.pager_key(byte, out);
@@ -378,13 +455,19 @@ impl Session {
         self.clock.use_now();
         match self.question.take() {
             Some(question) => self.answer(question, line, out),
-            None => {
-                self.editor.remember(line);
-                self.execute(line, out);
-            }
+            None => self.command(line, out),
         }
         if !self.waiting() && !self.over && !self.transfer.active() {
             self.prompt(out);
+        }
+    }
+
+    fn command(&mut self, line: &str, out: &mut Vec<Output>) {
+        let edit: Vec<Step> = self.candidate.as_ref().map(|c| c.edit.clone()).unwrap_or_default();
+        // Such a line may have a password in it.
+        if !self.set_password(line, &edit, out) {
+            self.editor.remember(line);
+            self.execute(line, out);
         }
     }
 
@@ -395,6 +478,9 @@ impl Session {
     }
 
     fn prompt_text(&self) -> String {
+        if let Some(entry) = &self.entry {
+            return entry.prompt().to_string();
+        }
         if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
             return dialogue.prompt();
         }
@@ -408,13 +494,14 @@ impl Session {
     }
 
     fn prompt(&mut self, out: &mut Vec<Output>) {
-        if self.pager.is_some() {
+        if self.pager.is_some() || self.deaf() {
             return;
         }
         if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
             dialogue.above().iter().for_each(|text| self.say(out, text));
         }
         if self.question.is_none()
+            && self.entry.is_none()
             && let Some(candidate) = &self.candidate
             && !candidate.edit.is_empty()
         {
@@ -449,6 +536,9 @@ impl Session {
     }
 
     fn table(&self) -> &'static [Command] {
+        if self.limited {
+            return LIMITED_TABLE;
+        }
         if self.candidate.is_some() { CONFIGURE } else { OPERATIONAL }
     }
 
@@ -566,6 +656,8 @@ impl Session {
     }
 }
 
+const LIMITED: &str = "The director has not read the configuration yet, so who may log in is not known. \"show log\", \
+                       \"restart control-plane\", \"reboot\" and \"poweroff\" work meanwhile.";
 const NO_DIRECTOR: &str =
     "The director is not running. \"show log\" says why; \"reboot\" and \"poweroff\" work without it.";
 

@@ -12,6 +12,7 @@ pub mod announce;
 pub mod commit;
 pub mod event;
 pub mod frame;
+mod maintain;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
@@ -24,6 +25,7 @@ pub use event::{Effect, Event, Level};
 
 use crate::cli::show::ops::describe;
 use crate::health::{self, Health};
+use crate::login::Access;
 use crate::model::{Config, Millis, Mono, Name};
 use crate::overrides::{Forced, Overrides};
 use crate::plan::desired::{Circumstances, Usable, sysctls};
@@ -118,6 +120,8 @@ pub struct Director {
     reads: usize,
     status_waiters: Vec<SessionId>,
     stopping: bool,
+    /// Its flash is being overwritten.
+    resetting: bool,
     stopped: bool,
     operations: u64,
     last_plan: u32,
@@ -176,6 +180,7 @@ impl Director {
             reads: 0,
             status_waiters: Vec::new(),
             stopping: false,
+            resetting: false,
             stopped: false,
             operations: 0,
             last_plan: 0,
@@ -204,6 +209,7 @@ impl Director {
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
+            Event::Maintained { session, what, result } => self.on_maintained(session, what, result, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
             Event::Stop => self.stop(now, out),
@@ -272,6 +278,7 @@ impl Director {
         let hostname =
             self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
         out.push(Effect::Hostname(hostname));
+        out.push(Effect::Access(Access::of(&self.config)));
         self.reconcile.desired_changed();
         self.reconcile.retry_now();
     }

@@ -245,7 +245,7 @@ impl Sim {
         let session = SessionId(self.last_session);
         let asked = match &request {
             Request::Commit { base, config, .. } => Asked { base: *base, config: Some(config.clone()) },
-            Request::Confirm | Request::Server(_) | Request::Recall(_) => {
+            Request::Confirm | Request::Server(_) | Request::Recall(_) | Request::Maintain(_) => {
                 panic!("the script asks no {}", word(&request))
             }
             Request::Status | Request::Config | Request::Check(_) | Request::Power(_) => {
@@ -373,6 +373,7 @@ impl Sim {
             | Event::KernelChanged
             | Event::Saved { .. }
             | Event::Recalled { .. }
+            | Event::Maintained { .. }
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -454,7 +455,8 @@ impl Sim {
                 Effect::Reply { session, reply } => self.answered(session, *reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
-                Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::Hostname(_) | Effect::Access(_) | Effect::Power(_) => {}
+                Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
                 Effect::Notify { text, .. } => panic!("nothing is on trial: {text}"),
                 Effect::Stopped => self.end(),
@@ -565,6 +567,7 @@ fn word(request: &Request) -> String {
         Request::Confirm => "confirm".to_string(),
         Request::Server(_) => "server".to_string(),
         Request::Recall(_) => "recall".to_string(),
+        Request::Maintain(_) => "maintain".to_string(),
     }
 }
 

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 pub(super) enum Question {
     Power(Power),
     LeaveConfigure,
+    FactoryReset,
     /// Leave services without a server.
     Server(Box<ServerAction>),
     /// A question of the dialogue; its text is the dialogue's.
@@ -20,6 +21,7 @@ impl Question {
             Self::Power(_) | Self::LeaveConfigure | Self::Server(_) | Self::Setup => {
                 "type y for yes or n for no."
             }
+            Self::FactoryReset => "type factory-reset to do it, anything else to leave.",
             Self::SetupCommit => {
                 "type y to commit, n to leave, or edit to change the lines in configure mode."
             }
@@ -32,6 +34,7 @@ impl Question {
             Self::Power(Power::Off) => "Switch off now? [y/n] ",
             Self::Server(_) => "Do it all the same? [y/n] ",
             Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",
+            Self::FactoryReset => "Type factory-reset once more to do it: ",
             Self::Setup => "",
             Self::SetupCommit => "Commit this? [y/n/edit] ",
         }

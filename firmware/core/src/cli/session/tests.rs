@@ -13,6 +13,7 @@ use commits::recall;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+mod login;
 mod visit;
 
 /// A console with a terminal in front and a scripted director behind.
@@ -71,9 +72,12 @@ impl Bench {
                     self.session.log_text(&lines, &mut out);
                     self.run(out);
                 }
-                other @ (Output::DirectPower(_) | Output::RestartDirector | Output::Logout) => {
-                    self.others.push(other)
-                }
+                other @ (Output::DirectPower(_)
+                | Output::RestartDirector
+                | Output::Verify { .. }
+                | Output::Hash(_)
+                | Output::WrongPasswords(_)
+                | Output::Logout) => self.others.push(other),
             }
         }
     }
@@ -114,6 +118,10 @@ impl Bench {
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }
             }
+            Request::Maintain(what) => match self.refusal.take() {
+                Some(refusal) => refusal,
+                None => Reply::Done { text: alloc::format!("{what:?}") },
+            },
             Request::Power(_) => Reply::Stopping,
         };
         let mut out = Vec::new();

@@ -101,6 +101,9 @@ mod tests {
                     Output::ShowLog { .. }
                     | Output::DirectPower(_)
                     | Output::RestartDirector
+                    | Output::Verify { .. }
+                    | Output::Hash(_)
+                    | Output::WrongPasswords(_)
                     | Output::Logout => panic!("a transfer does nothing else"),
                 }
             }

@@ -34,6 +34,12 @@ pub(super) fn recall(what: Recall) -> Result<Recalled, StoreError> {
             let generation = Generation(4 - u64::from(back));
             Ok(Recalled::Commit { generation, commit: Box::new(commit) })
         }
+        Recall::Rescue => {
+            let mut config = super::super::super::parse_set_lines(FIVE_NODES).unwrap();
+            config.services.clear();
+            let comment = "configuration 1".parse().unwrap();
+            Ok(Recalled::Rescue(Box::new(Commit { config, at_unix_s: 1_790_000_000, comment })))
+        }
         Recall::Back(back) => Err(StoreError::NoSuchRollback { back, stored: 2 }),
     }
 }
