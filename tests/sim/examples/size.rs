@@ -96,6 +96,7 @@ impl Box_ {
                     | Effect::Hostname(_)
                     | Effect::Access(_)
                     | Effect::Maintain { .. }
+                    | Effect::Pages(_)
                     | Effect::Recall { .. }
                     | Effect::Notify { .. }
                     | Effect::Stopped => continue,

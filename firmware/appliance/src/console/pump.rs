@@ -13,12 +13,15 @@ use crate::ipc::{Link, LinkEvent};
 use crate::platform::clock;
 use crate::platform::kmsg::{self, Log};
 use crate::platform::password;
+use director_core::cli::seal::SALT_BYTES;
 use director_core::cli::session::{OUTPUT_BYTES, Output, Session};
 use director_core::director::event::Level;
 use director_core::init::Ask;
 use director_core::login::Hash;
 use director_core::model::Mono;
 use embedded_io_async::{Read, Write};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
@@ -194,6 +197,7 @@ where
                     }
                     Output::Hash(new) => self.start(move || Crypt::Hashed(password::hash(&new))),
                     Output::WrongPasswords(count) => self.count_wrong(count),
+                    Output::Salt => self.session.salt(salt(), &mut more),
                     Output::Logout => left = true,
                 }
             }
@@ -263,6 +267,13 @@ async fn crypted(work: &mut Option<JoinHandle<Crypt>>) -> Result<Crypt, JoinErro
 /// Wrong passwords in a row, as [`Pump::count_wrong`] kept them.
 fn wrong_passwords(run: &Path) -> u32 {
     std::fs::read_to_string(run.join(WRONG_PASSWORDS)).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Random bytes of the kernel; none before its generator is ready, which a console reaches long after.
+fn salt() -> Option<[u8; SALT_BYTES]> {
+    let mut bytes = [0; SALT_BYTES];
+    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes)).ok()?;
+    Some(bytes)
 }
 
 /// The kernel's host name, once the director has set one.

@@ -10,13 +10,13 @@ use director_core::director::{Checkpoint, Level, Start};
 use director_core::login::Access;
 use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity, Role};
-use director_core::store::{Generation, reset, slots};
+use director_core::store::{Commit, Generation, reset, slots};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Where [`save_checkpoint`] writes: memory, so it is gone after a reboot, as it should be.
+/// Where [`CheckpointFile`] writes: memory, so it is gone after a reboot, as it should be.
 const CHECKPOINT: &str = "/run/director.checkpoint";
 /// Written while the checkpoint is being replaced.
 const CHECKPOINT_NEW: &str = "/run/director.checkpoint.new";
@@ -67,7 +67,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             (start.identity, start.boots) = (identity.role, identity.boots);
             let loaded = slots::load(flash);
             start.newest = loaded.newest;
-            match loaded.best {
+            match accepted(flash, loaded.best, start.checkpoint.as_ref()) {
                 None => {
                     notes.push("no usable configuration in flash: the factory configuration runs".to_owned())
                 }
@@ -91,6 +91,21 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
     }
     start.notes = notes;
     (start, flash)
+}
+
+/// The newest good configuration that was not refused: a flash that failed may hold a refused one as good.
+fn accepted(
+    flash: &mut Flash,
+    best: Option<(Generation, Commit)>,
+    checkpoint: Option<&Checkpoint>,
+) -> Option<(Generation, Commit)> {
+    let refused = checkpoint.map_or(&[][..], |c| &c.undo);
+    let mut best = best?;
+    while refused.contains(&best.0) {
+        // Each is older than the one before, so this ends.
+        best = slots::recall(flash, best.0, 1).ok()?;
+    }
+    Some(best)
 }
 
 /// The configuration on trial, when init was asked to restart the director. After a crash the trial is over.
@@ -166,17 +181,29 @@ fn read_checkpoint(notes: &mut Vec<String>) -> Option<Checkpoint> {
     }
 }
 
-/// Replaces the checkpoint in one step. `/run` is memory: this does not wait for a disk.
-pub(super) fn save_checkpoint(log: &Log, checkpoint: &Checkpoint) {
-    let written = postcard::to_stdvec(checkpoint)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| fs::write(CHECKPOINT_NEW, bytes).map_err(|error| error.to_string()))
-        .and_then(|()| fs::rename(CHECKPOINT_NEW, CHECKPOINT).map_err(|error| error.to_string()));
-    if let Err(error) = written {
-        log.write(
-            Level::Warning,
-            format_args!("{CHECKPOINT}: {error}; a restart would start the checks over"),
-        );
+/// Writes the checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct CheckpointFile {
+    /// The last one could not be written, and that was said.
+    failing: bool,
+}
+
+impl CheckpointFile {
+    /// Replaces the checkpoint in one step. `/run` is memory: this does not wait for a disk. A failure is said once, however
+    /// often it comes in a row.
+    pub(super) fn save(&mut self, log: &Log, checkpoint: &Checkpoint) {
+        match write_checkpoint(checkpoint) {
+            Ok(()) if self.failing => {
+                self.failing = false;
+                log.write(Level::Notice, format_args!("{CHECKPOINT} is written again"));
+            }
+            Err(error) if !self.failing => {
+                self.failing = true;
+                let text = "a restart would start the checks over and forget drained servers";
+                log.write(Level::Warning, format_args!("{CHECKPOINT}: {error}; {text}"));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
 }
 
@@ -201,4 +228,10 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// What [`save_access`] wrote, if a director of this boot got that far.
 pub(crate) fn read_access(run: &Path) -> Option<Access> {
     postcard::from_bytes(&fs::read(run.join(ACCESS)).ok()?).ok()
+}
+
+fn write_checkpoint(checkpoint: &Checkpoint) -> Result<(), String> {
+    let bytes = postcard::to_stdvec(checkpoint).map_err(|error| error.to_string())?;
+    fs::write(CHECKPOINT_NEW, bytes).map_err(|error| error.to_string())?;
+    fs::rename(CHECKPOINT_NEW, CHECKPOINT).map_err(|error| error.to_string())
 }

@@ -21,6 +21,7 @@ mod question;
 mod replies;
 mod servers;
 mod setup;
+mod text_io;
 mod time;
 mod transfer;
 
@@ -39,6 +40,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use question::Question;
+use text_io::Export;
+pub(crate) use text_io::{Export as ExportHow, Load};
 
 /// Bytes kept while a request is outstanding. Chosen: more than five seconds at 115200 baud; [`Session::room`] lets the
 /// shell stop reading before.
@@ -80,6 +83,8 @@ pub enum Output {
     Hash(Password),
     /// So many wrong passwords were typed in a row: log it, and keep it for the next session.
     WrongPasswords(u32),
+    /// Get random bytes and give them to [`Session::salt`].
+    Salt,
     /// The operator left.
     Logout,
 }
@@ -99,6 +104,8 @@ enum Job {
     Running {
         pipes: Vec<Pipe>,
     },
+    /// The running configuration, printed.
+    Export(Export),
     Configure,
     /// The director came back while a candidate exists; nobody waits for it.
     Rebase,
@@ -136,7 +143,12 @@ impl Job {
             Self::Refresh | Self::Greet | Self::View { .. } | Self::SetupStatus => {
                 matches!(reply, Reply::Status(_))
             }
-            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard | Self::SetupConfig => {
+            Self::Running { .. }
+            | Self::Export(_)
+            | Self::Configure
+            | Self::Rebase
+            | Self::Discard
+            | Self::SetupConfig => {
                 matches!(reply, Reply::Config { .. })
             }
             Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
@@ -236,6 +248,8 @@ pub struct Session {
     /// The operator left; bytes are ignored.
     over: bool,
     transfer: transfer::Transfer,
+    /// What is typed is no command.
+    taking: Option<text_io::Taking>,
 }
 
 impl Session {
@@ -268,6 +282,7 @@ impl Session {
             ending: false,
             over: false,
             transfer: transfer::Transfer::default(),
+            taking: None,
         }
     }
 
@@ -388,6 +403,7 @@ impl Session {
                 | Job::Greet
                 | Job::View { .. }
                 | Job::Running { .. }
+                | Job::Export(_)
                 | Job::Configure
                 | Job::Rebase
                 | Job::Discard
@@ -412,6 +428,9 @@ impl Session {
         }
         if self.entry.is_some() {
             return self.hidden_byte(byte, out);
+        }
+        if self.taking.is_some() {
+            return self.taking_byte(byte, out);
         }
         if self.pager.is_some() {
             return self.pager_key(byte, out);
@@ -494,7 +513,7 @@ impl Session {
     }
 
     fn prompt(&mut self, out: &mut Vec<Output>) {
-        if self.pager.is_some() || self.deaf() {
+        if self.pager.is_some() || self.deaf() || self.taking_prompt(out) {
             return;
         }
         if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
@@ -514,6 +533,9 @@ impl Session {
 
     /// Prints something that nobody asked for just now, without disturbing the line being typed.
     fn notice(&mut self, out: &mut Vec<Output>, text: &str) {
+        if self.transfer.active() {
+            return self.transfer.keep(text);
+        }
         let waiting = self.waiting();
         self.hide_more(out);
         if !waiting && self.pager.is_none() {

@@ -14,6 +14,7 @@ use expect_test::expect_file;
 use proptest::prelude::*;
 
 mod login;
+mod text_io;
 mod visit;
 
 /// A console with a terminal in front and a scripted director behind.
@@ -70,6 +71,11 @@ impl Bench {
                     lines.drain(..lines.len().saturating_sub(usize::try_from(count).unwrap()));
                     let mut out = Vec::new();
                     self.session.log_text(&lines, &mut out);
+                    self.run(out);
+                }
+                Output::Salt => {
+                    let mut out = Vec::new();
+                    self.session.salt(Some([5; 16]), &mut out);
                     self.run(out);
                 }
                 other @ (Output::DirectPower(_)
