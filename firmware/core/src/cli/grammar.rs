@@ -1,6 +1,7 @@
 //! What can be typed in each mode: two static trees, and the walk through them that parsing and completion share.
 
 mod args;
+mod small;
 
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
@@ -14,6 +15,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use args::BACK_MAX;
+pub(crate) use small::LIMITED;
+use small::{RESCUE, RESTART, TERMINAL};
 
 /// What a status table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,51 +147,6 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
-];
-
-static TERMINAL: &[Command] = &[
-    command(
-        "idle",
-        "Minutes without input after which the session ends",
-        Next::Do(Action::Terminal(Terminal::Idle), &[Arg::Terminal(Terminal::Idle)]),
-    ),
-    command(
-        "length",
-        "Rows; long output stops after so many",
-        Next::Do(Action::Terminal(Terminal::Length), &[Arg::Terminal(Terminal::Length)]),
-    ),
-    command(
-        "width",
-        "Columns",
-        Next::Do(Action::Terminal(Terminal::Width), &[Arg::Terminal(Terminal::Width)]),
-    ),
-];
-
-static RESTART: &[Command] = &[command(
-    "control-plane",
-    "The director process; connections and addresses stay",
-    Next::Do(Action::RestartControlPlane, &[]),
-)];
-
-static RESCUE: &[Command] = &[
-    command("delete", "Forget it", Next::Do(Action::Rescue(Maintenance::RescueDelete), &[])),
-    command(
-        "save",
-        "Keep what runs now as the rescue configuration",
-        Next::Do(Action::Rescue(Maintenance::RescueSave), &[]),
-    ),
-];
-
-/// What anybody may do while it is not known who may log in.
-pub(crate) static LIMITED: &[Command] = &[
-    command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
-    command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
-    command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
-    command(
-        "show",
-        "Show the log",
-        Next::Words(&[command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count]))]),
-    ),
 ];
 
 static SHOW: &[Command] = &[

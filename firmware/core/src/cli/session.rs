@@ -13,6 +13,7 @@
 
 mod actions;
 mod commits;
+mod job;
 mod login;
 mod maintain;
 mod pager;
@@ -27,9 +28,9 @@ mod transfer;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
-use super::grammar::{CONFIGURE, Command, LIMITED as LIMITED_TABLE, OPERATIONAL, Pipe, View};
+use super::grammar::{CONFIGURE, Command, LIMITED as LIMITED_TABLE, OPERATIONAL, Pipe};
 use super::tree::{Step, Tree};
-use crate::director::protocol::{Maintenance, Power, Recalled, Reply, Request, ServerAction};
+use crate::director::protocol::{Power, Request, ServerAction};
 use crate::director::status::Status;
 use crate::login::Password;
 use crate::model::text::Secret;
@@ -39,8 +40,8 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use job::{Job, Pending};
 use question::Question;
-use text_io::Export;
 pub(crate) use text_io::{Export as ExportHow, Load};
 
 /// Bytes kept while a request is outstanding. Chosen: more than five seconds at 115200 baud; [`Session::room`] lets the
@@ -87,115 +88,6 @@ pub enum Output {
     Salt,
     /// The operator left.
     Logout,
-}
-
-/// What a reply is for.
-#[derive(Debug)]
-enum Job {
-    /// Names for the prompt and completion; nobody waits for it.
-    Refresh,
-    /// The first one of a session: the prompt waits for it, for a bounded time.
-    Greet,
-    View {
-        view: View,
-        args: Vec<String>,
-        pipes: Vec<Pipe>,
-    },
-    Running {
-        pipes: Vec<Pipe>,
-    },
-    /// The running configuration, printed.
-    Export(Export),
-    Configure,
-    /// The director came back while a candidate exists; nobody waits for it.
-    Rebase,
-    Discard,
-    Check {
-        pipes: Vec<Pipe>,
-    },
-    /// What becomes the running configuration.
-    Commit(Box<Tree>),
-    Confirm,
-    Server(Box<ServerAction>),
-    Commits {
-        pipes: Vec<Pipe>,
-    },
-    Recall(commits::Use),
-    Maintain(Maintenance),
-    /// The rescue configuration.
-    Rescue {
-        /// Of `show rescue`; without, it becomes the candidate.
-        shown: Option<Vec<Pipe>>,
-    },
-    Power(Power),
-    /// Which devices there are.
-    SetupStatus,
-    /// What the dialogue would replace.
-    SetupConfig,
-    /// As `Commit`, of the dialogue's answers.
-    SetupCommit(Box<Tree>),
-}
-
-impl Job {
-    /// Whether a reply answers this.
-    fn fits(&self, reply: &Reply) -> bool {
-        match self {
-            Self::Refresh | Self::Greet | Self::View { .. } | Self::SetupStatus => {
-                matches!(reply, Reply::Status(_))
-            }
-            Self::Running { .. }
-            | Self::Export(_)
-            | Self::Configure
-            | Self::Rebase
-            | Self::Discard
-            | Self::SetupConfig => {
-                matches!(reply, Reply::Config { .. })
-            }
-            Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
-            Self::Commit(_) => matches!(
-                reply,
-                Reply::Committed { .. }
-                    | Reply::OnTrial { .. }
-                    | Reply::Confirmed { .. }
-                    | Reply::Refused { .. }
-            ),
-            Self::SetupCommit(_) => {
-                matches!(reply, Reply::Committed { .. } | Reply::Confirmed { .. } | Reply::Refused { .. })
-            }
-            Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
-            Self::Server(_) => {
-                matches!(reply, Reply::Done { .. } | Reply::Emptied { .. } | Reply::Refused { .. })
-            }
-            Self::Commits { .. } => {
-                matches!(
-                    reply,
-                    Reply::Recalled { result: Ok(Recalled::List(_)) | Err(_), .. } | Reply::Refused { .. }
-                )
-            }
-            Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
-            Self::Rescue { .. } => matches!(
-                reply,
-                Reply::Recalled { result: Ok(Recalled::Rescue(_)) | Err(_), .. } | Reply::Refused { .. }
-            ),
-            Self::Recall(_) => matches!(
-                reply,
-                Reply::Recalled { result: Ok(Recalled::Commit { .. }) | Err(_), .. } | Reply::Refused { .. }
-            ),
-            Self::Power(_) => matches!(reply, Reply::Stopping | Reply::Refused { .. }),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Pending {
-    job: Job,
-    abandoned: bool,
-}
-
-impl Pending {
-    fn blocks(&self) -> bool {
-        !self.abandoned && !matches!(self.job, Job::Refresh | Job::Rebase)
-    }
 }
 
 /// A configuration in the making.
