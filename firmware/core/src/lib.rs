@@ -19,6 +19,7 @@ pub mod dhcp;
 pub mod director;
 pub mod health;
 pub mod init;
+pub mod login;
 pub mod model;
 pub mod overrides;
 pub mod page;

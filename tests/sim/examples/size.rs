@@ -94,6 +94,8 @@ impl Box_ {
                     | Effect::Checkpoint(_)
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
+                    | Effect::Access(_)
+                    | Effect::Maintain { .. }
                     | Effect::Pages(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }

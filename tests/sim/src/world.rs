@@ -287,7 +287,10 @@ impl World {
                         self.post(Event::Dhcp { device, message }, ANSWER_US);
                     }
                 }
-                Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Hostname(_) | Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Maintain { session, what, .. } => {
+                    self.post(Event::Maintained { session, what, result: Ok(()) }, ANSWER_US);
+                }
                 Effect::Stopped => self.stopped = true,
             }
         }
@@ -297,6 +300,7 @@ impl World {
         let commit = |config: &Config| Commit { config: config.clone(), ..Commit::default() };
         match what {
             Recall::List => Ok(Recalled::List(Vec::new())),
+            Recall::Rescue => Err(StoreError::NoRescue),
             Recall::Back(back) => {
                 let mut good = self.flash.range(..running).rev().filter(|(_, (s, _))| *s == SlotState::Good);
                 let found = good.nth(usize::from(back) - 1).map(|(generation, (_, config))| {

@@ -1,6 +1,6 @@
 //! Executes effects, and collects what comes back.
 
-use super::boot::CheckpointFile;
+use super::boot::{CheckpointFile, RUN, save_access};
 use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
 use super::sorry::Sorry;
@@ -10,12 +10,13 @@ use crate::platform::clock;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
-use director_core::director::protocol::{Recall, SessionId};
+use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
+use director_core::model::Config;
 use director_core::plan::OpError;
-use director_core::store::{Commit, Generation, StoreError, blob};
+use director_core::store::{Comment, Commit, Generation, StoreError, blob};
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -132,6 +133,8 @@ impl Shells {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
                 Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
+                Effect::Maintain { session, what, rescue } => self.maintain(session, what, rescue),
+                Effect::Access(access) => save_access(&self.log, Path::new(RUN), &access),
                 Effect::Notify { but, text } => inputs.consoles.tell_all(but, &text),
                 Effect::Reply { session, reply } => {
                     if !inputs.consoles.reply(session, *reply) {
@@ -186,6 +189,21 @@ impl Shells {
             None => StoreError::NoDevice,
         };
         self.refused.push_back(Event::Recalled { session, result: Err(refused) });
+    }
+
+    fn maintain(&mut self, session: SessionId, what: Maintenance, rescue: Option<(Comment, Box<Config>)>) {
+        let encoded = rescue.map(|(comment, config)| {
+            blob::encode(&Commit { at_unix_s: clock::unix_s(), comment, config: *config })
+        });
+        let job = FlashJob::Maintain { session, what, rescue: encoded.unwrap_or_default() };
+        let error = match &self.flash {
+            Some(flash) => match flash.submit(job) {
+                Ok(()) => return,
+                Err(refused) => StoreError::device("write", &refused),
+            },
+            None => StoreError::NoDevice,
+        };
+        self.refused.push_back(Event::Maintained { session, what, result: Err(error) });
     }
 
     fn ask_flash(&mut self, generation: Generation, job: FlashJob) {

@@ -11,6 +11,7 @@ pub(crate) mod kmsg;
 pub(crate) mod loopback;
 pub(crate) mod netlink;
 pub(crate) mod nft;
+pub(crate) mod password;
 pub(crate) mod priority;
 pub(crate) mod probe;
 pub(crate) mod rtnl;

@@ -1,8 +1,9 @@
 //! Everything that goes into the director, and everything that comes out.
 
 use super::Checkpoint;
-use super::protocol::{Power, Recall, Recalled, Reply, Request, SessionId};
+use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
+use crate::login::Access;
 use crate::model::{Config, Device, Mono};
 use crate::plan::fallback::Pages;
 use crate::plan::{Observed, Op, OpError};
@@ -59,6 +60,15 @@ pub enum Event {
         session: SessionId,
         /// What was found.
         result: Result<Recalled, StoreError>,
+    },
+    /// The answer to [`Effect::Maintain`].
+    Maintained {
+        /// Who asked.
+        session: SessionId,
+        /// What.
+        what: Maintenance,
+        /// Whether it was done.
+        result: Result<(), StoreError>,
     },
     /// A console asks.
     Request {
@@ -119,6 +129,18 @@ pub enum Effect {
         /// What runs.
         running: Generation,
     },
+    /// Change the flash beside the commits ([`crate::store::rescue`], [`crate::store::reset`]) and send
+    /// [`Event::Maintained`].
+    Maintain {
+        /// Who asked.
+        session: SessionId,
+        /// What.
+        what: Maintenance,
+        /// What is kept by [`Maintenance::RescueSave`], and where it came from.
+        rescue: Option<(Comment, Box<Config>)>,
+    },
+    /// Tell consoles, also future ones, who may type.
+    Access(Access),
     /// Show a sentence on every console.
     Notify {
         /// Except this one, which knows.

@@ -13,9 +13,10 @@ pub mod commit;
 pub mod event;
 pub mod frame;
 mod hardware;
-mod leases;
-mod pages;
 pub mod impact;
+mod leases;
+mod maintain;
+mod pages;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
@@ -30,6 +31,7 @@ pub use event::{Effect, Event, Level};
 use crate::cli::show::ops::describe;
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
+use crate::login::Access;
 use crate::model::{Config, Device, Millis, Mono, Name};
 use crate::overrides::{Forced, Overrides};
 use crate::plan::desired::{Circumstances, Usable};
@@ -135,6 +137,8 @@ pub struct Director {
     reads: usize,
     status_waiters: Vec<SessionId>,
     stopping: bool,
+    /// Its flash is being overwritten.
+    resetting: bool,
     stopped: bool,
     operations: u64,
     last_plan: u32,
@@ -204,6 +208,7 @@ impl Director {
             reads: 0,
             status_waiters: Vec::new(),
             stopping: false,
+            resetting: false,
             stopped: false,
             operations: 0,
             last_plan: 0,
@@ -237,6 +242,7 @@ impl Director {
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
+            Event::Maintained { session, what, result } => self.on_maintained(session, what, result, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
             Event::Stop => self.stop(now, out),
@@ -309,6 +315,7 @@ impl Director {
         let hostname =
             self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
         out.push(Effect::Hostname(hostname));
+        out.push(Effect::Access(Access::of(&self.config)));
         self.reconcile.desired_changed();
         self.reconcile.retry_now();
     }

@@ -42,8 +42,21 @@ pub enum Request {
     Server(ServerAction),
     /// Something that lies in flash.
     Recall(Recall),
+    /// Something that changes the flash beside the commits.
+    Maintain(Maintenance),
     /// Release everything in order, then reboot or power off.
     Power(Power),
+}
+
+/// What is done to the flash beside commits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Maintenance {
+    /// Keep the running configuration as the rescue configuration.
+    RescueSave,
+    /// Forget the rescue configuration.
+    RescueDelete,
+    /// Overwrite every configuration, then reboot.
+    FactoryReset,
 }
 
 /// How to commit.
@@ -79,6 +92,8 @@ pub enum Recall {
     List,
     /// The configuration of so many commits ago, 1 or more.
     Back(u8),
+    /// The rescue configuration.
+    Rescue,
 }
 
 /// What was read from flash.
@@ -93,6 +108,8 @@ pub enum Recalled {
         /// What it is.
         commit: Box<Commit>,
     },
+    /// The rescue configuration.
+    Rescue(Box<Commit>),
 }
 
 /// How the machine ends.
@@ -164,7 +181,7 @@ pub enum Reply {
         /// What was found, or why nothing was.
         result: Result<Recalled, StoreError>,
     },
-    /// To [`Request::Server`]: done.
+    /// To [`Request::Server`] and [`Request::Maintain`]: done.
     Done {
         /// What, in words.
         text: String,

@@ -46,6 +46,7 @@ impl Director {
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
             Request::Recall(what) => self.recall(session, what, out),
+            Request::Maintain(what) => self.maintain(session, what, out),
             Request::Power(power) => {
                 let word = match power {
                     Power::Reboot => "reboot",
@@ -103,7 +104,7 @@ impl Director {
         let refuse = |reason: String, findings, out: &mut Vec<Effect>| {
             answer(session, Reply::Refused { reason, findings }, out);
         };
-        if self.stopping {
+        if self.stopping || self.resetting {
             return refuse("the director is stopping".to_string(), Vec::new(), out);
         }
         if self.transaction.is_some() {

@@ -309,7 +309,8 @@ fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, Desired
         .pools
         .values()
         .flat_map(|pool| {
-            let members = pool.servers.iter().filter(|(_, member)| by_nat(pool, member)).map(|(name, _)| name);
+            let members =
+                pool.servers.iter().filter(|(_, member)| by_nat(pool, member)).map(|(name, _)| name);
             let sorry = pool.shortage.sorry_server.iter().filter(|_| pool.forward == Forward::Nat);
             members.chain(sorry)
         })

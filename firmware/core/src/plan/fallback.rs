@@ -35,7 +35,8 @@ fn fallback(config: &Config, service: &ServiceKey, pool: &Pool) -> Option<(DestK
         Forward::Nat => pool.shortage.sorry_port.unwrap_or(service.port()),
         Forward::Direct | Forward::Tunnel => service.port(),
     };
-    let tunnel = if pool.forward == Forward::Tunnel { TunnelSpec::of(&pool.tunnel) } else { TunnelSpec::default() };
+    let tunnel =
+        if pool.forward == Forward::Tunnel { TunnelSpec::of(&pool.tunnel) } else { TunnelSpec::default() };
     Some((DestKey { address, port }, spec(pool.forward, tunnel)))
 }
 
@@ -46,7 +47,9 @@ const fn spec(forward: Forward, tunnel: TunnelSpec) -> DestSpec {
 /// Where a page is shown for a virtual server; nowhere for a mark, whose ports are several, nor for what is not TCP.
 pub(crate) fn place(service: &ServiceKey) -> Option<SocketAddr> {
     match service {
-        ServiceKey::Address { protocol: Protocol::Tcp, address, port } => Some(SocketAddr::new(*address, *port)),
+        ServiceKey::Address { protocol: Protocol::Tcp, address, port } => {
+            Some(SocketAddr::new(*address, *port))
+        }
         ServiceKey::Address { .. } | ServiceKey::Mark { .. } => None,
     }
 }

@@ -123,7 +123,9 @@ impl fmt::Display for StoreError {
                 write!(f, "the flash partition has {bytes} bytes, at least {min} are needed")
             }
             Self::NoSuchGeneration(g) => write!(f, "no flash slot holds generation {g}"),
-            Self::NoRescue => f.write_str("no rescue configuration is stored: \"rescue save\" keeps the running one"),
+            Self::NoRescue => {
+                f.write_str("no rescue configuration is stored: \"rescue save\" keeps the running one")
+            }
             Self::NoSuchRollback { stored: 0, .. } => {
                 f.write_str("no commit older than the running one is stored")
             }

@@ -106,6 +106,9 @@ fn typed(session: &mut Session, bytes: &[u8]) -> Vec<u8> {
                 | Output::DirectPower(_)
                 | Output::RestartDirector
                 | Output::Salt
+                | Output::Verify { .. }
+                | Output::Hash(_)
+                | Output::WrongPasswords(_)
                 | Output::Logout => {}
             }
         }

@@ -51,6 +51,7 @@ pub fn fuzz_console(data: &[u8]) {
         requests: VecDeque::new(),
         over: false,
         salt_asked: false,
+        hash_asked: false,
     };
     bench.turn(|session, out| session.start(out));
     for byte in data {
@@ -90,6 +91,7 @@ struct Bench {
     requests: VecDeque<Request>,
     over: bool,
     salt_asked: bool,
+    hash_asked: bool,
 }
 
 impl Bench {
@@ -109,6 +111,8 @@ impl Bench {
                 Output::Request(request) => self.requests.push_back(*request),
                 Output::Logout => self.over = true,
                 Output::Salt => salts += 1,
+                Output::Hash(_) => self.hash_asked = true,
+                Output::Verify { .. } | Output::WrongPasswords(_) => panic!("no password is set"),
                 Output::ShowLog { .. } | Output::DirectPower(_) | Output::RestartDirector => {}
             }
         }
@@ -119,7 +123,11 @@ impl Bench {
     /// What the shell does after it has written; each turn takes at least one kept byte.
     fn settle(&mut self) {
         let mut turns = TYPED_AHEAD_BYTES;
-        while self.session.busy() || self.salt_asked {
+        while self.session.busy() || self.salt_asked || self.hash_asked {
+            if std::mem::take(&mut self.hash_asked) {
+                // As above: hashing is slow.
+                self.turn(|session, out| session.hashed(Err("not now".to_owned()), out));
+            }
             if std::mem::take(&mut self.salt_asked) {
                 // Without one nothing is derived, which is slow and is another target's.
                 self.turn(|session, out| session.salt(None, out));
@@ -155,17 +163,25 @@ impl Bench {
                     Some(window) => Reply::OnTrial { generation, operations, findings, window, back },
                 }
             }
-            Request::Confirm | Request::Server(_) | Request::Recall(_) | Request::Power(_) if refuse => {
+            Request::Confirm
+            | Request::Server(_)
+            | Request::Recall(_)
+            | Request::Maintain(_)
+            | Request::Power(_)
+                if refuse =>
+            {
                 Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() }
             }
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Server(ask) if !ask.agreed => Reply::Emptied { services: vec![ask.server] },
+            Request::Maintain(what) => Reply::Done { text: format!("{what:?}") },
             Request::Server(ask) => Reply::Done { text: format!("server {}", ask.server) },
             Request::Recall(what) => {
                 let generation = Generation(self.generation);
                 let commit = || Box::new(Commit { config: self.config.clone(), ..Commit::default() });
                 let found = match what {
                     Recall::List => Recalled::List(Vec::new()),
+                    Recall::Rescue => Recalled::Rescue(commit()),
                     Recall::Back(_) => Recalled::Commit { generation, commit: commit() },
                 };
                 Reply::Recalled { running: generation, result: Ok(found) }

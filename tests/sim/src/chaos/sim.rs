@@ -252,7 +252,7 @@ impl Sim {
             Request::Commit { base, config, options } => {
                 Asked { base: *base, config: Some(config.clone()), agreed: options.agreed }
             }
-            Request::Confirm | Request::Server(_) | Request::Recall(_) => {
+            Request::Confirm | Request::Server(_) | Request::Recall(_) | Request::Maintain(_) => {
                 panic!("the script asks no {}", word(&request))
             }
             Request::Status | Request::Config | Request::Check(_) | Request::Power(_) => {
@@ -381,6 +381,7 @@ impl Sim {
             | Event::Saved { .. }
             | Event::Recalled { .. }
             | Event::Dhcp { .. }
+            | Event::Maintained { .. }
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -463,7 +464,8 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
-                Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Hostname(_) | Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
                 Effect::Notify { text, .. } => panic!("nothing is on trial: {text}"),
                 Effect::Stopped => self.end(),
@@ -578,6 +580,7 @@ fn word(request: &Request) -> String {
         Request::Confirm => "confirm".to_string(),
         Request::Server(_) => "server".to_string(),
         Request::Recall(_) => "recall".to_string(),
+        Request::Maintain(_) => "maintain".to_string(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a line asks for.
 
 use super::super::session::{ExportHow, Load};
-use crate::director::protocol::Power;
+use crate::director::protocol::{Maintenance, Power};
 
 /// What a status table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +42,9 @@ pub(crate) enum Action {
     Rollback,
     Commits,
     ShowCommit,
+    Rescue(Maintenance),
+    ShowRescue,
+    FactoryReset,
     Server,
     Check,
     Discard,
@@ -56,9 +59,13 @@ impl Action {
     /// Whether a program on the line may ask for it: what asks back, or ends the mode it is in, needs a person.
     pub(crate) fn by_program(self) -> bool {
         match self {
-            Self::Configure | Self::Power(_) | Self::Setup | Self::Exit | Self::Transfer | Self::Load(_) => {
-                false
-            }
+            Self::Configure
+            | Self::Power(_)
+            | Self::Setup
+            | Self::Exit
+            | Self::Transfer
+            | Self::Load(_)
+            | Self::FactoryReset => false,
             Self::Export(export) => !export.sealed,
             Self::View(_)
             | Self::Log
@@ -80,6 +87,8 @@ impl Action {
             | Self::Rollback
             | Self::Commits
             | Self::ShowCommit
+            | Self::Rescue(_)
+            | Self::ShowRescue
             | Self::Server
             | Self::Check
             | Self::Discard

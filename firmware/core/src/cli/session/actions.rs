@@ -118,10 +118,14 @@ impl Session {
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),
             Action::Server => self.server(&args, out),
+            Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Commits => {
                 self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
             }
+            Action::Rescue(what) => self.maintain(what, out),
+            Action::ShowRescue => self.rescue(Some(pipes), out),
+            Action::FactoryReset => self.ask_reset(out),
             Action::ShowCommit => self.recall(args.first(), Use::Show(pipes), out),
             Action::Check => self.check(pipes, out),
             Action::Discard => self.discard(out),
@@ -236,7 +240,7 @@ impl Session {
         self.trial.is_some() || self.status.as_ref().is_some_and(|s| s.system.trial.is_some())
     }
 
-    fn changed(&self) -> bool {
+    pub(super) fn changed(&self) -> bool {
         self.candidate.as_ref().is_some_and(|c| c.tree != c.running)
     }
 
@@ -250,6 +254,9 @@ impl Session {
     pub(super) fn answer(&mut self, question: Question, line: &str, out: &mut Vec<Output>) {
         if question == Question::Setup {
             return self.setup_answer(line, out);
+        }
+        if question == Question::FactoryReset {
+            return self.answer_reset(line, out);
         }
         if question == Question::SetupCommit && "edit".eq_ignore_ascii_case(line.trim()) {
             return self.setup_edit(out);
@@ -286,7 +293,7 @@ impl Session {
             Question::LeaveConfigure => self.candidate = None,
             Question::SetupCommit => self.setup_commit(CommitOptions::default(), out),
             // Answered above.
-            Question::Setup => {}
+            Question::Setup | Question::FactoryReset => {}
             Question::Power(power) if self.lost || self.power_stuck => {
                 print::line(out, "Asking init to do it without the director.");
                 out.push(Output::DirectPower(power));

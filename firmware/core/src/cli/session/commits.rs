@@ -70,7 +70,7 @@ impl Session {
         match result {
             Ok(Recalled::Commit { generation, commit }) => self.use_commit(purpose, generation, &commit, out),
             // Excluded by what was asked.
-            Ok(Recalled::List(_)) => {}
+            Ok(Recalled::List(_) | Recalled::Rescue(_)) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }
@@ -120,7 +120,7 @@ impl Session {
                 };
                 self.filtered(&lines, pipes, "nothing has been committed yet", out);
             }
-            Ok(Recalled::Commit { .. }) => {}
+            Ok(Recalled::Commit { .. } | Recalled::Rescue(_)) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }

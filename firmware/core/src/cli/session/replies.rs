@@ -22,7 +22,9 @@ impl Session {
     /// Takes a reply of the director. One that nothing was asked for is ignored.
     pub fn reply(&mut self, reply: Reply, out: &mut Vec<Output>) {
         if let Reply::Notice(text) = reply {
-            self.noticed(&text, out);
+            if !self.locked() {
+                self.noticed(&text, out);
+            }
             return;
         }
         let at = self.pending.iter().position(|p| p.job.fits(&reply));
@@ -66,10 +68,10 @@ impl Session {
             (Job::Configure | Job::Discard, Reply::Config { generation, config })
                 if self.candidate.is_none() =>
             {
-                self.open(generation, &config);
+                self.open(generation, &config, out);
             }
             (Job::Configure | Job::Discard, Reply::Config { generation, config }) => {
-                self.open(generation, &config);
+                self.open(generation, &config, out);
                 print::line(out, "Changes discarded.");
             }
             (Job::Check { pipes }, Reply::Checked { findings, ops, impact }) => {
@@ -78,6 +80,8 @@ impl Session {
             (Job::Commits { pipes }, Reply::Recalled { running, result }) => {
                 self.listed(running, result, &pipes, out);
             }
+            (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
+            (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
             (Job::Server(_), Reply::Done { text }) => print::line(out, &format!("Done: {text}.")),
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
@@ -159,6 +163,10 @@ impl Session {
         if self.lost {
             return;
         }
+        if self.locked() {
+            self.lost = true;
+            return;
+        }
         let waited = self.pending.iter().any(Pending::blocks);
         let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(..) | Job::SetupCommit(_)));
         let stopping = self.pending.iter().any(|p| matches!(p.job, Job::Power(_)));
@@ -189,6 +197,9 @@ impl Session {
         }
         self.lost = false;
         self.power_stuck = false;
+        if self.locked() {
+            return;
+        }
         self.notice(out, "The director is back.");
         self.refresh(out);
         if self.candidate.is_some() {
@@ -218,8 +229,15 @@ impl Session {
         }
     }
 
-    fn open(&mut self, base: Generation, config: &Config) {
+    fn open(&mut self, base: Generation, config: &Config, out: &mut Vec<Output>) {
         let tree = bind::to_tree(config);
+        if let Some(kept) = self.kept.take() {
+            self.candidate = Some(kept);
+            self.rebase(base, config, out);
+            let text = "The candidate has the uncommitted changes of the session before. \"compare\" shows them, \
+                        \"discard\" throws them away.";
+            return self.say(out, text);
+        }
         self.candidate = Some(Box::new(Candidate { running: tree.clone(), tree, base, edit: Vec::new() }));
     }
 

@@ -14,6 +14,7 @@ use commits::recall;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+mod login;
 mod text_io;
 mod visit;
 
@@ -80,9 +81,12 @@ impl Bench {
                     self.session.salt(Some([5; 16]), &mut out);
                     self.run(out);
                 }
-                other @ (Output::DirectPower(_) | Output::RestartDirector | Output::Logout) => {
-                    self.others.push(other)
-                }
+                other @ (Output::DirectPower(_)
+                | Output::RestartDirector
+                | Output::Verify { .. }
+                | Output::Hash(_)
+                | Output::WrongPasswords(_)
+                | Output::Logout) => self.others.push(other),
             }
         }
     }
@@ -128,6 +132,10 @@ impl Bench {
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }
             }
+            Request::Maintain(what) => match self.refusal.take() {
+                Some(refusal) => refusal,
+                None => Reply::Done { text: alloc::format!("{what:?}") },
+            },
             Request::Power(_) => Reply::Stopping,
         };
         let mut out = Vec::new();

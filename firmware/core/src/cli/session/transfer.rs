@@ -171,6 +171,9 @@ impl Session {
                 | Output::DirectPower(_)
                 | Output::RestartDirector
                 | Output::Salt
+                | Output::Verify { .. }
+                | Output::Hash(_)
+                | Output::WrongPasswords(_)
                 | Output::Logout => out.push(output),
             }
         }
@@ -215,6 +218,9 @@ mod tests {
                     Output::ShowLog { .. }
                     | Output::DirectPower(_)
                     | Output::RestartDirector
+                    | Output::Verify { .. }
+                    | Output::Hash(_)
+                    | Output::WrongPasswords(_)
                     | Output::Salt
                     | Output::Logout => panic!("a transfer does nothing else"),
                 }

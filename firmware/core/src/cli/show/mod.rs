@@ -2,8 +2,8 @@
 
 pub(crate) mod commits;
 mod data;
-pub(crate) mod impact;
 mod dhcp;
+pub(crate) mod impact;
 pub mod ops;
 mod table;
 mod tables;

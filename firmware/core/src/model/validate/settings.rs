@@ -6,6 +6,7 @@ use crate::model::choice::Chosen;
 use crate::model::cluster::Transport;
 use crate::model::config::{Pool, Protocol, Scheduler, Service};
 use crate::model::ipvs::{Checksum, SchedulerFlag, Tunnel, TunnelKind};
+use crate::model::system::IDLE_MIN;
 use crate::model::{Config, Name};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -13,6 +14,15 @@ use alloc::format;
 pub(super) fn check(config: &Config, found: &mut Findings) {
     vlans(config, found);
     cluster(config, found);
+    let idle = config.system.idle_timeout;
+    if idle.get() > 0 && idle < IDLE_MIN {
+        found.error(
+            format!("system idle-timeout {idle}"),
+            format!(
+                "at least {IDLE_MIN}: who types needs time to commit another one; 0s never ends a session"
+            ),
+        );
+    }
     for (sysctl, value) in &config.kernel.sysctls {
         let (word, (min, max)) = (sysctl.word(), sysctl.bounds());
         match value {

@@ -27,14 +27,14 @@ fn what_is_kept_for_rescue_is_found_until_it_is_deleted() {
 
 #[test]
 fn a_cut_while_the_rescue_configuration_is_replaced_leaves_the_old_or_the_new_one() {
-    let mut dev = history(17);
+    let mut dev = history(2);
     let running = slots::load(&mut dev).best;
     rescue::save(&mut dev, &blob::encode(&commit(50))).unwrap();
-    for n in 51..54 {
+    for n in 51..53 {
         let old = kept(&dev.medium);
         let mut next = ModelFlash::on(dev.medium.clone());
         rescue::save(&mut next, &blob::encode(&commit(n))).unwrap();
-        for (medium, complete) in next.cuts(next.steps(), &ERASE_BLOCKS) {
+        for (medium, complete) in next.cuts(next.steps(), &[4096, MIB]) {
             let found = kept(&medium);
             assert!(found == Ok(commit(n)) || (found == old && !complete), "{complete} {found:?}");
             assert_eq!(slots::load(&mut ModelFlash::on(medium.clone())).best, running);

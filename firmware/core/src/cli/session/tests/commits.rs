@@ -35,6 +35,12 @@ pub(super) fn recall(what: Recall) -> Result<Recalled, StoreError> {
             let generation = Generation(4 - u64::from(back));
             Ok(Recalled::Commit { generation, commit: Box::new(commit) })
         }
+        Recall::Rescue => {
+            let mut config = super::super::super::parse_set_lines(FIVE_NODES).unwrap();
+            config.services.clear();
+            let comment = "configuration 1".parse().unwrap();
+            Ok(Recalled::Rescue(Box::new(Commit { config, at_unix_s: 1_790_000_000, comment })))
+        }
         Recall::Back(back) => Err(StoreError::NoSuchRollback { back, stored: 2 }),
     }
 }
@@ -98,20 +104,15 @@ fn the_last_server_is_drained_only_after_a_question() {
 #[test]
 fn a_commit_that_does_harm_says_so_and_asks_a_person_but_not_a_paste() {
     let mut bench = Bench::configured();
-    let service = |port| ServiceKey::Address { protocol: Protocol::Tcp, address: "1.2.3.1".parse().unwrap(), port };
+    let service =
+        |port| ServiceKey::Address { protocol: Protocol::Tcp, address: "1.2.3.1".parse().unwrap(), port };
     let dest = DestKey { address: "192.168.1.3".parse().unwrap(), port: 80 };
     let names = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(pool, server)| (pool.parse().unwrap(), server.parse().unwrap())).collect()
     };
     bench.impact = Impact {
         lost: Vec::from([
-            Lost {
-                service: service(443),
-                dest: None,
-                active: 7,
-                inactive: 3,
-                persistent: 2,
-            },
+            Lost { service: service(443), dest: None, active: 7, inactive: 3, persistent: 2 },
             Lost { service: service(80), dest: Some(dest), active: 1, inactive: 0, persistent: 0 },
         ]),
         connections: 11,
