@@ -95,6 +95,7 @@ impl Box_ {
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
                     | Effect::Recall { .. }
+                    | Effect::Keep(_)
                     | Effect::Notify { .. }
                     | Effect::Stopped => continue,
                 };
@@ -117,6 +118,7 @@ fn main() {
         source: String::new(),
         notes: Vec::new(),
         trial: None,
+        kept: Vec::new(),
         checkpoint: None,
     };
     let mut now = Mono::from_millis(1000);

@@ -9,7 +9,7 @@ use crate::platform::uevent;
 use director_core::director::{Checkpoint, Level, Start};
 use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity, Role};
-use director_core::store::{Commit, Generation, slots};
+use director_core::store::{Commit, Generation, kept, slots};
 use std::fs;
 use std::path::Path;
 
@@ -42,6 +42,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
         notes: Vec::new(),
         checkpoint: read_checkpoint(&mut notes),
         trial: None,
+        kept: Vec::new(),
     };
     match &mut flash {
         None => notes.push("no flash partition: nothing that is committed survives a power cut".to_owned()),
@@ -65,6 +66,9 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             if more > 0 {
                 notes.push(format!("{more} more flash slots are damaged"));
             }
+            let (list, warnings) = kept::load(flash);
+            notes.extend(warnings);
+            start.kept = list;
             start.trial = trial(flash, start.checkpoint.as_ref(), &mut notes);
         }
     }

@@ -4,6 +4,7 @@ use super::Checkpoint;
 use super::protocol::{Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::model::{Config, Mono};
+use crate::overrides::Kept;
 use crate::plan::{Observed, Op, OpError};
 use crate::store::{Comment, Generation, StoreError, record::SlotState};
 use alloc::boxed::Box;
@@ -43,6 +44,8 @@ pub enum Event {
         /// Whether it was read back intact.
         result: Result<(), StoreError>,
     },
+    /// The answer to [`Effect::Keep`].
+    Kept(Result<(), StoreError>),
     /// The answer to [`Effect::Recall`].
     Recalled {
         /// Who asked.
@@ -100,6 +103,8 @@ pub enum Effect {
         /// New state.
         state: SlotState,
     },
+    /// Write the list of persistent server actions ([`crate::store::kept`]) and send [`Event::Kept`].
+    Keep(Vec<Kept>),
     /// Read from flash ([`crate::store::slots::history`], [`crate::store::slots::recall`]) and send [`Event::Recalled`].
     Recall {
         /// Who asked.

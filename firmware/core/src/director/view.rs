@@ -230,6 +230,7 @@ impl Director {
         }
         alarms.extend(self.fell_back.clone());
         alarms.extend(self.marks.alarm());
+        alarms.extend(self.keeping.failed.clone());
         for (role, interface) in &self.config.interfaces {
             let Some(device) = &interface.device else { continue };
             match observed.links.get(device) {

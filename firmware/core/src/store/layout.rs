@@ -12,8 +12,9 @@
 //!    20  upgrade state A        reserved for image upgrades
 //!    21  upgrade state B
 //!    22  event ring (4 MiB)     reserved for the flight recorder
-//!    26  unused
+//!    26  persistent server actions, copy A, then unused
 //!    28  identity record, copy B (512 bytes), then unused
+//!    30  persistent server actions, copy B, then unused
 //!    32  smallest end of the partition; the last 4 KiB, wherever they are, hold the superblock's copy
 //! ```
 //!
@@ -61,6 +62,8 @@ pub const SLOT_BYTES: u64 = MIB;
 pub const PAYLOAD_MAX: u32 = 0x0010_0000 - 4096;
 /// Slots from one generation to the next.
 pub const STRIDE: u8 = 7;
+/// The copies of the list of persistent server actions.
+pub const KEPT_AT: [u64; 2] = [26 * MIB, 30 * MIB];
 /// Reserved: the two copies of the upgrade state, 1 MiB each.
 pub const UPGRADE_AT: [u64; 2] = [20 * MIB, 21 * MIB];
 /// Reserved: the event ring.
@@ -87,6 +90,7 @@ mod tests {
         let mut regions =
             alloc::vec![(SUPERBLOCK_AT, BLOCK_BYTES), (PARTITION_MIN - BLOCK_BYTES, BLOCK_BYTES)];
         regions.extend(IDENTITY_AT.map(|at| (at, MIB)));
+        regions.extend(KEPT_AT.map(|at| (at, MIB)));
         regions.extend((0..SLOTS).map(|s| (header_at(s), SLOT_BYTES)));
         regions.extend(UPGRADE_AT.map(|at| (at, MIB)));
         regions.push((EVENTS_AT, EVENTS_BYTES));

@@ -194,6 +194,7 @@ impl Sim {
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
             trial: None,
+            kept: Vec::new(),
         };
         let mut effects = Vec::new();
         self.last_batch = 0;
@@ -380,6 +381,7 @@ impl Sim {
             | Event::KernelChanged
             | Event::Saved { .. }
             | Event::Recalled { .. }
+            | Event::Kept(_)
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -462,6 +464,7 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::Keep(kept) => panic!("nothing is persistent: {kept:?}"),
                 Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
                 Effect::Notify { text, .. } => panic!("nothing is on trial: {text}"),
                 Effect::Stopped => self.end(),
