@@ -290,7 +290,7 @@ impl World {
                 Effect::Reply { reply, .. } => self.replies.push(*reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.log.push((self.now, text)),
-                Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Stopped => self.stopped = true,
             }
         }

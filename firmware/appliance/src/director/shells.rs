@@ -2,6 +2,7 @@
 
 use super::boot::CheckpointFile;
 use super::kernel_shell::{self, Job};
+use super::sorry::Sorry;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
@@ -75,6 +76,7 @@ pub(super) struct Shells {
     kernel: mpsc::Sender<Job>,
     prober: Prober,
     flash: Option<FlashWorker>,
+    sorry: Sorry,
     log: Rc<Log>,
     checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
@@ -94,6 +96,7 @@ impl Shells {
             kernel: jobs,
             prober: Prober::new(probe_events),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
+            sorry: Sorry::new(Rc::clone(log)),
             log: Rc::clone(log),
             checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
@@ -136,6 +139,7 @@ impl Shells {
                 }
                 Effect::Checkpoint(checkpoint) => self.checkpoint.save(&self.log, &checkpoint),
                 Effect::Log { level, text } => self.log.write(level, format_args!("{text}")),
+                Effect::Pages(pages) => self.sorry.show(&pages),
                 Effect::Hostname(name) => {
                     if let Err(error) = nix::unistd::sethostname(&name) {
                         self.log.write(Level::Warning, format_args!("host name {name}: {error}"));

@@ -98,6 +98,8 @@ impl Director {
                 | Op::SysctlSet { .. }
                 | Op::LinkUp { .. }
                 | Op::LinkMtu { .. }
+                | Op::VlanAdd { .. }
+                | Op::VlanDelete { .. }
                 | Op::AddressAdd { .. }
                 | Op::AddressRelabel { .. }
                 | Op::AddressDelete { .. }

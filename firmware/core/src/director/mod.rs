@@ -12,7 +12,9 @@ pub mod announce;
 pub mod commit;
 pub mod event;
 pub mod frame;
+mod hardware;
 pub mod impact;
+mod pages;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
@@ -28,11 +30,13 @@ use crate::cli::show::ops::describe;
 use crate::health::{self, Health};
 use crate::model::{Config, Millis, Mono, Name};
 use crate::overrides::{Forced, Kept, Overrides};
-use crate::plan::desired::{Circumstances, Usable, sysctls};
+use crate::plan::desired::{Circumstances, Usable};
+use crate::plan::fallback::Pages;
 use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
 use crate::store::identity::Role;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -102,6 +106,8 @@ pub struct Checkpoint {
     pub overrides: Overrides,
     /// Refused commits that may be good in flash all the same: not to be run, whatever the flash says.
     pub undo: Vec<Generation>,
+    /// Kernel parameters as they were before the configuration set them.
+    pub originals: BTreeMap<String, String>,
 }
 
 /// Everything the director knows.
@@ -134,6 +140,10 @@ pub struct Director {
     last_error: Option<String>,
     /// What the kernel refused in the last batch.
     failing: Vec<Op>,
+    /// Pages of the box itself that are being shown.
+    pages: Pages,
+    /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
+    originals: BTreeMap<String, String>,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -196,6 +206,8 @@ impl Director {
             last_plan: 0,
             last_error: None,
             failing: Vec::new(),
+            pages: Pages::new(),
+            originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             unsaved: false,
             verdicts_due: now,
             start,
@@ -352,18 +364,18 @@ impl Director {
             trial,
             overrides: self.overrides.clone(),
             undo: self.marks.undoing(),
+            originals: self.originals.clone(),
         })));
     }
 
     /// What the kernel should hold now.
     fn desired(&self, config: &Config, observed: &Observed) -> crate::plan::Desired {
+        let config = &*self.bound(config, observed);
         let node = node_of(config, self.start.identity);
-        desired(
-            config,
-            node,
-            self.active(config),
-            &Now { health: &self.health, observed, overrides: &self.overrides },
-        )
+        let now = Now { health: &self.health, observed, overrides: &self.overrides };
+        let mut want = desired(config, node, self.active(config), &now);
+        self.restore_parameters(&mut want);
+        want
     }
 
     /// Whether this node should hold the floating addresses of `config`. With two nodes configured it is the primary: taking over needs
@@ -383,7 +395,7 @@ impl Director {
                 Step::Wait if self.reconcile.pausing() => return self.answer_status_waiters(now, out),
                 Step::Wait => return,
                 Step::Observe => {
-                    out.push(Effect::Observe(sysctls(&self.config).into_keys().collect()));
+                    out.push(Effect::Observe(self.parameters()));
                     return;
                 }
                 Step::Plan => self.plan(now, out),
@@ -393,7 +405,7 @@ impl Director {
 
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
         // A restart must not know less than the kernel shows.
-        if self.unsaved {
+        if self.remember_parameters() || self.unsaved {
             self.checkpoint(out);
         }
         let Some(observed) = self.reconcile.observed() else { return };
@@ -409,12 +421,17 @@ impl Director {
             }
         }
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
+        let pages = want.pages;
         match self.reconcile.planned(ops.clone(), now) {
             Some(batch) => {
+                self.show_pages_before(&pages, out);
                 self.last_plan = count;
                 out.push(Effect::Apply { batch, ops });
             }
-            None => self.on_settled(now, out),
+            None => {
+                self.show_pages(pages, out);
+                self.on_settled(now, out);
+            }
         }
     }
 

@@ -67,19 +67,8 @@ impl Director {
     /// Findings of the model, and those that need the box at hand.
     fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings = validate(config);
-        for (role, interface) in &config.interfaces {
-            let (Some(device), Some(observed)) = (&interface.device, self.reconcile.observed()) else {
-                continue;
-            };
-            if !observed.links.contains_key(device) {
-                let present: Vec<&str> =
-                    observed.links.keys().map(|d| d.as_str()).filter(|d| *d != "lo").collect();
-                findings.push(Finding {
-                    severity: Severity::Error,
-                    path: format!("interface {role} device"),
-                    message: format!("this box has no {device}; it has {}", present.join(", ")),
-                });
-            }
+        if let Some(observed) = self.reconcile.observed() {
+            findings.extend(self.missing_cards(config, observed));
         }
         if !self.start.flash {
             findings.push(Finding {

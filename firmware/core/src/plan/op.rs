@@ -1,7 +1,9 @@
 //! Kernel operations, one enum. There is no flush.
 
 use super::desired::Ruleset;
-use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
+use super::spec::{
+    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, VlanSpec,
+};
 use crate::model::Device;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,6 +32,18 @@ pub enum Op {
         device: Device,
         /// Bytes.
         mtu: u32,
+    },
+    /// Make a VLAN device.
+    VlanAdd {
+        /// Its name.
+        device: Device,
+        /// Device below and id.
+        spec: VlanSpec,
+    },
+    /// Remove a VLAN device with its addresses.
+    VlanDelete {
+        /// Its name.
+        device: Device,
     },
     /// Add an address.
     AddressAdd {

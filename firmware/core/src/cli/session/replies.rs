@@ -60,6 +60,9 @@ impl Session {
             (Job::Running { pipes }, Reply::Config { config, .. }) => {
                 self.show_running(&bind::to_tree(&config), &pipes, out);
             }
+            (Job::Export(export), Reply::Config { config, .. }) => {
+                self.export_tree(bind::to_tree(&config), export, out);
+            }
             (Job::Configure | Job::Discard, Reply::Config { generation, config })
                 if self.candidate.is_none() =>
             {

@@ -114,6 +114,7 @@ mod tests {
                     Output::ShowLog { .. }
                     | Output::DirectPower(_)
                     | Output::RestartDirector
+                    | Output::Salt
                     | Output::Logout => panic!("a transfer does nothing else"),
                 }
             }
