@@ -100,6 +100,7 @@ impl Box_ {
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }
+                    | Effect::Keep(_)
                     | Effect::Notify { .. }
                     | Effect::Stopped => continue,
                 };
@@ -122,6 +123,7 @@ fn main() {
         source: String::new(),
         notes: Vec::new(),
         trial: None,
+        kept: Vec::new(),
         checkpoint: None,
     };
     let mut now = Mono::from_millis(1000);

@@ -5,6 +5,7 @@ use director_core::director::protocol::{Recall, Recalled, Reply, Request, Sessio
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
 use director_core::model::{Config, Mono};
+use director_core::overrides::Kept;
 use director_core::plan::{Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
@@ -37,6 +38,8 @@ pub struct World {
     pub kernel: ModelKernel,
     /// The flash; survives a power cut.
     pub flash: BTreeMap<Generation, (SlotState, Config)>,
+    /// The persistent server actions in it.
+    pub kept: Vec<Kept>,
     /// Sentences shown on every console.
     pub notices: Vec<String>,
     /// Servers by checked address; others refuse.
@@ -76,6 +79,7 @@ impl World {
             now: Mono::from_millis(500),
             kernel,
             flash: BTreeMap::new(),
+            kept: Vec::new(),
             notices: Vec::new(),
             servers: BTreeMap::new(),
             log: Vec::new(),
@@ -121,6 +125,7 @@ impl World {
             source: "simulation".to_string(),
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
+            kept: self.kept.clone(),
             trial: std::mem::take(&mut self.restart_asked).then(|| self.on_trial()).flatten(),
         };
         let mut effects = Vec::new();
@@ -272,6 +277,13 @@ impl World {
                     }
                     let result = if lies { Err(StoreError::ReadBack) } else { result };
                     self.post(Event::Saved { generation, result }, ANSWER_US);
+                }
+                Effect::Keep(_) if self.flash_broken => {
+                    self.post(Event::Kept(Err(StoreError::ReadBack)), ANSWER_US);
+                }
+                Effect::Keep(kept) => {
+                    self.kept = kept;
+                    self.post(Event::Kept(Ok(())), ANSWER_US);
                 }
                 Effect::Notify { text, .. } => self.notices.push(text),
                 Effect::Recall { session, what, running } => {

@@ -10,7 +10,7 @@ use director_core::director::{Checkpoint, Level, Start};
 use director_core::login::Access;
 use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity, Role};
-use director_core::store::{Commit, Generation, reset, slots};
+use director_core::store::{Commit, Generation, kept, reset, slots};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -58,6 +58,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
         notes: Vec::new(),
         checkpoint: read_checkpoint(&mut notes),
         trial: None,
+        kept: Vec::new(),
     };
     match &mut flash {
         None => notes.push("no flash partition: nothing that is committed survives a power cut".to_owned()),
@@ -81,6 +82,9 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             if more > 0 {
                 notes.push(format!("{more} more flash slots are damaged"));
             }
+            let (list, warnings) = kept::load(flash);
+            notes.extend(warnings);
+            start.kept = list;
             start.trial = trial(flash, start.checkpoint.as_ref(), &mut notes);
         }
     }

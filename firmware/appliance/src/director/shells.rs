@@ -132,6 +132,14 @@ impl Shells {
                 Effect::Mark { generation, state } => {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
+                Effect::Keep(list) => {
+                    let full = |refused| StoreError::device("write", &refused);
+                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
+                    let taken = flash.and_then(|flash| flash.submit(FlashJob::Keep(list)).map_err(full));
+                    if taken.is_err() {
+                        self.refused.push_back(Event::Kept(taken));
+                    }
+                }
                 Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
                 Effect::Maintain { session, what, rescue } => self.maintain(session, what, rescue),
                 Effect::Access(access) => save_access(&self.log, Path::new(RUN), &access),

@@ -5,10 +5,11 @@
 
 use director_core::director::Event;
 use director_core::director::protocol::{Maintenance, Recall, Recalled, SessionId};
+use director_core::overrides::Kept;
 use director_core::store::device::Device;
 use director_core::store::record::SlotState;
 use director_core::store::superblock::{self, Found};
-use director_core::store::{Generation, StoreError, rescue, reset, slots};
+use director_core::store::{Generation, StoreError, kept, rescue, reset, slots};
 use embedded_io_adapters::std::FromStd;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::fmt;
@@ -121,6 +122,8 @@ pub(crate) enum Job {
         /// The encoded [`director_core::store::Commit`].
         payload: Vec<u8>,
     },
+    /// Write the list of persistent server actions: [`kept::save`].
+    Keep(Vec<Kept>),
     /// Read commits for a console: [`slots::history`] or [`slots::recall`].
     Recall {
         /// Who asked.
@@ -207,6 +210,7 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
         Job::Mark { generation, state } => {
             Event::Saved { generation, result: slots::mark(flash, generation, state) }
         }
+        Job::Keep(list) => Event::Kept(kept::save(flash, &list)),
         Job::Recall { session, what: Recall::List, .. } => {
             Event::Recalled { session, result: Ok(Recalled::List(slots::history(flash))) }
         }

@@ -5,6 +5,7 @@ use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, Sess
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::login::Access;
 use crate::model::{Config, Device, Mono};
+use crate::overrides::Kept;
 use crate::plan::fallback::Pages;
 use crate::plan::{Observed, Op, OpError};
 use crate::store::{Comment, Generation, StoreError, record::SlotState};
@@ -54,6 +55,8 @@ pub enum Event {
         /// The UDP payload, at most [`crate::wire::dhcp::MESSAGE_MAX`] bytes.
         message: Vec<u8>,
     },
+    /// The answer to [`Effect::Keep`].
+    Kept(Result<(), StoreError>),
     /// The answer to [`Effect::Recall`].
     Recalled {
         /// Who asked.
@@ -120,6 +123,8 @@ pub enum Effect {
         /// New state.
         state: SlotState,
     },
+    /// Write the list of persistent server actions ([`crate::store::kept`]) and send [`Event::Kept`].
+    Keep(Vec<Kept>),
     /// Read from flash ([`crate::store::slots::history`], [`crate::store::slots::recall`]) and send [`Event::Recalled`].
     Recall {
         /// Who asked.

@@ -33,7 +33,7 @@ use crate::dhcp::Lease;
 use crate::health::{self, Health};
 use crate::login::Access;
 use crate::model::{Config, Device, Millis, Mono, Name};
-use crate::overrides::{Forced, Overrides};
+use crate::overrides::{Forced, Kept, Overrides};
 use crate::plan::desired::{Circumstances, Usable};
 use crate::plan::fallback::Pages;
 use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
@@ -50,6 +50,7 @@ use leases::Leases;
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
+use servers::Keeping;
 use trial::{SavedTrial, Trial};
 use undo::Marks;
 
@@ -92,6 +93,8 @@ pub struct Start {
     pub notes: Vec<String>,
     /// What an earlier process left in `/run`.
     pub checkpoint: Option<Checkpoint>,
+    /// What the flash kept of what operators did to servers; the checkpoint knows better.
+    pub kept: Vec<Kept>,
     /// The stored configuration that the checkpoint says is on trial, when this process was started on request. After
     /// a crash there is none: the trial is over.
     pub trial: Option<(Generation, Box<Config>)>,
@@ -130,6 +133,7 @@ pub struct Director {
     transaction: Option<Transaction>,
     trial: Option<Trial>,
     overrides: Overrides,
+    keeping: Keeping,
     marks: Marks,
     /// A commit was taken back without anybody asking; until the next one.
     fell_back: Option<String>,
@@ -202,7 +206,11 @@ impl Director {
             announcer: Announcer::default(),
             transaction: None,
             trial: None,
-            overrides: start.checkpoint.as_ref().map(|c| c.overrides.clone()).unwrap_or_default(),
+            overrides: match &start.checkpoint {
+                Some(checkpoint) => checkpoint.overrides.clone(),
+                None => Overrides::from_kept(start.kept.clone(), now),
+            },
+            keeping: Keeping::default(),
             marks: Marks::default(),
             fell_back: None,
             reads: 0,
@@ -224,6 +232,7 @@ impl Director {
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
         director.resume_trial(now, out);
         director.resume_undo(out);
+        director.resume_keeping(now, out);
         director.configured(now, out);
         if director.start.checkpoint.as_ref().is_some_and(|c| c.trial.is_some()) {
             director.checkpoint(out);
@@ -243,6 +252,7 @@ impl Director {
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Maintained { session, what, result } => self.on_maintained(session, what, result, out),
+            Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
             Event::Stop => self.stop(now, out),
@@ -275,6 +285,7 @@ impl Director {
             self.overrides.next_deadline(),
             self.marks.next_deadline(),
             self.leases.next_deadline(),
+            self.keeping.again,
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -290,10 +301,12 @@ impl Director {
         }
         self.with_health(now, out, |h, o| h.on_deadline(now, o));
         self.keep_verdicts(now, out);
+        let before = self.overrides.clone();
         if self.overrides.expire(now) {
             self.log(Level::Notice, "the time of what was done to a server by hand is over", out);
-            self.overridden(out);
+            self.overridden(&before, now, out);
         }
+        self.keep_again(now, out);
         self.trial_deadline(now, out);
         self.undo_again(now, out);
         self.leases_due(now, out);
@@ -522,7 +535,12 @@ impl Director {
 
     /// Ends, when asked to, unless the flash is at work for us. All is released.
     fn end(&mut self, out: &mut Vec<Effect>) {
-        if self.stopping && !self.stopped && self.transaction.is_none() && self.marks.idle() {
+        if self.stopping
+            && !self.stopped
+            && self.transaction.is_none()
+            && self.marks.idle()
+            && !self.keeping.busy
+        {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

@@ -81,6 +81,8 @@ pub struct ServerAction {
     pub forced: Forced,
     /// For how long; until undone without.
     pub lasts: Option<Millis>,
+    /// Kept over a reboot.
+    pub persistent: bool,
     /// The operator knows that services are left without a server.
     pub agreed: bool,
 }

@@ -232,6 +232,7 @@ impl Director {
         }
         alarms.extend(self.fell_back.clone());
         alarms.extend(self.marks.alarm());
+        alarms.extend(self.keeping.failed.clone());
         for (role, interface) in &self.bound(&self.config, observed).interfaces {
             let Some(device) = &interface.device else {
                 if let Some(mac) = self.node().macs.get(role) {

@@ -13,9 +13,10 @@
 //!    20  upgrade state A        reserved for image upgrades
 //!    21  upgrade state B
 //!    22  event ring (4 MiB)     reserved for the flight recorder
-//!    26  persistent overrides
+//!    26  persistent server actions, copy A, then unused
 //!    27  rescue configuration, copy B
 //!    28  identity record, copy B (512 bytes), then unused
+//!    30  persistent server actions, copy B, then unused
 //!    32  smallest end of the partition; the last 4 KiB, wherever they are, hold the superblock's copy
 //! ```
 //!
@@ -69,6 +70,8 @@ pub const RESET_AT: u64 = MIB / 2;
 pub const RESCUE_AT: [u64; 2] = [2 * MIB, 27 * MIB];
 /// What a reset to factory state overwrites: everything but the superblock, the identity and the upgrade state.
 pub const RESET_REGIONS: [(u64, u64); 3] = [(2 * MIB, 18 * MIB), (22 * MIB, 6 * MIB), (29 * MIB, 2 * MIB)];
+/// The copies of the list of persistent server actions.
+pub const KEPT_AT: [u64; 2] = [26 * MIB, 30 * MIB];
 /// Reserved: the two copies of the upgrade state, 1 MiB each.
 pub const UPGRADE_AT: [u64; 2] = [20 * MIB, 21 * MIB];
 /// Reserved: the event ring.
@@ -97,6 +100,7 @@ mod tests {
         regions.push((RESET_AT, BLOCK_BYTES));
         regions.extend(RESCUE_AT.map(|at| (at, MIB)));
         regions.extend(IDENTITY_AT.map(|at| (at, MIB)));
+        regions.extend(KEPT_AT.map(|at| (at, MIB)));
         regions.extend((0..SLOTS).map(|s| (header_at(s), SLOT_BYTES)));
         regions.extend(UPGRADE_AT.map(|at| (at, MIB)));
         regions.push((EVENTS_AT, EVENTS_BYTES));

@@ -11,6 +11,7 @@ pub mod comment;
 pub mod device;
 mod fixed;
 pub mod identity;
+pub mod kept;
 pub mod layout;
 pub mod record;
 pub mod rescue;

@@ -11,6 +11,7 @@ use director_core::director::{Checkpoint, Director, Effect, Event, Start};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
 use director_core::model::validate::{Severity, validate};
 use director_core::model::{Config, Mono};
+use director_core::overrides::Kept;
 use director_core::plan::{AddressKey, DestKey, Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
@@ -81,6 +82,7 @@ pub struct Sim {
     /// Refused commits, and when: operations for them may still wait for a slow kernel.
     tried: VecDeque<(Mono, Config)>,
     checkpoint: Option<Checkpoint>,
+    kept: Vec<Kept>,
     queue: BTreeMap<(Mono, u64), Item>,
     probes: BTreeSet<ProbeId>,
     next: u64,
@@ -119,6 +121,7 @@ impl Sim {
             doubtful: BTreeMap::new(),
             tried: VecDeque::new(),
             checkpoint: None,
+            kept: Vec::new(),
             queue: BTreeMap::new(),
             probes: BTreeSet::new(),
             next: 0,
@@ -194,6 +197,7 @@ impl Sim {
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
             trial: None,
+            kept: self.kept.clone(),
         };
         let mut effects = Vec::new();
         self.last_batch = 0;
@@ -252,12 +256,14 @@ impl Sim {
             Request::Commit { base, config, options } => {
                 Asked { base: *base, config: Some(config.clone()), agreed: options.agreed }
             }
-            Request::Confirm | Request::Server(_) | Request::Recall(_) | Request::Maintain(_) => {
+            Request::Confirm | Request::Recall(_) | Request::Maintain(_) => {
                 panic!("the script asks no {}", word(&request))
             }
-            Request::Status | Request::Config | Request::Check(_) | Request::Power(_) => {
-                Asked { base: Generation(0), config: None, agreed: false }
-            }
+            Request::Status
+            | Request::Config
+            | Request::Check(_)
+            | Request::Server(_)
+            | Request::Power(_) => Asked { base: Generation(0), config: None, agreed: false },
         };
         self.note(format!("session {} asks {}", session.0, word(&request)));
         self.open.insert(session, asked);
@@ -382,6 +388,7 @@ impl Sim {
             | Event::Recalled { .. }
             | Event::Dhcp { .. }
             | Event::Maintained { .. }
+            | Event::Kept(_)
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -466,8 +473,19 @@ impl Sim {
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Hostname(_) | Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
+                Effect::Keep(kept) => {
+                    // Written whole or not at all, whatever is answered and whenever.
+                    let fails = !self.healed && self.classes.flash && self.rng.chance(30);
+                    if !fails || self.rng.chance(50) {
+                        self.kept = kept;
+                    }
+                    let result = if fails { Err(StoreError::ReadBack) } else { Ok(()) };
+                    self.post(Item::Event(Event::Kept(result)), 5000);
+                }
                 Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
-                Effect::Notify { text, .. } => panic!("nothing is on trial: {text}"),
+                Effect::Notify { text, .. } => {
+                    assert!(text.contains("persistent server actions"), "nothing is on trial: {text}");
+                }
                 Effect::Stopped => self.end(),
             }
         }
@@ -544,10 +562,13 @@ impl Sim {
             }
             Reply::Refused { reason, .. } => {
                 self.note(format!("session {}: refused: {reason}", session.0));
-                let config = asked.config.expect("only commits are refused");
+                // A server may be gone with a commit under way.
+                let Some(config) = asked.config else {
+                    return assert!(reason.starts_with("no server"), "only commits are refused: {reason}");
+                };
                 self.tried.push_back((self.now, config));
             }
-            Reply::Checked { .. } | Reply::Stopping => {}
+            Reply::Checked { .. } | Reply::Stopping | Reply::Done { .. } => {}
             Reply::Harmful { impact } => {
                 assert!(!asked.agreed && impact.asks(), "asks for nothing: {impact:?}");
                 self.note(format!("session {}: asked {impact:?}", session.0));
@@ -555,7 +576,6 @@ impl Sim {
             Reply::OnTrial { .. }
             | Reply::Confirmed { .. }
             | Reply::Recalled { .. }
-            | Reply::Done { .. }
             | Reply::Emptied { .. }
             | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
         }

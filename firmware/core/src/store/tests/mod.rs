@@ -4,6 +4,7 @@ mod damage;
 mod golden;
 mod history;
 mod identity;
+mod kept;
 mod model;
 mod power_cut;
 mod rescue;
