@@ -95,6 +95,7 @@ impl Box_ {
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
                     | Effect::Pages(_)
+                    | Effect::Syslog(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }

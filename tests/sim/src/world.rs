@@ -277,7 +277,7 @@ impl World {
                         self.post(Event::Dhcp { device, message }, ANSWER_US);
                     }
                 }
-                Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Stopped => self.stopped = true,
             }
         }

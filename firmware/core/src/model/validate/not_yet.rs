@@ -6,7 +6,7 @@ use crate::model::Config;
 use crate::model::cluster::Pairing;
 use crate::model::config::{Node, Pool, Protocol, Service, Shortage, Special, Watch};
 use crate::model::ipvs::{Timeouts, Tunnel};
-use crate::model::system::System;
+use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
 
@@ -56,7 +56,7 @@ fn system(system: &System, found: &mut Findings) {
     for (word, set) in [
         ("domain", domain.is_some()),
         ("time-server", !time_servers.is_empty()),
-        ("syslog", syslog.is_some()),
+        ("syslog transport", syslog.as_ref().is_some_and(|s| s.transport != SyslogTransport::Udp)),
         ("idle-timeout", idle_timeout.get() != 0),
         ("password-hash", password.is_some()),
     ] {
