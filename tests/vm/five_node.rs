@@ -9,6 +9,7 @@ use director_qemu::scenario;
 use director_vm_tests::director::{
     LVS1, SOON, Usable, commit, kernel_weight, number, rows, server, system, wait_usable,
 };
+use director_vm_tests::storm;
 use director_vm_tests::suite::{self, Case, Suite};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -40,6 +41,7 @@ const CASES: &[Case] = &[
     ("a_killed_director_process_breaks_nothing", a_killed_director_process_breaks_nothing),
     ("the_reset_button_keeps_the_committed_configuration", the_reset_button_keeps_the_configuration),
     ("a_power_cut_keeps_the_committed_configuration", a_power_cut_keeps_the_configuration),
+    ("power_cuts_in_a_commit_storm_leave_a_committed_configuration", power_cuts_in_a_commit_storm),
     ("a_broken_flash_comes_up_with_what_is_left_and_says_so", a_broken_flash_says_so),
 ];
 
@@ -317,6 +319,14 @@ fn a_reentry_time_goes_on(lab: &mut Lab) -> Result<()> {
         back - before
     );
     Ok(())
+}
+
+/// `make soak` does the same many times more.
+fn power_cuts_in_a_commit_storm(lab: &mut Lab) -> Result<()> {
+    let met = storm::cut_in_storms(lab, 3, 1)?;
+    lab.hub().line("test", "figure", &format!("power cuts in commit storms: {met:?}"));
+    let weights = ["set pool web server rs1 weight 2000", "set pool web server rs2 weight 1000"];
+    commit(lab, &weights).map(|_| ())
 }
 
 /// First the newest record loses a bit, then all of them are garbage; the disk is put back afterwards.

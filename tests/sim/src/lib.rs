@@ -6,4 +6,5 @@
 pub mod chaos;
 pub mod kernel;
 pub mod lender;
+pub mod many;
 pub mod world;

@@ -289,3 +289,26 @@ fn a_sysctl_without_file_is_left_alone() {
     };
     assert_eq!(plan(&want, &Observed::default()).ops, []);
 }
+
+#[test]
+fn an_address_waits_for_its_first_service_but_not_for_one_that_joins_others() {
+    let key = AddressKey { device: "eth0".parse().unwrap(), cidr: Cidr::new(ip(1), 24).unwrap() };
+    let service = |port| ServiceKey { protocol: Protocol::Tcp, address: ip(1), port };
+    let fresh = || DesiredService { spec: ServiceSpec::new(Scheduler::Rr, None), dests: BTreeMap::new() };
+    let mut want = Desired::default();
+    want.services.insert(service(80), fresh());
+    let mut kernel = kernel_at(&want);
+    want.services.insert(service(443), fresh());
+    want.floating_addresses.insert(key.clone(), AddressSpec::default());
+    // What is tried when the kernel refuses to add the service on port 443.
+    let tried = |kernel: &ModelKernel| {
+        let ops = plan(&want, &kernel.state).ops;
+        let refused = |op: &Op| matches!(op, Op::ServiceAdd { key, .. } if key.port == 443);
+        let at = ops.iter().position(refused).unwrap();
+        let address = ops.iter().position(|op| matches!(op, Op::AddressAdd { .. })).unwrap();
+        address < at || !ops[address].needs(&ops[at])
+    };
+    assert!(tried(&kernel), "port 80 serves already");
+    kernel.state.services.clear();
+    assert!(!tried(&kernel), "nothing is there that would answer");
+}

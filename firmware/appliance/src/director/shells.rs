@@ -1,6 +1,6 @@
 //! Executes effects, and collects what comes back.
 
-use super::boot::save_checkpoint;
+use super::boot::CheckpointFile;
 use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
 use super::sorry::Sorry;
@@ -87,6 +87,7 @@ pub(super) struct Shells {
     syslog: Syslog,
     dhcp: Dhcp,
     log: Rc<Log>,
+    checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
     refused: VecDeque<Event>,
 }
@@ -109,6 +110,7 @@ impl Shells {
             syslog: Syslog::default(),
             dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
             log: Rc::clone(log),
+            checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
@@ -139,7 +141,7 @@ impl Shells {
                         self.log.write(Level::Warning, format_args!("a console's reply found no room"));
                     }
                 }
-                Effect::Checkpoint(checkpoint) => save_checkpoint(&self.log, &checkpoint),
+                Effect::Checkpoint(checkpoint) => self.checkpoint.save(&self.log, &checkpoint),
                 Effect::Log { level, text } => {
                     self.log.write(level, format_args!("{text}"));
                     self.syslog.send(level, &text);

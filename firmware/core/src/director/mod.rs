@@ -21,6 +21,7 @@ mod requests;
 mod servers;
 pub mod status;
 pub mod trial;
+mod undo;
 mod view;
 
 pub use event::{Effect, Event, Level};
@@ -48,6 +49,7 @@ use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
 use trial::{SavedTrial, Trial};
+use undo::Marks;
 
 /// Requests that wait for a fresh dump, at most. Consoles are few; more are answered from the last dump.
 const STATUS_WAITERS_MAX: usize = 16;
@@ -102,6 +104,8 @@ pub struct Checkpoint {
     pub trial: Option<SavedTrial>,
     /// What operators did to servers.
     pub overrides: Overrides,
+    /// Refused commits that may be good in flash all the same: not to be run, whatever the flash says.
+    pub undo: Vec<Generation>,
     /// Kernel parameters as they were before the configuration set them.
     pub originals: BTreeMap<String, String>,
     /// What DHCP servers lent us, by device.
@@ -124,6 +128,7 @@ pub struct Director {
     transaction: Option<Transaction>,
     trial: Option<Trial>,
     overrides: Overrides,
+    marks: Marks,
     /// A commit was taken back without anybody asking; until the next one.
     fell_back: Option<String>,
     /// Stored commits being read.
@@ -194,6 +199,7 @@ impl Director {
             transaction: None,
             trial: None,
             overrides: start.checkpoint.as_ref().map(|c| c.overrides.clone()).unwrap_or_default(),
+            marks: Marks::default(),
             fell_back: None,
             reads: 0,
             status_waiters: Vec::new(),
@@ -212,6 +218,7 @@ impl Director {
         };
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
         director.resume_trial(now, out);
+        director.resume_undo(out);
         director.configured(now, out);
         if director.start.checkpoint.as_ref().is_some_and(|c| c.trial.is_some()) {
             director.checkpoint(out);
@@ -261,6 +268,7 @@ impl Director {
             self.trial_next(),
             self.overrides.next_deadline(),
             self.leases.next_deadline(),
+            self.marks.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -282,6 +290,7 @@ impl Director {
         }
         self.trial_deadline(now, out);
         self.leases_due(now, out);
+        self.undo_again(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -359,6 +368,7 @@ impl Director {
             health: self.health.checkpoint(),
             trial,
             overrides: self.overrides.clone(),
+            undo: self.marks.undoing(),
             originals: self.originals.clone(),
             leases: self.leases.all(),
         })));
@@ -506,10 +516,9 @@ impl Director {
         self.end(out);
     }
 
-    /// Ends, when asked to, unless a record is being marked. All is released.
+    /// Ends, when asked to, unless the flash is at work for us. All is released.
     fn end(&mut self, out: &mut Vec<Effect>) {
-        let confirming = self.trial.as_ref().is_some_and(|t| t.confirming.is_some());
-        if self.stopping && !self.stopped && self.transaction.is_none() && !confirming {
+        if self.stopping && !self.stopped && self.transaction.is_none() && self.marks.idle() {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

@@ -244,6 +244,7 @@ impl Director {
             alarms.push(format!("commit {} is on trial: {}", self.generation, self.trial_words(now)));
         }
         alarms.extend(self.fell_back.clone());
+        alarms.extend(self.marks.alarm());
         for (role, interface) in &self.bound(&self.config, observed).interfaces {
             let Some(device) = &interface.device else {
                 if let Some(mac) = self.node().macs.get(role) {

@@ -4,9 +4,10 @@
 //! 1. floating addresses that go: nothing may answer for an address that the peer may take over;
 //! 2. packet rules, then sysctls (forwarding first: switching it resets per-device settings): forwarding never runs without its rules;
 //! 3. devices made and up, node addresses, routes; a VLAN that lies on another device or has another id is made anew;
-//! 4. virtual servers: added ones, then in each the real servers added, raised, lowered, removed, so that a pool is
-//!    never emptier than both its old and its new state;
-//! 5. floating addresses that come, each announced when it is there: its services are complete by then;
+//! 4. virtual servers that are there: in each the real servers added, raised, lowered, removed, so that a pool is
+//!    never emptier than both its old and its new state; then the floating addresses that come to them;
+//! 5. virtual servers that come, and the floating addresses of those alone, each announced when it is there: its services
+//!    are complete by then. One that the kernel refuses keeps its address away, but not from others that serve;
 //! 6. virtual servers, routes, node addresses and VLANs that go.
 
 use super::desired::{Desired, DesiredLink, DesiredService};
@@ -14,8 +15,9 @@ use super::observed::{Observed, ObservedService};
 use super::op::{Op, Plan, forwards};
 use super::spec::{AddressKey, AddressSpec, ServiceKey};
 use crate::model::Device;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// Operations that lead from `observed` to `desired`, in an order of which every prefix is a safe state.
 /// Empty when nothing differs. Devices that do not exist get no operations.
@@ -48,10 +50,20 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
             ops.push(Op::RouteSet { key: key.clone(), spec: spec.clone() });
         }
     }
-    for (key, want) in &desired.services {
-        service(key, want, observed.services.get(key), &mut ops);
+    let (there, fresh): (Vec<_>, Vec<_>) =
+        desired.services.iter().partition(|(key, _)| observed.services.contains_key(key));
+    let serving: BTreeSet<IpAddr> = there.iter().map(|(key, _)| key.address).collect();
+    let (serving, idle): (BTreeMap<_, _>, BTreeMap<_, _>) = desired
+        .floating_addresses
+        .iter()
+        .map(|(key, spec)| (key.clone(), spec.clone()))
+        .partition(|(key, _)| serving.contains(&key.cidr.address()));
+    for (services, addresses_of) in [(there, serving), (fresh, idle)] {
+        for (key, want) in services {
+            service(key, want, observed.services.get(key), &mut ops);
+        }
+        addresses(&addresses_of, (desired, observed), true, &mut ops);
     }
-    addresses(&desired.floating_addresses, (desired, observed), true, &mut ops);
     let gone = observed.services.keys().filter(|key| !desired.services.contains_key(key));
     ops.extend(gone.map(|key| Op::ServiceDelete { key: *key }));
     let gone = observed.routes.keys().filter(|key| !desired.routes.contains_key(key));

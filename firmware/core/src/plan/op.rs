@@ -136,12 +136,16 @@ pub enum Op {
 
 impl Op {
     /// Whether this operation must not be tried when `earlier`, of the same batch, failed: nothing is announced that is not
-    /// there, and nothing is forwarded without its rules.
+    /// there, nothing is forwarded without its rules, and no address answers before its first virtual server is there (the
+    /// plan adds an address that serves already before it adds to what it serves).
     #[must_use]
     pub fn needs(&self, earlier: &Self) -> bool {
         match (self, earlier) {
             (Self::Announce { key }, Self::AddressAdd { key: added, .. }) => key == added,
             (Self::SysctlSet { name, value }, Self::RulesetSet { .. }) => value != "0" && forwards(name),
+            (Self::AddressAdd { key, .. }, Self::ServiceAdd { key: service, .. }) => {
+                key.cidr.address() == service.address
+            }
             _ => false,
         }
     }

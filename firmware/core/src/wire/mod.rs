@@ -6,6 +6,7 @@
 pub mod arp;
 pub mod dhcp;
 pub mod ethernet;
+pub mod heartbeat;
 pub mod ndp;
 
 use core::fmt;

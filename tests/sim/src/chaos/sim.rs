@@ -161,7 +161,11 @@ impl Sim {
 
     /// Starts a director from what the flash and `/run` hold.
     pub fn start(&mut self) {
-        let good = self.flash.iter().rev().find(|(_, (state, _))| *state == SlotState::Good);
+        let refused = self.checkpoint.as_ref().map(|c| c.undo.clone()).unwrap_or_default();
+        let good = |(g, (state, _)): &(&Generation, &(SlotState, Config))| {
+            *state == SlotState::Good && !refused.contains(g)
+        };
+        let good = self.flash.iter().rev().find(good);
         let (generation, config) =
             good.map(|(g, (_, c))| (*g, c.clone())).expect("a good record is never lost");
         self.note(format!("start from {generation}"));
