@@ -22,20 +22,18 @@ pub fn start(node: &str, lends: Lends, folder: &Path, hub: &Arc<Hub>) -> Result<
     let leases = format!("--dhcp-leasefile={}", folder.join("leases").display());
     let argv = [
         DNSMASQ,
-        "--keep-in-foreground",
+        // In the foreground, as whom it was started: in the lab's user namespace there is no other group to become.
+        "--no-daemon",
         "--conf-file=/dev/null",
         "--no-hosts",
         "--no-resolv",
         "--no-ping",
         "--port=0",
-        "--user=root",
-        "--group=root",
         "--pid-file=",
         "--interface=eth0",
         "--bind-interfaces",
         "--dhcp-authoritative",
         "--log-dhcp",
-        "--log-facility=-",
         &range,
         &router,
         &leases,

@@ -25,4 +25,5 @@ pub mod overrides;
 pub mod page;
 pub mod plan;
 pub mod store;
+pub mod syslog;
 pub mod wire;

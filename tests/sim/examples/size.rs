@@ -97,6 +97,7 @@ impl Box_ {
                     | Effect::Access(_)
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)
+                    | Effect::Syslog(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }

@@ -299,7 +299,8 @@ impl World {
                         self.post(Event::Dhcp { device, message }, ANSWER_US);
                     }
                 }
-                Effect::Hostname(_) | Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Syslog(_) | Effect::Hostname(_) => {}
+                Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Maintain { session, what, .. } => {
                     self.post(Event::Maintained { session, what, result: Ok(()) }, ANSWER_US);
                 }

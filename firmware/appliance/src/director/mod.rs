@@ -18,6 +18,7 @@ mod dhcp;
 mod kernel_shell;
 mod shells;
 mod sorry;
+mod syslog;
 
 use crate::init::report::Reporter;
 use crate::platform::clock;

@@ -4,6 +4,7 @@ use super::boot::{CheckpointFile, RUN, save_access};
 use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
 use super::sorry::Sorry;
+use super::syslog::Syslog;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
@@ -84,6 +85,7 @@ pub(super) struct Shells {
     prober: Prober,
     flash: Option<FlashWorker>,
     sorry: Sorry,
+    syslog: Syslog,
     dhcp: Dhcp,
     log: Rc<Log>,
     checkpoint: CheckpointFile,
@@ -106,6 +108,7 @@ impl Shells {
             prober: Prober::new(probe_events),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             sorry: Sorry::new(Rc::clone(log)),
+            syslog: Syslog::default(),
             dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
             log: Rc::clone(log),
             checkpoint: CheckpointFile::default(),
@@ -150,7 +153,15 @@ impl Shells {
                     }
                 }
                 Effect::Checkpoint(checkpoint) => self.checkpoint.save(&self.log, &checkpoint),
-                Effect::Log { level, text } => self.log.write(level, format_args!("{text}")),
+                Effect::Log { level, text } => {
+                    self.log.write(level, format_args!("{text}"));
+                    self.syslog.send(level, &text);
+                }
+                Effect::Syslog(receiver) => {
+                    if let Err(error) = self.syslog.set(receiver) {
+                        self.log.write(Level::Error, format_args!("syslog: {error}"));
+                    }
+                }
                 Effect::DhcpListen(devices) => self.dhcp.listen(&devices),
                 Effect::DhcpSend { device, message, from, to } => {
                     self.dhcp.send(&device, &message, from, to);

@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// One input.
@@ -186,6 +186,8 @@ pub enum Effect {
     },
     /// Show these pages of the box itself, and no others.
     Pages(Pages),
+    /// Send log lines to this receiver too, under this name; `None`: to nobody.
+    Syslog(Option<(SocketAddr, String)>),
     /// Set the kernel's host name.
     Hostname(String),
     /// Everything is released; init may stop the machine.

@@ -46,6 +46,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use announce::Announcer;
 use commit::{Stage, Transaction};
+use core::net::SocketAddr;
 use leases::Leases;
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
@@ -327,6 +328,9 @@ impl Director {
         self.config = config;
         let hostname =
             self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
+        let receiver =
+            self.config.system.syslog.as_ref().and_then(|s| Some(SocketAddr::new(s.server?, s.port)));
+        out.push(Effect::Syslog(receiver.map(|receiver| (receiver, hostname.clone()))));
         out.push(Effect::Hostname(hostname));
         out.push(Effect::Access(Access::of(&self.config)));
         self.reconcile.desired_changed();

@@ -1,18 +1,18 @@
 //! The box: a director, its kernel, flash, servers and consoles, and what must hold after every event.
 
+mod answered;
 mod operate;
 
 use super::draw::{self, Classes};
 use super::rng::Rng;
 use crate::kernel::ModelKernel;
 use crate::world::Server;
-use director_core::director::protocol::{Reply, Request, SessionId};
+use director_core::director::protocol::{Request, SessionId};
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
-use director_core::model::validate::{Severity, validate};
 use director_core::model::{Config, Mono};
 use director_core::overrides::Kept;
-use director_core::plan::{AddressKey, DestKey, Op, OpError};
+use director_core::plan::{DestKey, Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
 use director_core::store::{Generation, StoreError};
@@ -471,7 +471,8 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
-                Effect::Hostname(_) | Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Syslog(_) | Effect::Hostname(_) => {}
+                Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {
                     // Written whole or not at all, whatever is answered and whenever.
@@ -513,72 +514,6 @@ impl Sim {
         }
         self.flash.insert(generation, (state, config));
         Ok(())
-    }
-
-    fn end(&mut self) {
-        self.note("stopped");
-        assert!(self.stopping, "stopped without being asked");
-        self.stopped = true;
-        let commits = self.open.values().filter(|a| a.config.is_some()).count();
-        assert_eq!(commits, 0, "a commit was not answered before the end");
-        let floating: Vec<&AddressKey> = self
-            .kernel
-            .state
-            .addresses
-            .keys()
-            .filter(|k| self.committed.1.floating.values().any(|f| f.address == Some(k.cidr)))
-            .collect();
-        assert!(self.classes.drift || self.classes.slow || floating.is_empty(), "still holds {floating:?}");
-    }
-
-    fn answered(&mut self, session: SessionId, reply: Reply) {
-        let asked = self
-            .open
-            .remove(&session)
-            .unwrap_or_else(|| panic!("a reply that nobody waits for: {session:?}"));
-        match reply {
-            Reply::Status(status) => self.alarms = Some(status.alarms),
-            Reply::Config { generation, config } => {
-                assert_eq!(
-                    (generation, &config),
-                    (self.committed.0, &self.committed.1),
-                    "not what is committed"
-                );
-            }
-            Reply::Committed { generation, operations, .. } => {
-                self.note(format!("session {}: committed {generation}, {operations} operations", session.0));
-                let config = asked.config.expect("a commit");
-                assert_eq!(asked.base, self.committed.0, "on top of another commit");
-                assert!(validate(&config).iter().all(|f| f.severity != Severity::Error), "an invalid one");
-                let device = config.interfaces.values().filter_map(|i| i.device.as_ref());
-                assert!(
-                    device.into_iter().all(|d| self.kernel.state.links.contains_key(d)),
-                    "no such device"
-                );
-                let stored = self.flash.get(&generation).expect("it is stored");
-                assert_eq!(stored, &(SlotState::Good, config.clone()), "what is stored is another one");
-                self.committed = (generation, config);
-                self.commits += 1;
-            }
-            Reply::Refused { reason, .. } => {
-                self.note(format!("session {}: refused: {reason}", session.0));
-                // A server may be gone with a commit under way.
-                let Some(config) = asked.config else {
-                    return assert!(reason.starts_with("no server"), "only commits are refused: {reason}");
-                };
-                self.tried.push_back((self.now, config));
-            }
-            Reply::Checked { .. } | Reply::Stopping | Reply::Done { .. } => {}
-            Reply::Harmful { impact } => {
-                assert!(!asked.agreed && impact.asks(), "asks for nothing: {impact:?}");
-                self.note(format!("session {}: asked {impact:?}", session.0));
-            }
-            Reply::OnTrial { .. }
-            | Reply::Confirmed { .. }
-            | Reply::Recalled { .. }
-            | Reply::Emptied { .. }
-            | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
-        }
     }
 }
 

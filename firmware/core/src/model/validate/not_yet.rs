@@ -5,7 +5,7 @@ use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
 use crate::model::config::{Node, Pool, Service, Shortage, Watch};
-use crate::model::system::System;
+use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
 
@@ -54,7 +54,7 @@ fn system(system: &System, found: &mut Findings) {
     for (word, set) in [
         ("domain", domain.is_some()),
         ("time-server", !time_servers.is_empty()),
-        ("syslog", syslog.is_some()),
+        ("syslog transport", syslog.as_ref().is_some_and(|s| s.transport != SyslogTransport::Udp)),
     ] {
         refuse(found, set, || format!("system {word}"));
     }

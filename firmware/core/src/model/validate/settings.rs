@@ -23,6 +23,20 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             ),
         );
     }
+    if let Some(syslog) = &config.system.syslog {
+        match syslog.server {
+            None => found.error("system syslog server".into(), "missing: set system syslog server"),
+            Some(server) => {
+                if let Some(why) = not_a_host(server) {
+                    let path = format!("system syslog server {server}");
+                    found.error(path, format!("{why}: use a host's address"));
+                }
+            }
+        }
+        if syslog.port == 0 {
+            found.error("system syslog port 0".into(), "must be 1 to 65535");
+        }
+    }
     for (sysctl, value) in &config.kernel.sysctls {
         let (word, (min, max)) = (sysctl.word(), sysctl.bounds());
         match value {
