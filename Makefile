@@ -95,4 +95,4 @@ image-tool: setup
 	$(CARGO) build --package director-image --locked
 
 lab-tool: setup
-	$(CARGO) build --package director-qemu --locked
+	$(CARGO) build --package director-qemu --package director-provision --locked

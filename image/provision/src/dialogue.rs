@@ -9,6 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How long one answer may take: a block at 1200 baud and the box's work on it.
 const ANSWER: Duration = Duration::from_secs(4);
+/// The shortest wait before a question is asked again: what a scheduler or a USB adapter may hold an answer up.
+const QUICK: Duration = Duration::from_millis(300);
+/// An answer that takes so many times as long as the slowest before was lost.
+const SLOWER: u32 = 4;
 /// Tries to enter the transfer.
 const ENTRIES: u32 = 8;
 /// Passwords sent before it is given up; the console locks after more.
@@ -63,6 +67,7 @@ fn converse(
     mut next: impl FnMut(Option<Message>) -> (Action, (usize, usize)),
 ) -> Result<()> {
     let (mut lines, mut action) = (Lines::default(), first);
+    let mut pace = Pace::default();
     loop {
         match action {
             Action::Send(bytes) => line.send(&bytes)?,
@@ -77,20 +82,50 @@ fn converse(
             }
         }
         action = Action::Wait;
-        let end = Instant::now() + ANSWER;
+        let asked = Instant::now();
         while action == Action::Wait {
-            let came = line.receive(ANSWER)?;
+            let left = pace.limit().saturating_sub(asked.elapsed());
+            let came = line.receive(left)?;
             for message in came.iter().filter_map(|byte| lines.feed(*byte)) {
                 let (new, (have, all)) = next(Some(message));
                 eprint!("\r{have} of {all} bytes ");
                 if new != Action::Wait {
+                    pace.answered(asked.elapsed());
                     action = new;
                 }
             }
-            if action == Action::Wait && Instant::now() >= end {
+            if action == Action::Wait && asked.elapsed() >= pace.limit() {
+                pace.lost();
                 action = next(None).0;
             }
         }
+    }
+}
+
+/// How long an answer is waited for: by what answers took on this line so far, and twice as long after each that was
+/// lost, so that a slow box is not asked in vain.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    slowest: Option<Duration>,
+    lost: u32,
+}
+
+impl Pace {
+    fn limit(&self) -> Duration {
+        let Some(slowest) = self.slowest else { return ANSWER };
+        let base = slowest.saturating_mul(SLOWER).max(QUICK);
+        base.saturating_mul(1_u32.checked_shl(self.lost).unwrap_or(u32::MAX)).min(ANSWER)
+    }
+
+    /// An answer to a question that was asked twice says nothing about the line.
+    fn answered(&mut self, took: Duration) {
+        if core::mem::take(&mut self.lost) == 0 {
+            self.slowest = Some(self.slowest.unwrap_or_default().max(took));
+        }
+    }
+
+    fn lost(&mut self) {
+        self.lost = self.lost.saturating_add(1);
     }
 }
 

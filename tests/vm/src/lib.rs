@@ -2,5 +2,7 @@
 
 pub mod counters;
 pub mod director;
+pub mod login;
+pub mod provision;
 pub mod storm;
 pub mod suite;

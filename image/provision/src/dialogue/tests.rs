@@ -134,3 +134,20 @@ fn a_push_over_a_port_that_is_cut_in_the_middle_goes_on_and_is_exact() {
     over.store(true, std::sync::atomic::Ordering::SeqCst);
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn a_fast_line_is_asked_again_soon_and_a_slow_box_less_and_less_often() {
+    let mut pace = Pace::default();
+    assert_eq!(pace.limit(), ANSWER);
+    pace.answered(Duration::from_millis(20));
+    assert_eq!(pace.limit(), QUICK);
+    pace.lost();
+    assert_eq!(pace.limit(), QUICK * 2);
+    (0..100).for_each(|_| pace.lost());
+    assert_eq!(pace.limit(), ANSWER);
+    // Asked so often, it says nothing about the line.
+    pace.answered(Duration::from_millis(900));
+    assert_eq!(pace.limit(), QUICK);
+    pace.answered(Duration::from_millis(500));
+    assert_eq!(pace.limit(), Duration::from_secs(2));
+}
