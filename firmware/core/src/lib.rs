@@ -16,6 +16,7 @@ extern crate alloc;
 
 pub mod cli;
 pub mod director;
+pub mod election;
 pub mod health;
 pub mod init;
 pub mod model;
