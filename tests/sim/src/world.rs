@@ -113,6 +113,7 @@ impl World {
             version: "0.0.0-sim".to_string(),
             config,
             generation,
+            nonce: 1,
             newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
@@ -278,7 +279,11 @@ impl World {
                 Effect::Reply { reply, .. } => self.replies.push(*reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.log.push((self.now, text)),
-                Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Hostname(_)
+                | Effect::Pages(_)
+                | Effect::Power(_)
+                | Effect::Beat(_)
+                | Effect::Listen(_) => {}
                 Effect::Stopped => self.stopped = true,
             }
         }

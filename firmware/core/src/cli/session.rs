@@ -102,6 +102,7 @@ enum Job {
     Commit(Box<Tree>),
     Confirm,
     Server(Box<ServerAction>),
+    Cluster,
     Commits {
         pipes: Vec<Pipe>,
     },
@@ -142,7 +143,7 @@ impl Job {
                 matches!(reply, Reply::Committed { .. } | Reply::Confirmed { .. } | Reply::Refused { .. })
             }
             Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
-            Self::Server(_) => {
+            Self::Cluster | Self::Server(_) => {
                 matches!(reply, Reply::Done { .. } | Reply::Emptied { .. } | Reply::Refused { .. })
             }
             Self::Commits { .. } => {
@@ -336,6 +337,7 @@ impl Session {
                 | Job::Rebase
                 | Job::Discard
                 | Job::Confirm
+                | Job::Cluster
                 | Job::Server(_)
                 | Job::Commits { .. }
                 | Job::Recall(_)

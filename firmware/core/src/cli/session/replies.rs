@@ -77,7 +77,9 @@ impl Session {
             (Job::Commits { pipes }, Reply::Recalled { running, result }) => {
                 self.listed(running, result, &pipes, out);
             }
-            (Job::Server(_), Reply::Done { text }) => print::line(out, &format!("Done: {text}.")),
+            (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
+                print::line(out, &format!("Done: {text}."))
+            }
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
             (Job::Power(power), Reply::Stopping) => {
