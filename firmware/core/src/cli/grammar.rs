@@ -1,7 +1,10 @@
 //! What can be typed in each mode: two static trees, and the walk through them that parsing and completion share.
 
+mod action;
 mod args;
+mod small;
 
+pub(crate) use action::{Action, Terminal, View};
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
 use super::path::{self, Mode, Walk};
@@ -14,67 +17,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use args::BACK_MAX;
-
-/// What a status table shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum View {
-    Interfaces,
-    Addresses,
-    Services,
-    Servers,
-    Ipvs,
-    Version,
-    Alarms,
-    Cluster,
-}
-
-/// What a line asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Action {
-    View(View),
-    Log,
-    Running,
-    Defaults,
-    Configure,
-    Power(Power),
-    RestartControlPlane,
-    Setup,
-    Terminal(Terminal),
-    Help,
-    Exit,
-    Set,
-    Delete,
-    Edit,
-    Candidate,
-    Compare,
-    Commit,
-    CommitComment,
-    CommitConfirmed,
-    Confirm,
-    Rollback,
-    Commits,
-    ShowCommit,
-    Server,
-    Cluster(ClusterAction),
-    Check,
-    Discard,
-    Up,
-    Top,
-    Transfer,
-    Load(Load),
-    Export(ExportHow),
-}
-
-/// A setting of the session's terminal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Terminal {
-    /// Rows, 0 for no paging.
-    Length,
-    /// Columns.
-    Width,
-    /// Minutes without input.
-    Idle,
-}
+pub(crate) use small::LIMITED;
+use small::{RESCUE, RESTART, TERMINAL};
 
 /// A word of a command tree.
 #[derive(Debug)]
@@ -122,9 +66,15 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("confirm", "Keep the commit that is on trial", Next::Whole(Action::Confirm)),
     EXPORT_COMMAND,
     command("exit", "Leave the console", Next::Do(Action::Exit, &[])),
+    command(
+        "factory-reset",
+        "Overwrite the configuration, its history and every secret, and start over",
+        Next::Do(Action::FactoryReset, &[]),
+    ),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "server",
@@ -153,30 +103,6 @@ static CLUSTER: &[Command] = &[
     ),
 ];
 
-static TERMINAL: &[Command] = &[
-    command(
-        "idle",
-        "Minutes without input after which the session ends",
-        Next::Do(Action::Terminal(Terminal::Idle), &[Arg::Terminal(Terminal::Idle)]),
-    ),
-    command(
-        "length",
-        "Rows; long output stops after so many",
-        Next::Do(Action::Terminal(Terminal::Length), &[Arg::Terminal(Terminal::Length)]),
-    ),
-    command(
-        "width",
-        "Columns",
-        Next::Do(Action::Terminal(Terminal::Width), &[Arg::Terminal(Terminal::Width)]),
-    ),
-];
-
-static RESTART: &[Command] = &[command(
-    "control-plane",
-    "The director process; connections and addresses stay",
-    Next::Do(Action::RestartControlPlane, &[]),
-)];
-
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
     command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
@@ -198,6 +124,7 @@ static SHOW: &[Command] = &[
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
     command("ipvs", "The kernel's table, as ipvsadm -Ln prints it", Next::Do(Action::View(View::Ipvs), &[])),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
+    command("rescue", "The rescue configuration", Next::Do(Action::ShowRescue, &[])),
     command(
         "servers",
         "Real servers by pool",
@@ -242,6 +169,7 @@ pub(crate) static RUN: &[Command] = &[
     command("cluster", "Change who is active", Next::Words(CLUSTER)),
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "server",
@@ -267,6 +195,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
                     "Go back unless confirmed in time",
                     Next::Do(Action::CommitConfirmed, &[Arg::Window, Arg::Comment]),
                 ),
+                command(
+                    "force",
+                    "Do not ask, whatever it costs (check says what)",
+                    Next::Do(Action::CommitForce, &[]),
+                ),
             ],
         ),
     ),
@@ -279,7 +212,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("exit", "Back to the top, or leave configure mode", Next::Do(Action::Exit, &[])),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
     command("load", "Paste a configuration into the candidate", Next::Words(LOAD)),
-    command("rollback", "Make an earlier commit the candidate", Next::Do(Action::Rollback, &[Arg::Back])),
+    command(
+        "rollback",
+        "Make an earlier commit the candidate",
+        Next::Do(Action::Rollback, &[Arg::BackOrRescue]),
+    ),
     command("run", "Run an operational command", Next::Words(RUN)),
     command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
     command("show", "Show the candidate", Next::Path(Action::Candidate, Mode::Show)),
@@ -335,7 +272,7 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
         Action::View(_) | Action::Log | Action::Commits => VIEW_FILTERS,
-        Action::Running | Action::ShowCommit | Action::Candidate => CONFIG_FILTERS,
+        Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure
         | Action::Power(_)
@@ -349,9 +286,12 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Edit
         | Action::Commit
         | Action::CommitComment
+        | Action::CommitForce
         | Action::CommitConfirmed
         | Action::Confirm
         | Action::Rollback
+        | Action::Rescue(_)
+        | Action::FactoryReset
         | Action::Server
         | Action::Cluster(_)
         | Action::Discard
@@ -492,7 +432,11 @@ fn take_arg(
             return Err(Fault::value("number of lines", token, &format!("must be 1 to {LOG_LINES_MAX}")));
         }
     }
-    if *arg == Arg::Back && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX) {
+    let rescue = *arg == Arg::BackOrRescue && token.text == "rescue";
+    if matches!(arg, Arg::Back | Arg::BackOrRescue)
+        && !rescue
+        && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX)
+    {
         return Err(Fault::value("number of commits ago", token, &format!("must be 0 to {BACK_MAX}")));
     }
     if let Arg::Terminal(setting) = arg {

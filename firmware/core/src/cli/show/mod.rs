@@ -3,6 +3,8 @@
 mod cluster;
 pub(crate) mod commits;
 mod data;
+mod dhcp;
+pub(crate) mod impact;
 pub mod ops;
 mod table;
 mod tables;
