@@ -45,6 +45,13 @@ impl Director {
             }
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
+            Request::Cluster(ask) => {
+                let reply = match self.cluster_action(ask, now, out) {
+                    Ok(text) => Reply::Done { text },
+                    Err(reason) => Reply::Refused { reason, findings: Vec::new() },
+                };
+                answer(session, reply, out);
+            }
             Request::Recall(what) => self.recall(session, what, out),
             Request::Maintain(what) => self.maintain(session, what, out),
             Request::Power(power) => {
