@@ -270,6 +270,10 @@ impl Director {
             Event::Stop => self.stop(now, out),
         }
         self.drive(now, out);
+        // Last, because nothing may follow it.
+        if self.reconcile.settled() {
+            self.end(out);
+        }
     }
 
     fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
@@ -314,7 +318,6 @@ impl Director {
             self.take_back(&why, now, out);
         }
         self.cluster_deadline(now, out);
-        self.end(out);
         self.with_health(now, out, |h, o| h.on_deadline(now, o));
         self.keep_verdicts(now, out);
         let before = self.overrides.clone();
@@ -548,7 +551,6 @@ impl Director {
         self.commit_settled(now, out);
         self.cluster_settled(now, out);
         self.released = self.stopping;
-        self.end(out);
     }
 
     /// Ends, when asked to, unless the flash is at work for us. All is released.

@@ -202,9 +202,6 @@ impl Director {
         if !self.marked(generation, &result, now, out) {
             self.transaction_saved(generation, result, now, out);
         }
-        if self.reconcile.settled() {
-            self.end(out);
-        }
     }
 
     fn transaction_saved(
@@ -317,9 +314,6 @@ impl Director {
         self.trial_outlived(out);
         self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
         answer(session, Reply::Committed { generation, operations, findings }, out);
-        if self.reconcile.settled() {
-            self.end(out);
-        }
     }
 
     /// Runs the old configuration again and says why.
