@@ -270,6 +270,8 @@ impl Director {
             Event::Stop => self.stop(now, out),
         }
         self.drive(now, out);
+        // Last, so that nothing follows: the peer may have been told just now.
+        self.end(out);
     }
 
     fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
@@ -314,7 +316,6 @@ impl Director {
             self.take_back(&why, now, out);
         }
         self.cluster_deadline(now, out);
-        self.end(out);
         self.with_health(now, out, |h, o| h.on_deadline(now, o));
         self.keep_verdicts(now, out);
         let before = self.overrides.clone();
