@@ -10,12 +10,13 @@ use crate::election::{
     Denied, Election, Fitness, Local, Output, Role as ElectionRole, Saved, Settings, Warning,
 };
 use crate::model::cluster::Authentication;
-use crate::model::config::Node;
+use crate::model::config::{Interface, Node};
 use crate::model::{Config, Device, Millis, Mono, Name};
 use crate::plan::Observed;
 use crate::store::blob::SCHEMA;
 use crate::store::identity::Role;
 use crate::wire::heartbeat::{Frame, Guard, Key, Keyring, Running};
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -170,8 +171,8 @@ fn pairing(config: &Config, identity: Role) -> Result<(Settings, Listen), &'stat
     if keys.is_empty() && pairing.authentication == Authentication::Enforce {
         return Err("no key: set cluster secret, the same on both boxes");
     }
-    let paths = paths(config, own, peer);
-    if paths.is_empty() {
+    let shared = networks(config, own, peer).count() > 0;
+    if !shared {
         return Err("no network on which both nodes have an address");
     }
     let default = if identity == Role::Primary { PRIMARY_PRIORITY } else { BACKUP_PRIORITY };
@@ -189,7 +190,7 @@ fn pairing(config: &Config, identity: Role) -> Result<(Settings, Listen), &'stat
         failback_delay: pairing.failback_delay,
     };
     let guard = Guard { group: pairing.group, own: identity, mode: pairing.authentication, keys };
-    Ok((settings, Listen { guard, port: cluster.heartbeat_port, paths }))
+    Ok((settings, Listen { guard, port: cluster.heartbeat_port, paths: paths(config, own, peer) }))
 }
 
 /// First bytes of the configuration's SHA-256.
@@ -200,17 +201,29 @@ fn hash_of(config: &Config) -> u64 {
     digest.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
-/// The networks on which both nodes have an address, in order of their names.
-fn paths(config: &Config, own: &Node, peer: &Node) -> Vec<HeartbeatPath> {
+/// The networks on which both nodes have an address, in order of their names: ours and the peer's.
+fn networks<'a>(
+    config: &'a Config,
+    own: &'a Node,
+    peer: &'a Node,
+) -> impl Iterator<Item = (&'a Name, &'a Interface, IpAddr, IpAddr)> {
     let named = &config.cluster.pairing.paths;
     let roles = config.interfaces.iter().filter(|(name, _)| named.is_empty() || named.contains(name));
-    let paths = roles.filter_map(|(name, interface)| {
+    roles.filter_map(|(name, interface)| {
         let address = |node: &Node, v4: bool| {
             let all = node.addresses.get(name)?;
             all.iter().map(|cidr| cidr.address()).find(|a| a.is_ipv4() == v4)
         };
         let both = [true, false].into_iter().find_map(|v4| Some((address(own, v4)?, address(peer, v4)?)));
         let (local, peer) = both?;
+        Some((name, interface, local, peer))
+    })
+}
+
+/// Those whose card is known. A role that is bound to a card by its hardware address gets its device from the first
+/// dump of the kernel.
+fn paths(config: &Config, own: &Node, peer: &Node) -> Vec<HeartbeatPath> {
+    let paths = networks(config, own, peer).filter_map(|(name, interface, local, peer)| {
         Some(HeartbeatPath { name: name.clone(), device: interface.device.clone()?, local, peer })
     });
     paths.take(crate::model::limits::HEARTBEAT_PATHS).collect()
@@ -229,7 +242,7 @@ impl Director {
     /// The running configuration is another one, or the first.
     pub(super) fn configure_cluster(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let begun = core::mem::replace(&mut self.cluster.begun, true);
-        let (settings, listen) = match pairing(&self.config, self.start.identity) {
+        let (settings, listen) = match pairing(&self.bound_now(), self.start.identity) {
             Ok(found) => found,
             Err(why) => {
                 self.cluster.silent = self.config.backup.is_some().then_some(why);
@@ -242,10 +255,7 @@ impl Director {
         };
         self.cluster.silent = None;
         self.cluster.running = Running { generation: self.generation.0, hash: hash_of(&self.config) };
-        if self.cluster.listen.as_ref() != Some(&listen) {
-            self.cluster.listen = Some(listen.clone());
-            out.push(Effect::Listen(Some(Box::new(listen))));
-        }
+        self.listen_on(listen, out);
         let local = self.local();
         let mut outputs = Vec::new();
         if let Some(election) = &mut self.cluster.election {
@@ -285,9 +295,27 @@ impl Director {
         }
     }
 
-    /// The kernel was dumped or changed: links and servers may have changed.
+    /// The configuration with the cards of this box, as far as they are known.
+    fn bound_now(&self) -> Cow<'_, Config> {
+        match self.reconcile.observed() {
+            Some(observed) => self.bound(&self.config, observed),
+            None => Cow::Borrowed(&*self.config),
+        }
+    }
+
+    fn listen_on(&mut self, listen: Listen, out: &mut Vec<Effect>) {
+        if self.cluster.listen.as_ref() != Some(&listen) {
+            self.cluster.listen = Some(listen.clone());
+            out.push(Effect::Listen(Some(Box::new(listen))));
+        }
+    }
+
+    /// The kernel was dumped or changed: cards, links and servers may have changed.
     pub(super) fn update_cluster(&mut self, now: Mono, out: &mut Vec<Effect>) {
         if self.cluster.election.is_some() {
+            if let Ok((_, listen)) = pairing(&self.bound_now(), self.start.identity) {
+                self.listen_on(listen, out);
+            }
             let local = self.local();
             self.with_election(now, out, |e, now, o| e.update(local, now, o));
         }
@@ -372,8 +400,9 @@ impl Director {
         let observed = self.reconcile.observed();
         let known = observed.unwrap_or(&nothing);
         let carrier = |device: &Device| known.links.get(device).is_some_and(|link| link.carrier);
-        let device_of = |role: &Name| self.config.interfaces.get(role).and_then(|i| i.device.as_ref());
-        let mut serving = self.config.floating.values().filter_map(|f| device_of(f.interface.as_ref()?));
+        let config = self.bound_now();
+        let device_of = |role: &Name| config.interfaces.get(role).and_then(|i| i.device.as_ref());
+        let mut serving = config.floating.values().filter_map(|f| device_of(f.interface.as_ref()?));
         let paths = self.cluster.listen.as_ref().map(|l| l.paths.as_slice()).unwrap_or_default();
         let dests = || known.services.values().flat_map(|s| s.dests.values());
         let usable = dests().filter(|d| d.spec.weight > 0).count();

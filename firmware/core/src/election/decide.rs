@@ -1,8 +1,7 @@
 //! The decisions: every change of role is made here, with its reason.
 
 use super::{
-    ASK_PAUSE_MIN, ASKS, BURST, BURST_PAUSE, Election, Output, RELEASE_MAX, Reason, Role, Suspicion,
-    TURNS_MAX, Warning,
+    ASK_PAUSE_MIN, ASKS, BURST, BURST_PAUSE, Election, Output, Reason, Role, Suspicion, TURNS_MAX, Warning,
 };
 use crate::model::cluster::{Detection, Failback};
 use crate::model::{Millis, Mono};
@@ -249,7 +248,12 @@ impl Election {
     }
 
     pub(super) fn release(&mut self, why: Reason, handover: bool, now: Mono, out: &mut Vec<Output>) {
-        self.enter(Role::Releasing { until: now.after(RELEASE_MAX), handover }, why, now, out);
+        self.enter(
+            Role::Releasing { until: now.after(self.settings.release_max()), handover },
+            why,
+            now,
+            out,
+        );
     }
 
     pub(super) fn end_release(&mut self, handover: bool, now: Mono, out: &mut Vec<Output>) {

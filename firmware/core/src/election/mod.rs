@@ -45,9 +45,6 @@ pub const ASK_PAUSE_MIN: Millis = Millis::new(10);
 const GREETING_PAUSE: Millis = Millis::new(10);
 /// Decisions in one call, at most: Starting to Standby to Active.
 const TURNS_MAX: usize = 4;
-/// An active node that could not release its addresses within this time gives up waiting and tells the peer all the
-/// same: the duel rule and the peer's announcements then do the rest.
-const RELEASE_MAX: Millis = Millis::from_secs(1);
 
 /// How well a node could serve, the higher the better. It travels in every frame.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
@@ -101,6 +98,13 @@ impl Settings {
     #[must_use]
     pub fn late(&self) -> Millis {
         self.interval.plus(Millis::new(self.interval.get() / 2))
+    }
+
+    /// An active node that could not release its addresses within this time tells the peer all the same: the peer's
+    /// announcements then do the rest. A peer that had heard nothing would have taken them by then, too.
+    #[must_use]
+    pub fn release_max(&self) -> Millis {
+        self.takeover_min()
     }
 
     /// The earliest moment after our last heartbeat at which the peer may hold our addresses (design section 2.6).
