@@ -22,4 +22,5 @@ pub mod model;
 pub mod overrides;
 pub mod plan;
 pub mod store;
+pub mod upgrade;
 pub mod wire;
