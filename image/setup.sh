@@ -21,6 +21,7 @@ packages=(
   "grub-pc-bin grub-efi-amd64-bin grub-common  the boot loader of the disk image"
   "nginx                the real servers of the lab (its service is not started)"
   "curl                 the client of the lab"
+  "dnsmasq-base         the DHCP server of the lab (only the program, no service)"
   "iproute2 util-linux  network namespaces of the lab"
 )
 

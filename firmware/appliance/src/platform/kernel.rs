@@ -39,6 +39,7 @@ impl Kernel {
         self.rtnl.observe(&mut observed).await?;
         observed.ruleset = self.nft.observe().await?;
         observed.services = self.ipvs.observe().await?;
+        observed.timeouts = self.ipvs.timeouts().await?;
         let values = sysctls.iter().filter_map(|name| Some((name.clone(), sysctl::read(name)?)));
         observed.sysctls = values.collect();
         Ok(observed)
@@ -69,6 +70,8 @@ impl Kernel {
             Op::SysctlSet { name, value } => sysctl::write(name, value),
             Op::LinkUp { device } => self.rtnl.set_up(device).await,
             Op::LinkMtu { device, mtu } => self.rtnl.set_mtu(device, *mtu).await,
+            Op::VlanAdd { device, spec } => self.rtnl.add_vlan(device, spec).await,
+            Op::VlanDelete { device } => self.rtnl.delete_vlan(device).await,
             Op::AddressAdd { key, spec } => self.rtnl.add_address(key, spec).await,
             Op::AddressRelabel { key, spec } => match self.rtnl.delete_address(key).await {
                 Ok(()) => self.rtnl.add_address(key, spec).await,
@@ -79,7 +82,8 @@ impl Kernel {
             Op::RouteDelete { key } => self.rtnl.delete_route(key).await,
             Op::RulesetSet { ruleset } => self.nft.replace(ruleset).await,
             Op::Announce { key } => self.announce(key).await,
-            Op::ServiceAdd { .. }
+            Op::TimeoutsSet { .. }
+            | Op::ServiceAdd { .. }
             | Op::ServiceEdit { .. }
             | Op::ServiceDelete { .. }
             | Op::DestAdd { .. }

@@ -4,9 +4,8 @@
 use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
-use crate::model::config::{Node, Pool, Protocol, Service, Shortage, Special, Watch};
-use crate::model::ipvs::{Timeouts, Tunnel};
-use crate::model::system::System;
+use crate::model::config::{Node, Pool, Service, Shortage, Watch};
+use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
 
@@ -25,19 +24,11 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     if let Some(backup) = &config.backup {
         node("backup", backup, found);
     }
-    for (name, interface) in &config.interfaces {
-        refuse(found, interface.dhcp, || format!("interface {name} dhcp"));
-        refuse(found, interface.vlan.is_some(), || format!("interface {name} vlan"));
-    }
     pairing(&config.cluster.pairing, found);
     refuse(found, config.sync_daemon.is_some(), || "sync-daemon".into());
     for (name, rule) in &config.masquerade {
         refuse(found, rule.address.is_some(), || format!("masquerade {name} address"));
     }
-    for sysctl in config.kernel.sysctls.keys() {
-        refuse(found, true, || format!("sysctl {}", crate::model::choice::Chosen::word(*sysctl)));
-    }
-    refuse(found, config.kernel.timeouts != Timeouts::default(), || "timeouts".into());
     for name in config.questions.load_monitors.keys() {
         refuse(found, true, || format!("load-monitor {name}"));
     }
@@ -59,13 +50,11 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 }
 
 fn system(system: &System, found: &mut Findings) {
-    let System { domain, time_servers, syslog, idle_timeout, password } = system;
+    let System { domain, time_servers, syslog, idle_timeout: _, password: _ } = system;
     for (word, set) in [
         ("domain", domain.is_some()),
         ("time-server", !time_servers.is_empty()),
-        ("syslog", syslog.is_some()),
-        ("idle-timeout", idle_timeout.get() != 0),
-        ("password-hash", password.is_some()),
+        ("syslog transport", syslog.as_ref().is_some_and(|s| s.transport != SyslogTransport::Udp)),
     ] {
         refuse(found, set, || format!("system {word}"));
     }
@@ -73,9 +62,6 @@ fn system(system: &System, found: &mut Findings) {
 
 fn node(title: &str, node: &Node, found: &mut Findings) {
     refuse(found, node.priority.is_some(), || format!("node {title} priority"));
-    for role in node.macs.keys() {
-        refuse(found, true, || format!("node {title} interface {role} mac"));
-    }
 }
 
 fn pairing(pairing: &Pairing, found: &mut Findings) {
@@ -124,15 +110,14 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
     let Shortage {
         quorum,
         hysteresis,
-        sorry_server,
-        sorry_port,
-        sorry_page,
+        sorry_server: _,
+        sorry_port: _,
+        sorry_page: _,
         slow_start,
         remove_after,
         panic_threshold,
     } = &pool.shortage;
     for (word, set) in [
-        ("tunnel", pool.tunnel != Tunnel::default()),
         ("use-check", !checks.is_empty()),
         ("join", *join != unset.join),
         ("check-source", source.is_some()),
@@ -143,39 +128,14 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
         ("flap-limit", flap_limit.is_some()),
         ("quorum", quorum.is_some()),
         ("hysteresis", *hysteresis != 0),
-        ("sorry-server", sorry_server.is_some()),
-        ("sorry-port", sorry_port.is_some()),
-        ("sorry-page", sorry_page.is_some()),
         ("slow-start", slow_start.is_some()),
         ("remove-after", remove_after.is_some()),
         ("panic-threshold", panic_threshold.is_some()),
     ] {
         refuse(found, set, || format!("{path} {word}"));
     }
-    for (name, member) in &pool.servers {
-        for (word, set) in [
-            ("forward", member.forward.is_some()),
-            ("upper", member.upper.is_some()),
-            ("lower", member.lower.is_some()),
-            ("tunnel", member.tunnel.is_some()),
-        ] {
-            refuse(found, set, || format!("{path} server {name} {word}"));
-        }
-    }
 }
 
 fn check_service(path: &str, service: &Service, found: &mut Findings) {
-    // SCTP has no check of its own yet: a TCP question to its port would take every server out.
-    refuse(found, service.protocol == Protocol::Sctp, || format!("{path} protocol sctp"));
-    let Special { mark, flags, mask_ipv4, mask_ipv6, engine, one_packet } = &service.special;
-    for (word, set) in [
-        ("mark", mark.is_some()),
-        ("scheduler-flag", !flags.is_empty()),
-        ("persistence-mask-ipv4", mask_ipv4.is_some()),
-        ("persistence-mask-ipv6", mask_ipv6.is_some()),
-        ("persistence-engine", engine.is_some()),
-        ("one-packet", *one_packet),
-    ] {
-        refuse(found, set, || format!("{path} {word}"));
-    }
+    refuse(found, service.special.mark.is_some(), || format!("{path} mark"));
 }
