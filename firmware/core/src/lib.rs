@@ -27,4 +27,5 @@ pub mod page;
 pub mod plan;
 pub mod store;
 pub mod syslog;
+pub mod upgrade;
 pub mod wire;
