@@ -5,6 +5,7 @@
 //! configuration times its logarithm. The number of findings is bounded by it too: rules that compare many things
 //! with many report the first case and count the rest.
 
+mod checks;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod network;
@@ -65,6 +66,7 @@ pub fn validate(config: &Config) -> Vec<Finding> {
     network::check(config, &mut found);
     serving::check(config, &mut found);
     settings::check(config, &mut found);
+    checks::check(config, &mut found);
     not_yet::check(config, &mut found);
     found.0.sort_by_key(|f| f.severity);
     found.0

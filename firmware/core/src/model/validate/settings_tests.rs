@@ -35,6 +35,7 @@ fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
         ("set masquerade private address vs1", "masquerade private address"),
         ("set sysctl net.ipv4.vs.drop_entry value 1", "sysctl net.ipv4.vs.drop_entry"),
         ("set timeouts udp 1m", "timeouts"),
+        ("set check c tls sni www.example.org", "check c tls"),
         ("set pool web quorum 2", "pool web quorum"),
         ("set pool web server rs1 upper 100", "pool web server rs1 upper"),
         ("set pool web server rs1 forward direct", "pool web server rs1 forward"),
@@ -107,6 +108,32 @@ fn settings_that_do_not_fit_together_are_found_with_the_fix() {
     ] {
         assert_eq!(wrong(lines), [finding], "{lines}");
     }
+}
+
+#[test]
+fn a_check_that_cannot_be_asked_as_it_is_set_is_found_with_the_fix() {
+    for (lines, finding) in [
+        (
+            "set check c question ldap\nset check c ldap filter (&(a=b)(c=d))",
+            "error: check c ldap filter: is not one comparison: write (attribute=value) or (attribute=*)",
+        ),
+        (
+            "set check c question http\nset check c http header no-colon",
+            "error: check c http header no-colon: write Name:value on one line",
+        ),
+        (
+            "set check c question imap\nset check c login password x",
+            "error: check c login user: missing: set check c login user",
+        ),
+        (
+            "set check c question sip\nset check c login user x",
+            "warning: check c login: has no effect on question sip: delete it",
+        ),
+    ] {
+        assert_eq!(wrong(lines), [finding], "{lines}");
+    }
+    let bad = wrong("set check c question http\nset check c http body ( compare regex");
+    assert!(bad[0].starts_with("error: check c http body: is no regular expression: "), "{bad:?}");
 }
 
 #[test]
