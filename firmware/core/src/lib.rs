@@ -20,6 +20,7 @@ pub mod health;
 pub mod init;
 pub mod model;
 pub mod overrides;
+pub mod page;
 pub mod plan;
 pub mod store;
 pub mod wire;

@@ -197,6 +197,7 @@ mod tests {
                             | Output::ShowLog { .. }
                             | Output::DirectPower(_)
                             | Output::RestartDirector
+                            | Output::Salt
                             | Output::Logout => {}
                         }
                     }

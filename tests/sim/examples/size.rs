@@ -97,6 +97,7 @@ impl Box_ {
                     | Effect::Checkpoint(_)
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
+                    | Effect::Pages(_)
                     | Effect::Recall { .. }
                     | Effect::Notify { .. }
                     | Effect::Stopped => continue,

@@ -5,4 +5,5 @@
 
 pub mod chaos;
 pub mod kernel;
+pub mod many;
 pub mod world;

@@ -51,6 +51,8 @@ pub struct World {
     pub refuse: Option<fn(&Op) -> bool>,
     /// The flash fails from now on.
     pub flash_broken: bool,
+    /// From now on the flash refuses to change the state of a record, and does it all the same when it becomes good.
+    pub flash_lies: bool,
     /// Whether the director released everything and is done.
     pub stopped: bool,
     restart_asked: bool,
@@ -79,6 +81,7 @@ impl World {
             replies: Vec::new(),
             refuse: None,
             flash_broken: false,
+            flash_lies: false,
             stopped: false,
             restart_asked: false,
             director: None,
@@ -97,7 +100,11 @@ impl World {
 
     /// Starts a director from what the flash and `/run` hold.
     pub fn start(&mut self) {
-        let good = self.flash.iter().rev().find(|(_, (state, _))| *state == SlotState::Good);
+        let refused = self.checkpoint.as_ref().map(|c| c.undo.clone()).unwrap_or_default();
+        let good = |(g, (state, _)): &(&Generation, &(SlotState, Config))| {
+            *state == SlotState::Good && !refused.contains(g)
+        };
+        let good = self.flash.iter().rev().find(good);
         let (generation, config) =
             good.map_or_else(|| (Generation(0), Config::default()), |(g, (_, c))| (*g, c.clone()));
         let start = Start {
@@ -256,9 +263,12 @@ impl World {
                 }
                 Effect::Mark { generation, state } => {
                     let config = self.flash.get(&generation).map(|(_, c)| c.clone());
-                    let result = config.map_or(Err(StoreError::NoSuchGeneration(generation)), |config| {
-                        self.write(generation, state, config)
-                    });
+                    let lies = self.flash_lies;
+                    let mut result = Err(StoreError::NoSuchGeneration(generation));
+                    if let Some(config) = config.filter(|_| !lies || state == SlotState::Good) {
+                        result = self.write(generation, state, config);
+                    }
+                    let result = if lies { Err(StoreError::ReadBack) } else { result };
                     self.post(Event::Saved { generation, result }, ANSWER_US);
                 }
                 Effect::Notify { text, .. } => self.notices.push(text),
@@ -269,7 +279,7 @@ impl World {
                 Effect::Reply { reply, .. } => self.replies.push(*reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.log.push((self.now, text)),
-                Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Stopped => self.stopped = true,
             }
         }

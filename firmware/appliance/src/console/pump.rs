@@ -12,11 +12,14 @@ use crate::init::request;
 use crate::ipc::{Link, LinkEvent};
 use crate::platform::clock;
 use crate::platform::kmsg::{self, Log};
+use director_core::cli::seal::SALT_BYTES;
 use director_core::cli::session::{OUTPUT_BYTES, Output, Session};
 use director_core::director::event::Level;
 use director_core::init::Ask;
 use director_core::model::Mono;
 use embedded_io_async::{Read, Write};
+use std::fs::File;
+use std::io::Read as _;
 use std::time::Duration;
 
 /// Bytes read at once. Chosen: a fast paste at 115200 baud for 20 ms.
@@ -154,6 +157,7 @@ where
                         }
                         self.ask_init(Ask::RestartDirector);
                     }
+                    Output::Salt => self.session.salt(salt(), &mut more),
                     Output::Logout => left = true,
                 }
             }
@@ -178,6 +182,13 @@ async fn until(deadline: Option<Mono>) {
     let left = Duration::from_micros(deadline.micros_since(clock::now()));
     // A timeout is what is waited for.
     _ = tokio::time::timeout(left, std::future::pending::<()>()).await;
+}
+
+/// Random bytes of the kernel; none before its generator is ready, which a console reaches long after.
+fn salt() -> Option<[u8; SALT_BYTES]> {
+    let mut bytes = [0; SALT_BYTES];
+    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes)).ok()?;
+    Some(bytes)
 }
 
 fn session() -> Session {

@@ -9,11 +9,11 @@ use crate::platform::uevent;
 use director_core::director::{Checkpoint, Level, Start};
 use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity, Role};
-use director_core::store::{Generation, slots};
+use director_core::store::{Commit, Generation, slots};
 use std::fs;
 use std::path::Path;
 
-/// Where [`save_checkpoint`] writes: memory, so it is gone after a reboot, as it should be.
+/// Where [`CheckpointFile`] writes: memory, so it is gone after a reboot, as it should be.
 const CHECKPOINT: &str = "/run/director.checkpoint";
 /// Written while the checkpoint is being replaced.
 const CHECKPOINT_NEW: &str = "/run/director.checkpoint.new";
@@ -51,7 +51,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             (start.identity, start.boots) = (identity.role, identity.boots);
             let loaded = slots::load(flash);
             start.newest = loaded.newest;
-            match loaded.best {
+            match accepted(flash, loaded.best, start.checkpoint.as_ref()) {
                 None => {
                     notes.push("no usable configuration in flash: the factory configuration runs".to_owned())
                 }
@@ -73,6 +73,21 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
     }
     start.notes = notes;
     (start, flash)
+}
+
+/// The newest good configuration that was not refused: a flash that failed may hold a refused one as good.
+fn accepted(
+    flash: &mut Flash,
+    best: Option<(Generation, Commit)>,
+    checkpoint: Option<&Checkpoint>,
+) -> Option<(Generation, Commit)> {
+    let refused = checkpoint.map_or(&[][..], |c| &c.undo);
+    let mut best = best?;
+    while refused.contains(&best.0) {
+        // Each is older than the one before, so this ends.
+        best = slots::recall(flash, best.0, 1).ok()?;
+    }
+    Some(best)
 }
 
 /// The configuration on trial, when init was asked to restart the director. After a crash the trial is over.
@@ -137,16 +152,34 @@ fn read_checkpoint(notes: &mut Vec<String>) -> Option<Checkpoint> {
     }
 }
 
-/// Replaces the checkpoint in one step. `/run` is memory: this does not wait for a disk.
-pub(super) fn save_checkpoint(log: &Log, checkpoint: &Checkpoint) {
-    let written = postcard::to_stdvec(checkpoint)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| fs::write(CHECKPOINT_NEW, bytes).map_err(|error| error.to_string()))
-        .and_then(|()| fs::rename(CHECKPOINT_NEW, CHECKPOINT).map_err(|error| error.to_string()));
-    if let Err(error) = written {
-        log.write(
-            Level::Warning,
-            format_args!("{CHECKPOINT}: {error}; a restart would start the checks over"),
-        );
+/// Writes the checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct CheckpointFile {
+    /// The last one could not be written, and that was said.
+    failing: bool,
+}
+
+impl CheckpointFile {
+    /// Replaces the checkpoint in one step. `/run` is memory: this does not wait for a disk. A failure is said once, however
+    /// often it comes in a row.
+    pub(super) fn save(&mut self, log: &Log, checkpoint: &Checkpoint) {
+        match write_checkpoint(checkpoint) {
+            Ok(()) if self.failing => {
+                self.failing = false;
+                log.write(Level::Notice, format_args!("{CHECKPOINT} is written again"));
+            }
+            Err(error) if !self.failing => {
+                self.failing = true;
+                let text = "a restart would start the checks over and forget drained servers";
+                log.write(Level::Warning, format_args!("{CHECKPOINT}: {error}; {text}"));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
+}
+
+fn write_checkpoint(checkpoint: &Checkpoint) -> Result<(), String> {
+    let bytes = postcard::to_stdvec(checkpoint).map_err(|error| error.to_string())?;
+    fs::write(CHECKPOINT_NEW, bytes).map_err(|error| error.to_string())?;
+    fs::rename(CHECKPOINT_NEW, CHECKPOINT).map_err(|error| error.to_string())
 }

@@ -16,6 +16,7 @@
 pub(crate) mod boot;
 mod kernel_shell;
 mod shells;
+mod sorry;
 
 use crate::init::report::Reporter;
 use crate::platform::clock;

@@ -1,7 +1,8 @@
 //! Executes effects, and collects what comes back.
 
-use super::boot::save_checkpoint;
+use super::boot::CheckpointFile;
 use super::kernel_shell::{self, Job};
+use super::sorry::Sorry;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
@@ -75,7 +76,9 @@ pub(super) struct Shells {
     kernel: mpsc::Sender<Job>,
     prober: Prober,
     flash: Option<FlashWorker>,
+    sorry: Sorry,
     log: Rc<Log>,
+    checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
     refused: VecDeque<Event>,
 }
@@ -93,7 +96,9 @@ impl Shells {
             kernel: jobs,
             prober: Prober::new(probe_events),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
+            sorry: Sorry::new(Rc::clone(log)),
             log: Rc::clone(log),
+            checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
@@ -124,8 +129,9 @@ impl Shells {
                         self.log.write(Level::Warning, format_args!("a console's reply found no room"));
                     }
                 }
-                Effect::Checkpoint(checkpoint) => save_checkpoint(&self.log, &checkpoint),
+                Effect::Checkpoint(checkpoint) => self.checkpoint.save(&self.log, &checkpoint),
                 Effect::Log { level, text } => self.log.write(level, format_args!("{text}")),
+                Effect::Pages(pages) => self.sorry.show(&pages),
                 Effect::Hostname(name) => {
                     if let Err(error) = nix::unistd::sethostname(&name) {
                         self.log.write(Level::Warning, format_args!("host name {name}: {error}"));

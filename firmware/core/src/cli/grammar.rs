@@ -5,6 +5,8 @@ mod args;
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
 use super::path::{self, Mode, Walk};
+use super::session::{ExportHow, Load};
+use super::text::load::Form;
 use super::tree::Step;
 use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
 use crate::director::protocol::Power;
@@ -57,6 +59,8 @@ pub(crate) enum Action {
     Up,
     Top,
     Transfer,
+    Load(Load),
+    Export(ExportHow),
 }
 
 /// A setting of the session's terminal.
@@ -83,6 +87,8 @@ pub(crate) struct Command {
 pub(crate) enum Next {
     /// Another word must follow.
     Words(&'static [Command]),
+    /// As `Do` without arguments; its word cannot be shortened.
+    Whole(Action),
     /// Arguments may follow.
     Do(Action, &'static [Arg]),
     /// Another word may follow.
@@ -98,6 +104,9 @@ impl Worded for Command {
     fn help(&self) -> &'static str {
         self.help
     }
+    fn whole(&self) -> bool {
+        matches!(self.next, Next::Whole(_))
+    }
 }
 
 const fn command(word: &'static str, help: &'static str, next: Next) -> Command {
@@ -107,6 +116,8 @@ const fn command(word: &'static str, help: &'static str, next: Next) -> Command 
 /// Operational mode.
 pub(crate) static OPERATIONAL: &[Command] = &[
     command("configure", "Change the configuration", Next::Do(Action::Configure, &[])),
+    command("confirm", "Keep the commit that is on trial", Next::Whole(Action::Confirm)),
+    EXPORT_COMMAND,
     command("exit", "Leave the console", Next::Do(Action::Exit, &[])),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
@@ -179,6 +190,36 @@ static SHOW: &[Command] = &[
     command("version", "Firmware, node and running generation", Next::Do(Action::View(View::Version), &[])),
 ];
 
+const fn export(form: Form, sealed: bool) -> Action {
+    Action::Export(ExportHow { form, sealed })
+}
+
+const EXPORT_COMMAND: Command = command(
+    "export",
+    "Print the configuration so that load can read it",
+    Next::DoOr(export(Form::Set, false), EXPORT),
+);
+
+static EXPORT: &[Command] = &[
+    command("braces", "The tree with braces", Next::DoOr(export(Form::Braces, false), EXPORT_BRACES)),
+    command("passphrase", SEAL, Next::Do(export(Form::Set, true), &[])),
+    command("set", "As set lines", Next::DoOr(export(Form::Set, false), EXPORT_SET)),
+];
+static EXPORT_BRACES: &[Command] = &[command("passphrase", SEAL, Next::Do(export(Form::Braces, true), &[]))];
+static EXPORT_SET: &[Command] = &[command("passphrase", SEAL, Next::Do(export(Form::Set, true), &[]))];
+const SEAL: &str = "With its secrets, sealed with a passphrase that is asked for";
+
+static LOAD: &[Command] = &[
+    command("braces", "Braces, added to the candidate", Next::Do(Action::Load(Load::Braces), &[])),
+    command("merge", "Either form, added to the candidate", Next::Do(Action::Load(Load::Merge), &[])),
+    command(
+        "override",
+        "Either form, in place of the candidate",
+        Next::Do(Action::Load(Load::Override), &[]),
+    ),
+    command("set", "Lines of set and delete, added to the candidate", Next::Do(Action::Load(Load::Set), &[])),
+];
+
 /// What `run` takes: everything operational that does not change the mode.
 pub(crate) static RUN: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
@@ -216,8 +257,10 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("delete", "Remove something from the candidate", Next::Path(Action::Delete, Mode::Delete)),
     command("discard", "Throw all changes away", Next::Do(Action::Discard, &[])),
     command("edit", "Go to a part of the configuration", Next::Path(Action::Edit, Mode::Edit)),
+    EXPORT_COMMAND,
     command("exit", "Back to the top, or leave configure mode", Next::Do(Action::Exit, &[])),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
+    command("load", "Paste a configuration into the candidate", Next::Words(LOAD)),
     command("rollback", "Make an earlier commit the candidate", Next::Do(Action::Rollback, &[Arg::Back])),
     command("run", "Run an operational command", Next::Words(RUN)),
     command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
@@ -295,6 +338,8 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Discard
         | Action::Up
         | Action::Top
+        | Action::Load(_)
+        | Action::Export(_)
         | Action::Transfer => &[],
     }
 }
@@ -377,6 +422,10 @@ pub(crate) fn advance(table: &'static [Command], words: &[Token<'_>], edit: &[St
                 point.action = None;
                 match &command.next {
                     Next::Words(words) => point.expect = Expect::Commands(words),
+                    Next::Whole(action) => {
+                        point.action = Some(*action);
+                        point.expect = Expect::Args(&[]);
+                    }
                     Next::Do(action, args) => {
                         point.action = Some(*action);
                         point.expect = Expect::Args(args);
@@ -529,59 +578,4 @@ pub(crate) fn parse(table: &'static [Command], line: &str, edit: &[Step]) -> Res
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn action(line: &str) -> Action {
-        parse(OPERATIONAL, line, &[]).unwrap().unwrap().action
-    }
-
-    fn fault(table: &'static [Command], line: &str) -> (FaultKind, usize, String) {
-        let fault = parse(table, line, &[]).unwrap_err();
-        (fault.kind, fault.column, fault.message)
-    }
-
-    #[test]
-    fn a_unique_prefix_is_enough_and_an_exact_word_beats_longer_ones() {
-        assert_eq!(action("sh ver"), Action::View(View::Version));
-        assert_eq!(action("conf"), Action::Configure);
-        let (kind, column, message) = fault(OPERATIONAL, "show serv");
-        assert_eq!((kind, column), (FaultKind::Ambiguous, 5));
-        assert_eq!(message, "\"serv\" can be servers or services: type more letters");
-        // `check` is a word of its own and the start of `check-port`.
-        let parsed = parse(CONFIGURE, "set pool web check http", &[]).unwrap().unwrap();
-        assert_eq!(parsed.walk.unwrap().changes.len(), 1);
-    }
-
-    #[test]
-    fn filters_come_after_a_show_and_need_no_blanks() {
-        let parsed = parse(OPERATIONAL, "show services web|match a b | count", &[]).unwrap().unwrap();
-        assert_eq!(parsed.args, ["web"]);
-        assert_eq!(parsed.pipes, [Pipe::Match("a b".to_string()), Pipe::Count]);
-        let parsed = parse(CONFIGURE, "show pool web | set", &[]).unwrap().unwrap();
-        assert_eq!((parsed.action, parsed.pipes.as_slice()), (Action::Candidate, &[Pipe::Set][..]));
-        assert_eq!(parsed.walk.unwrap().path.len(), 2);
-    }
-
-    #[test]
-    fn wrong_lines_say_what_is_possible() {
-        for (line, kind, column, message) in [
-            ("show", FaultKind::Incomplete, 5, "more must follow: addresses, alarms"),
-            ("shwo", FaultKind::NoMatch, 0, "did you mean \"show\"?"),
-            ("show version now", FaultKind::NoMatch, 13, "too much"),
-            ("show version | set", FaultKind::NoMatch, 15, "use count, json, match, more"),
-            ("show version |", FaultKind::Incomplete, 15, "count, json, match, more or no-more"),
-            ("show version | match", FaultKind::Incomplete, 21, "the text to look for"),
-            ("show version | match | count", FaultKind::Incomplete, 21, "before this"),
-            ("show version | count | json", FaultKind::BadValue, 23, "must be the first"),
-            ("configure | json", FaultKind::NoMatch, 10, "after a complete show"),
-            ("| json", FaultKind::NoMatch, 0, "after a complete show"),
-            ("show log 0", FaultKind::BadValue, 9, "must be 1 to 5000"),
-        ] {
-            let got = fault(OPERATIONAL, line);
-            assert_eq!((got.0, got.1), (kind, column), "{line}: {}", got.2);
-            assert!(got.2.contains(message), "{line}: {}", got.2);
-        }
-        assert!(parse(OPERATIONAL, "  # nothing", &[]).unwrap().is_none());
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ pub mod json;
 mod path;
 pub mod reference;
 pub mod schema;
+pub mod seal;
 pub mod session;
 mod setup;
 pub mod show;

@@ -19,6 +19,7 @@ mod question;
 mod replies;
 mod servers;
 mod setup;
+mod text_io;
 mod time;
 mod transfer;
 
@@ -35,6 +36,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use question::Question;
+use text_io::Export;
+pub(crate) use text_io::{Export as ExportHow, Load};
 
 /// Bytes kept while a request is outstanding. Chosen: more than five seconds at 115200 baud; [`Session::room`] lets the
 /// shell stop reading before.
@@ -65,6 +68,8 @@ pub enum Output {
     DirectPower(Power),
     /// Ask init to end the director process and start another. Works whatever state the director is in.
     RestartDirector,
+    /// Get random bytes and give them to [`Session::salt`].
+    Salt,
     /// The operator left.
     Logout,
 }
@@ -84,6 +89,8 @@ enum Job {
     Running {
         pipes: Vec<Pipe>,
     },
+    /// The running configuration, printed.
+    Export(Export),
     Configure,
     /// The director came back while a candidate exists; nobody waits for it.
     Rebase,
@@ -115,7 +122,12 @@ impl Job {
             Self::Refresh | Self::Greet | Self::View { .. } | Self::SetupStatus => {
                 matches!(reply, Reply::Status(_))
             }
-            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard | Self::SetupConfig => {
+            Self::Running { .. }
+            | Self::Export(_)
+            | Self::Configure
+            | Self::Rebase
+            | Self::Discard
+            | Self::SetupConfig => {
                 matches!(reply, Reply::Config { .. })
             }
             Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
@@ -199,6 +211,8 @@ pub struct Session {
     /// The operator left; bytes are ignored.
     over: bool,
     transfer: transfer::Transfer,
+    /// What is typed is no command.
+    taking: Option<text_io::Taking>,
 }
 
 impl Session {
@@ -225,6 +239,7 @@ impl Session {
             ending: false,
             over: false,
             transfer: transfer::Transfer::default(),
+            taking: None,
         }
     }
 
@@ -316,6 +331,7 @@ impl Session {
                 | Job::Greet
                 | Job::View { .. }
                 | Job::Running { .. }
+                | Job::Export(_)
                 | Job::Configure
                 | Job::Rebase
                 | Job::Discard
@@ -335,6 +351,9 @@ impl Session {
     fn feed(&mut self, byte: u8, out: &mut Vec<Output>) {
         if self.transfer.active() {
             return self.transfer_byte(byte, out);
+        }
+        if self.taking.is_some() {
+            return self.taking_byte(byte, out);
         }
         if self.pager.is_some() {
             return self.pager_key(byte, out);
@@ -408,7 +427,7 @@ impl Session {
     }
 
     fn prompt(&mut self, out: &mut Vec<Output>) {
-        if self.pager.is_some() {
+        if self.pager.is_some() || self.taking_prompt(out) {
             return;
         }
         if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
@@ -427,6 +446,9 @@ impl Session {
 
     /// Prints something that nobody asked for just now, without disturbing the line being typed.
     fn notice(&mut self, out: &mut Vec<Output>, text: &str) {
+        if self.transfer.active() {
+            return self.transfer.keep(text);
+        }
         let waiting = self.waiting();
         self.hide_more(out);
         if !waiting && self.pager.is_none() {

@@ -4,6 +4,7 @@ use super::Checkpoint;
 use super::protocol::{Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::model::{Config, Mono};
+use crate::plan::fallback::Pages;
 use crate::plan::{Observed, Op, OpError};
 use crate::store::{Comment, Generation, StoreError, record::SlotState};
 use alloc::boxed::Box;
@@ -134,6 +135,8 @@ pub enum Effect {
         /// One line, no control characters.
         text: String,
     },
+    /// Show these pages of the box itself, and no others.
+    Pages(Pages),
     /// Set the kernel's host name.
     Hostname(String),
     /// Everything is released; init may stop the machine.

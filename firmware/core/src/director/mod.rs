@@ -12,12 +12,15 @@ pub mod announce;
 pub mod commit;
 pub mod event;
 pub mod frame;
+mod hardware;
+mod pages;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
 mod servers;
 pub mod status;
 pub mod trial;
+mod undo;
 mod view;
 
 pub use event::{Effect, Event, Level};
@@ -26,11 +29,13 @@ use crate::cli::show::ops::describe;
 use crate::health::{self, Health};
 use crate::model::{Config, Millis, Mono, Name};
 use crate::overrides::{Forced, Overrides};
-use crate::plan::desired::{Circumstances, Usable, sysctls};
+use crate::plan::desired::{Circumstances, Usable};
+use crate::plan::fallback::Pages;
 use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
 use crate::store::identity::Role;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -40,6 +45,7 @@ use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
 use trial::{SavedTrial, Trial};
+use undo::Marks;
 
 /// Requests that wait for a fresh dump, at most. Consoles are few; more are answered from the last dump.
 const STATUS_WAITERS_MAX: usize = 16;
@@ -94,6 +100,10 @@ pub struct Checkpoint {
     pub trial: Option<SavedTrial>,
     /// What operators did to servers.
     pub overrides: Overrides,
+    /// Refused commits that may be good in flash all the same: not to be run, whatever the flash says.
+    pub undo: Vec<Generation>,
+    /// Kernel parameters as they were before the configuration set them.
+    pub originals: BTreeMap<String, String>,
 }
 
 /// Everything the director knows.
@@ -112,6 +122,7 @@ pub struct Director {
     transaction: Option<Transaction>,
     trial: Option<Trial>,
     overrides: Overrides,
+    marks: Marks,
     /// A commit was taken back without anybody asking; until the next one.
     fell_back: Option<String>,
     /// Stored commits being read.
@@ -124,6 +135,10 @@ pub struct Director {
     last_error: Option<String>,
     /// What the kernel refused in the last batch.
     failing: Vec<Op>,
+    /// Pages of the box itself that are being shown.
+    pages: Pages,
+    /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
+    originals: BTreeMap<String, String>,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -173,6 +188,7 @@ impl Director {
             transaction: None,
             trial: None,
             overrides: start.checkpoint.as_ref().map(|c| c.overrides.clone()).unwrap_or_default(),
+            marks: Marks::default(),
             fell_back: None,
             reads: 0,
             status_waiters: Vec::new(),
@@ -182,12 +198,15 @@ impl Director {
             last_plan: 0,
             last_error: None,
             failing: Vec::new(),
+            pages: Pages::new(),
+            originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             unsaved: false,
             verdicts_due: now,
             start,
         };
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
         director.resume_trial(now, out);
+        director.resume_undo(out);
         director.configured(now, out);
         if director.start.checkpoint.as_ref().is_some_and(|c| c.trial.is_some()) {
             director.checkpoint(out);
@@ -235,6 +254,7 @@ impl Director {
             self.announcer.next_deadline(),
             self.trial_next(),
             self.overrides.next_deadline(),
+            self.marks.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -255,6 +275,7 @@ impl Director {
             self.overridden(out);
         }
         self.trial_deadline(now, out);
+        self.undo_again(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -329,18 +350,19 @@ impl Director {
             health: self.health.checkpoint(),
             trial,
             overrides: self.overrides.clone(),
+            undo: self.marks.undoing(),
+            originals: self.originals.clone(),
         })));
     }
 
     /// What the kernel should hold now.
     fn desired(&self, config: &Config, observed: &Observed) -> crate::plan::Desired {
+        let config = &*self.bound(config, observed);
         let node = node_of(config, self.start.identity);
-        desired(
-            config,
-            node,
-            self.active(config),
-            &Now { health: &self.health, observed, overrides: &self.overrides },
-        )
+        let now = Now { health: &self.health, observed, overrides: &self.overrides };
+        let mut want = desired(config, node, self.active(config), &now);
+        self.restore_parameters(&mut want);
+        want
     }
 
     /// Whether this node should hold the floating addresses of `config`. With two nodes configured it is the primary: taking over needs
@@ -360,7 +382,7 @@ impl Director {
                 Step::Wait if self.reconcile.pausing() => return self.answer_status_waiters(now, out),
                 Step::Wait => return,
                 Step::Observe => {
-                    out.push(Effect::Observe(sysctls(&self.config).into_keys().collect()));
+                    out.push(Effect::Observe(self.parameters()));
                     return;
                 }
                 Step::Plan => self.plan(now, out),
@@ -370,7 +392,7 @@ impl Director {
 
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
         // A restart must not know less than the kernel shows.
-        if self.unsaved {
+        if self.remember_parameters() || self.unsaved {
             self.checkpoint(out);
         }
         let Some(observed) = self.reconcile.observed() else { return };
@@ -386,12 +408,17 @@ impl Director {
             }
         }
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
+        let pages = want.pages;
         match self.reconcile.planned(ops.clone(), now) {
             Some(batch) => {
+                self.show_pages_before(&pages, out);
                 self.last_plan = count;
                 out.push(Effect::Apply { batch, ops });
             }
-            None => self.on_settled(now, out),
+            None => {
+                self.show_pages(pages, out);
+                self.on_settled(now, out);
+            }
         }
     }
 
@@ -469,10 +496,9 @@ impl Director {
         self.end(out);
     }
 
-    /// Ends, when asked to, unless a record is being marked. All is released.
+    /// Ends, when asked to, unless the flash is at work for us. All is released.
     fn end(&mut self, out: &mut Vec<Effect>) {
-        let confirming = self.trial.as_ref().is_some_and(|t| t.confirming.is_some());
-        if self.stopping && !self.stopped && self.transaction.is_none() && !confirming {
+        if self.stopping && !self.stopped && self.transaction.is_none() && self.marks.idle() {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

@@ -66,19 +66,8 @@ impl Director {
     /// Findings of the model, and those that need the box at hand.
     fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings = validate(config);
-        for (role, interface) in &config.interfaces {
-            let (Some(device), Some(observed)) = (&interface.device, self.reconcile.observed()) else {
-                continue;
-            };
-            if !observed.links.contains_key(device) {
-                let present: Vec<&str> =
-                    observed.links.keys().map(|d| d.as_str()).filter(|d| *d != "lo").collect();
-                findings.push(Finding {
-                    severity: Severity::Error,
-                    path: format!("interface {role} device"),
-                    message: format!("this box has no {device}; it has {}", present.join(", ")),
-                });
-            }
+        if let Some(observed) = self.reconcile.observed() {
+            findings.extend(self.missing_cards(config, observed));
         }
         if !self.start.flash {
             findings.push(Finding {
@@ -184,6 +173,21 @@ impl Director {
         now: Mono,
         out: &mut Vec<Effect>,
     ) {
+        if !self.marked(generation, &result, now, out) {
+            self.transaction_saved(generation, result, now, out);
+        }
+        if self.reconcile.settled() {
+            self.end(out);
+        }
+    }
+
+    fn transaction_saved(
+        &mut self,
+        generation: Generation,
+        result: Result<(), StoreError>,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
         let confirming =
             self.trial.as_ref().is_some_and(|t| t.generation == generation && t.confirming.is_some());
         if confirming {
@@ -268,7 +272,7 @@ impl Director {
         transaction.stage = Stage::Marking;
         let generation = transaction.generation;
         if self.start.flash {
-            out.push(Effect::Mark { generation, state: SlotState::Good });
+            self.mark(generation, SlotState::Good, out);
         } else {
             self.committed(out);
         }
@@ -283,6 +287,7 @@ impl Director {
         }
         self.source = format!("configuration {generation}, committed on this console");
         self.fell_back = None;
+        self.outranked(generation, out);
         self.trial_outlived(out);
         self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
         answer(session, Reply::Committed { generation, operations, findings }, out);
@@ -303,8 +308,7 @@ impl Director {
                 self.config = transaction.other;
                 // It may be good in flash all the same, and would be what the next start finds.
                 if self.start.flash {
-                    let generation = transaction.generation;
-                    out.push(Effect::Mark { generation, state: SlotState::Tentative });
+                    self.undo(transaction.generation, out);
                 }
             }
         }

@@ -8,6 +8,7 @@ use super::status::{
     TrialStatus,
 };
 use crate::health::State;
+use crate::model::choice::Chosen as _;
 use crate::model::config::{Pool, Service};
 use crate::model::{Mono, Name};
 use crate::plan::observed::{Observed, ObservedDest, Stats};
@@ -16,6 +17,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// A verdict's change as a log line.
 pub(super) fn transition(
@@ -71,7 +73,7 @@ impl Director {
 
     fn interface_status(&self, observed: &Observed) -> Vec<InterfaceStatus> {
         let mut roles = BTreeMap::new();
-        for (role, interface) in &self.config.interfaces {
+        for (role, interface) in &self.bound(&self.config, observed).interfaces {
             if let Some(device) = &interface.device {
                 roles.insert(device.clone(), role.clone());
             }
@@ -240,8 +242,14 @@ impl Director {
             alarms.push(format!("commit {} is on trial: {}", self.generation, self.trial_words(now)));
         }
         alarms.extend(self.fell_back.clone());
-        for (role, interface) in &self.config.interfaces {
-            let Some(device) = &interface.device else { continue };
+        alarms.extend(self.marks.alarm());
+        for (role, interface) in &self.bound(&self.config, observed).interfaces {
+            let Some(device) = &interface.device else {
+                if let Some(mac) = self.node().macs.get(role) {
+                    alarms.push(format!("interface {role}: this box has no network card {mac}"));
+                }
+                continue;
+            };
             match observed.links.get(device) {
                 None => alarms.push(format!("interface {role}: this box has no device {device}")),
                 Some(link) if !link.carrier => alarms.push(format!("interface {role} ({device}): no link")),
@@ -252,9 +260,18 @@ impl Director {
             alarms
                 .push("two nodes are configured, but this version does not take over by itself".to_string());
         }
+        if self.reconcile.observed().is_some() {
+            let words = self.config.kernel.sysctls.keys().map(|sysctl| sysctl.word());
+            for word in words.filter(|word| !observed.sysctls.contains_key(*word)) {
+                alarms.push(format!("sysctl {word}: this kernel does not have it"));
+            }
+        }
         for service in self.service_status(observed) {
             if service.usable == 0 {
-                alarms.push(format!("service {}: no usable server in pool {}", service.name, service.pool));
+                let place = SocketAddr::new(service.address, service.port);
+                let page = if self.pages.contains_key(&place) { "; the sorry page is shown" } else { "" };
+                let name = &service.name;
+                alarms.push(format!("service {name}: no usable server in pool {}{page}", service.pool));
             }
         }
         alarms.extend(self.health.alarms(now));

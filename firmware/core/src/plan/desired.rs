@@ -1,13 +1,17 @@
 //! What the kernel should hold: a pure function of configuration, role and verdicts.
 
-use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
+use super::fallback::{self, Pages};
+use super::spec::{
+    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, VlanSpec,
+};
+use crate::model::choice::Chosen as _;
 use crate::model::config::{Config, Forward, Node, OnFailure, Pool, Protocol, Service};
 use crate::model::{Cidr, Device, Name};
 use crate::overrides::Forced;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
@@ -27,10 +31,12 @@ pub struct DesiredService {
 }
 
 /// A device as it should be. Devices without a role are left alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct DesiredLink {
     /// Bytes; `None` leaves the driver's.
     pub mtu: Option<u32>,
+    /// Made by us on top of another.
+    pub vlan: Option<VlanSpec>,
 }
 
 /// Our nf_tables table `inet director`, in terms of what it is for. The platform turns each part into chains
@@ -79,6 +85,8 @@ pub struct Desired {
     pub ruleset: Option<Ruleset>,
     /// Virtual servers. The same in both roles (design 2.3).
     pub services: BTreeMap<ServiceKey, DesiredService>,
+    /// Pages that the box itself shows; no kernel object.
+    pub pages: Pages,
 }
 
 /// What the planner needs to know of a server's health.
@@ -111,7 +119,15 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
     let mut want = Desired { sysctls: sysctls(config), ..Desired::default() };
     for interface in config.interfaces.values() {
         if let Some(device) = &interface.device {
-            want.links.insert(device.clone(), DesiredLink { mtu: interface.mtu.map(u32::from) });
+            let vlan = match &interface.vlan {
+                None => None,
+                Some(vlan) => match (vlan.parent.as_ref().and_then(|p| device_of(config, p)), vlan.id) {
+                    (Some(parent), Some(id)) => Some(VlanSpec { parent: parent.clone(), id }),
+                    // Its card is not there: nothing to make it on.
+                    _ => continue,
+                },
+            };
+            want.links.insert(device.clone(), DesiredLink { mtu: interface.mtu.map(u32::from), vlan });
         }
     }
     for (role, addresses) in &node.addresses {
@@ -137,6 +153,7 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
     for service in config.services.values() {
         add_service(config, service, circumstances, &mut want.services);
     }
+    want.pages = fallback::pages(config, &want.services);
     want.ruleset = Some(ruleset(config, node, &want.services));
     want
 }
@@ -173,7 +190,8 @@ fn add_service(
     for address in service.addresses.iter().filter_map(|name| config.floating.get(name)?.address) {
         for port in &service.ports {
             let key = ServiceKey { protocol: service.protocol, address: address.address(), port: *port };
-            let dests = dests(config, &key, pool_name, pool, circumstances);
+            let mut dests = dests(config, &key, pool_name, pool, circumstances);
+            fallback::insert(config, &key, (pool_name, pool), circumstances, &mut dests);
             let spec = ServiceSpec::new(service.scheduler, persistence_s);
             services.insert(key, DesiredService { spec, dests });
         }
@@ -231,7 +249,7 @@ fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, Desired
         .pools
         .values()
         .filter(|pool| pool.forward == Forward::Nat)
-        .flat_map(|pool| pool.servers.keys())
+        .flat_map(|pool| pool.servers.keys().chain(&pool.shortage.sorry_server))
         .collect::<BTreeSet<_>>();
     let behind_nat = nat_servers.into_iter().filter_map(|name| config.real_servers.get(name)?.address);
     let connected = |address| networks.iter().find(|(_, network)| network.contains(address));
@@ -303,6 +321,11 @@ pub fn sysctls(config: &Config) -> BTreeMap<String, String> {
         want.insert(format!("net.ipv4.conf.{device}.send_redirects"), "0".to_owned());
         // Addresses come from the configuration alone.
         want.insert(format!("net.ipv6.conf.{device}.accept_ra"), "0".to_owned());
+    }
+    for (sysctl, value) in &config.kernel.sysctls {
+        if let Some(value) = value {
+            want.insert(sysctl.word().to_owned(), value.to_string());
+        }
     }
     want
 }

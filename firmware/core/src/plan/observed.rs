@@ -1,7 +1,9 @@
 //! What the kernel was seen to hold, as dumped by the platform.
 
 use super::op::Op;
-use super::spec::{AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec};
+use super::spec::{
+    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, VlanSpec,
+};
 use crate::model::Device;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -22,6 +24,8 @@ pub struct Link {
     pub mac: [u8; 6],
     /// Received and sent: packets, bytes (`IFLA_STATS64`).
     pub counters: LinkCounters,
+    /// What it is made on top of, when it is a VLAN.
+    pub vlan: Option<VlanSpec>,
 }
 
 /// Counters of a device since boot.
@@ -129,6 +133,14 @@ impl Observed {
                     link.mtu = *mtu;
                 }
             }
+            Op::VlanAdd { device, spec } => {
+                let link = Link { vlan: Some(spec.clone()), mtu: self.mtu(&spec.parent), ..Link::default() };
+                self.links.insert(device.clone(), link);
+            }
+            Op::VlanDelete { device } => {
+                self.links.remove(device);
+                self.addresses.retain(|key, _| key.device != *device);
+            }
             Op::AddressAdd { key, spec } | Op::AddressRelabel { key, spec } => {
                 self.addresses.insert(key.clone(), spec.clone());
             }
@@ -150,6 +162,10 @@ impl Observed {
             | Op::DestEdit { .. }
             | Op::DestDelete { .. } => self.assume_ipvs(op),
         }
+    }
+
+    fn mtu(&self, device: &Device) -> u32 {
+        self.links.get(device).map_or(0, |link| link.mtu)
     }
 
     fn assume_ipvs(&mut self, op: &Op) {
@@ -181,6 +197,8 @@ impl Observed {
             Op::SysctlSet { .. }
             | Op::LinkUp { .. }
             | Op::LinkMtu { .. }
+            | Op::VlanAdd { .. }
+            | Op::VlanDelete { .. }
             | Op::AddressAdd { .. }
             | Op::AddressRelabel { .. }
             | Op::AddressDelete { .. }

@@ -5,6 +5,7 @@
 
 pub mod arp;
 pub mod ethernet;
+pub mod heartbeat;
 pub mod ndp;
 
 use core::fmt;

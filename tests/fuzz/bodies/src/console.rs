@@ -94,7 +94,7 @@ impl Bench {
         let mut out = Vec::new();
         act(&mut self.session, &mut out);
         assert!(self.session.room() <= TYPED_AHEAD_BYTES);
-        let mut written = 0;
+        let (mut written, mut salts) = (0, 0);
         for output in out {
             match output {
                 Output::Write(bytes) => {
@@ -105,10 +105,14 @@ impl Bench {
                 }
                 Output::Request(request) => self.requests.push_back(*request),
                 Output::Logout => self.over = true,
+                Output::Salt => salts += 1,
                 Output::ShowLog { .. } | Output::DirectPower(_) | Output::RestartDirector => {}
             }
         }
         assert!(written <= OUTPUT_BYTES + ANSWER_BYTES, "{written} bytes at once");
+        for _ in 0..salts {
+            self.turn(|session, out| session.salt(None, out));
+        }
     }
 
     /// What the shell does after it has written; each turn takes at least one kept byte.

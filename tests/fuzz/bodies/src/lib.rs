@@ -11,7 +11,7 @@ mod console;
 mod flash;
 mod memory;
 
-pub use codecs::{fuzz_frames, fuzz_http, fuzz_kmsg, fuzz_wire};
+pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_wire};
 pub use config::{fuzz_blob, fuzz_config};
 pub use console::fuzz_console;
 pub use flash::{fuzz_records, fuzz_slots};
@@ -25,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     ("config", fuzz_config),
     ("console", fuzz_console),
     ("frames", fuzz_frames),
+    ("heartbeat", fuzz_heartbeat),
     ("http", fuzz_http),
     ("kmsg", fuzz_kmsg),
     ("records", fuzz_records),

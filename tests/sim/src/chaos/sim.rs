@@ -161,7 +161,11 @@ impl Sim {
 
     /// Starts a director from what the flash and `/run` hold.
     pub fn start(&mut self) {
-        let good = self.flash.iter().rev().find(|(_, (state, _))| *state == SlotState::Good);
+        let refused = self.checkpoint.as_ref().map(|c| c.undo.clone()).unwrap_or_default();
+        let good = |(g, (state, _)): &(&Generation, &(SlotState, Config))| {
+            *state == SlotState::Good && !refused.contains(g)
+        };
+        let good = self.flash.iter().rev().find(good);
         let (generation, config) =
             good.map(|(g, (_, c))| (*g, c.clone())).expect("a good record is never lost");
         self.note(format!("start from {generation}"));
@@ -455,7 +459,7 @@ impl Sim {
                 Effect::Reply { session, reply } => self.answered(session, *reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
-                Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::Hostname(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
                 Effect::Notify { text, .. } => panic!("nothing is on trial: {text}"),
                 Effect::Stopped => self.end(),

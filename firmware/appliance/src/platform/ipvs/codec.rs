@@ -101,6 +101,8 @@ impl Command {
             Op::SysctlSet { .. }
             | Op::LinkUp { .. }
             | Op::LinkMtu { .. }
+            | Op::VlanAdd { .. }
+            | Op::VlanDelete { .. }
             | Op::AddressAdd { .. }
             | Op::AddressRelabel { .. }
             | Op::AddressDelete { .. }
@@ -166,6 +168,8 @@ pub(super) fn write(body: &mut Body<'_>, op: &Op) {
         Op::SysctlSet { .. }
         | Op::LinkUp { .. }
         | Op::LinkMtu { .. }
+        | Op::VlanAdd { .. }
+        | Op::VlanDelete { .. }
         | Op::AddressAdd { .. }
         | Op::AddressRelabel { .. }
         | Op::AddressDelete { .. }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cli::schema::Kind;
 use crate::cli::testing::FIVE_NODES;
-use crate::cli::text::{export_set_lines, parse_set_lines, parse_tree};
+use crate::cli::text::{export_set_lines, load, parse_set_lines, parse_tree};
 use crate::cli::value::Type;
 use crate::model::config::{Member, Service};
 use alloc::format;
@@ -119,6 +119,8 @@ proptest! {
         let text = export_set_lines(&config);
         prop_assert!(text.lines().all(|l| l.len() < crate::cli::editor::LINE_BYTES));
         prop_assert_eq!(parse_set_lines(&text), Ok(config));
+        let braces = crate::cli::text::braces(&tree, &[]).join("\n");
+        prop_assert_eq!(load::read(&Tree::default(), &braces, load::Form::Braces), Ok(tree), "{}", braces);
     }
 }
 

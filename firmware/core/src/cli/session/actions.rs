@@ -127,6 +127,8 @@ impl Session {
             }
             Action::Up => self.up(),
             Action::Transfer => self.begin_transfer(out),
+            Action::Load(how) => self.begin_load(how, out),
+            Action::Export(export) => self.export(export, out),
             Action::Set => self.with_candidate(walk, |s, candidate, walk| {
                 if let Err(why) = candidate.tree.apply(walk.changes) {
                     s.say(out, &format!("not set: {why}"));

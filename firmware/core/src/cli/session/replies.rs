@@ -59,6 +59,9 @@ impl Session {
             (Job::Running { pipes }, Reply::Config { config, .. }) => {
                 self.show_running(&bind::to_tree(&config), &pipes, out);
             }
+            (Job::Export(export), Reply::Config { config, .. }) => {
+                self.export_tree(bind::to_tree(&config), export, out);
+            }
             (Job::Configure | Job::Discard, Reply::Config { generation, config })
                 if self.candidate.is_none() =>
             {
@@ -202,7 +205,8 @@ impl Session {
     fn learn(&mut self, status: Status, out: &mut Vec<Output>) {
         let before = self.prompt_text();
         self.know(status);
-        if before != self.prompt_text() && !self.waiting() && self.pager.is_none() {
+        if before != self.prompt_text() && !self.waiting() && self.pager.is_none() && !self.transfer.active()
+        {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
             self.editor.show(&self.prompt_text(), &mut screen);

@@ -13,6 +13,7 @@ use commits::recall;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+mod text_io;
 mod visit;
 
 /// A console with a terminal in front and a scripted director behind.
@@ -69,6 +70,11 @@ impl Bench {
                     lines.drain(..lines.len().saturating_sub(usize::try_from(count).unwrap()));
                     let mut out = Vec::new();
                     self.session.log_text(&lines, &mut out);
+                    self.run(out);
+                }
+                Output::Salt => {
+                    let mut out = Vec::new();
+                    self.session.salt(Some([5; 16]), &mut out);
                     self.run(out);
                 }
                 other @ (Output::DirectPower(_) | Output::RestartDirector | Output::Logout) => {

@@ -4,11 +4,13 @@ use super::super::transfer::{Depot, Lines, Message};
 use super::super::{bind, text};
 use super::{Output, Session, print};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// C-c in a row by which a person leaves. More than one, because noise makes one.
 const LEAVE: u8 = 3;
+/// Sentences kept until the mode ends; they are in the log too.
+const NOTICES_MAX: usize = 8;
 
 /// The mode and what came in it. What came outlives the mode, so that a push can go on.
 #[derive(Debug, Default)]
@@ -16,11 +18,20 @@ pub(super) struct Transfer {
     lines: Option<Lines>,
     depot: Depot,
     interrupts: u8,
+    /// What was to be said meanwhile: the program on the line would take it for noise.
+    notices: Vec<String>,
 }
 
 impl Transfer {
     pub(super) fn active(&self) -> bool {
         self.lines.is_some()
+    }
+
+    /// Keeps a sentence until the mode ends.
+    pub(super) fn keep(&mut self, text: &str) {
+        if self.notices.len() < NOTICES_MAX {
+            self.notices.push(text.to_string());
+        }
     }
 }
 
@@ -69,6 +80,9 @@ impl Session {
     fn end_transfer(&mut self, out: &mut Vec<Output>) {
         self.transfer.lines = None;
         print::line(out, "");
+        for text in core::mem::take(&mut self.transfer.notices) {
+            self.say(out, &text);
+        }
         self.prompt(out);
     }
 }
@@ -79,7 +93,6 @@ mod tests {
     use crate::cli::transfer::{Action, Pull, Push};
     use crate::director::protocol::{Reply, Request};
     use crate::store::Generation;
-    use alloc::string::String;
 
     /// Types bytes; gives what was written.
     fn typed(session: &mut Session, bytes: &[u8]) -> Vec<u8> {
@@ -101,6 +114,7 @@ mod tests {
                     Output::ShowLog { .. }
                     | Output::DirectPower(_)
                     | Output::RestartDirector
+                    | Output::Salt
                     | Output::Logout => panic!("a transfer does nothing else"),
                 }
             }
@@ -169,6 +183,16 @@ mod tests {
         typed(&mut session, b"\x03\x03\x03");
         let shown = String::from_utf8(typed(&mut session, b"compare\r")).unwrap();
         assert!(shown.contains("no changes"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_said_during_a_transfer_is_shown_when_it_ends() {
+        let mut session = console();
+        let mut out = Vec::new();
+        session.reply(Reply::Notice("Commit 2 was confirmed.".to_string()), &mut out);
+        assert!(!out.iter().any(|o| matches!(o, Output::Write(_))), "{out:?}");
+        let shown = String::from_utf8(typed(&mut session, b"\x03\x03\x03")).unwrap();
+        assert!(shown.ends_with("\r\nCommit 2 was confirmed.\r\ndirector# "), "{shown}");
     }
 
     #[test]

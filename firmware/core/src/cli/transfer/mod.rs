@@ -17,7 +17,7 @@
 //! What is not a sound line is ignored. Nothing becomes the candidate before its whole SHA-256 is right, whatever passed the
 //! CRCs; a push that broke off goes on where it was, as long as the box remembers the bytes.
 
-mod base64;
+pub(crate) mod base64;
 mod depot;
 mod laptop;
 mod line;

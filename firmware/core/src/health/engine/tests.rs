@@ -559,3 +559,5 @@ fn repeated_failures_to_ask_count_each_gap_once() {
     assert!(at.micros_since(died) <= 10_000_000);
     assert!(at.micros_since(died) >= 6_000_000, "the time nobody asked did not count");
 }
+
+mod joins;

@@ -1,7 +1,9 @@
 //! Interfaces, addresses, routes, masquerading.
 
 use super::{Findings, not_a_host};
+use crate::model::choice::Chosen as _;
 use crate::model::config::{Config, Floating, Node, Route};
+use crate::model::system::Sysctl;
 use crate::model::{Cidr, Name};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -17,6 +19,8 @@ const MTU_IPV6: u16 = 1280;
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     interfaces(config, found);
+    cards(config, found);
+    thresholds(config, found);
     let nodes = nodes(config);
     for (title, node) in &nodes {
         node_addresses(config, title, node, found);
@@ -62,6 +66,48 @@ fn interfaces(config: &Config, found: &mut Findings) {
             found.error(path(), format!("must be {} to {}", MTU.start(), MTU.end()));
         } else if ipv6 && mtu < MTU_IPV6 {
             found.error(path(), format!("IPv6 on this interface needs at least {MTU_IPV6}"));
+        }
+    }
+}
+
+/// Hardware addresses: of a known role, of no VLAN, of one role.
+fn cards(config: &Config, found: &mut Findings) {
+    for (title, node) in nodes(config) {
+        let mut taken = BTreeMap::new();
+        for (role, mac) in &node.macs {
+            let path = || format!("node {title} interface {role} mac {mac}");
+            match config.interfaces.get(role) {
+                None => {
+                    let text = format!("there is no interface {role}: set interface {role} device");
+                    found.error(path(), text);
+                }
+                Some(interface) if interface.vlan.is_some() => {
+                    found.error(path(), "is a VLAN, which has the address of the card below it: delete it");
+                }
+                Some(_) => {}
+            }
+            if let Some(other) = taken.insert(mac, role) {
+                found.error(path(), format!("is the card of interface {other} already: use one role for it"));
+            }
+        }
+    }
+}
+
+/// The kernel wants each threshold of a neighbour table above the one before it, or it drops neighbours too early.
+fn thresholds(config: &Config, found: &mut Findings) {
+    let value = |sysctl| config.kernel.sysctls.get(&sysctl).copied().flatten();
+    let tables = [
+        [Sysctl::NeighThresh1, Sysctl::NeighThresh2, Sysctl::NeighThresh3],
+        [Sysctl::Neigh6Thresh1, Sysctl::Neigh6Thresh2, Sysctl::Neigh6Thresh3],
+    ];
+    for [first, second, third] in tables {
+        for (low, high) in [(first, second), (second, third)] {
+            if let (Some(below), Some(above)) = (value(low), value(high))
+                && below > above
+            {
+                let text = format!("is above {} {above}: neighbours would be dropped early", high.word());
+                found.warning(format!("sysctl {} value {below}", low.word()), text);
+            }
         }
     }
 }

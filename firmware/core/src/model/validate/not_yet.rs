@@ -27,15 +27,11 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     for (name, interface) in &config.interfaces {
         refuse(found, interface.dhcp, || format!("interface {name} dhcp"));
-        refuse(found, interface.vlan.is_some(), || format!("interface {name} vlan"));
     }
     pairing(&config.cluster.pairing, found);
     refuse(found, config.sync_daemon.is_some(), || "sync-daemon".into());
     for (name, rule) in &config.masquerade {
         refuse(found, rule.address.is_some(), || format!("masquerade {name} address"));
-    }
-    for sysctl in config.kernel.sysctls.keys() {
-        refuse(found, true, || format!("sysctl {}", crate::model::choice::Chosen::word(*sysctl)));
     }
     refuse(found, config.kernel.timeouts != Timeouts::default(), || "timeouts".into());
     for name in config.questions.load_monitors.keys() {
@@ -70,9 +66,6 @@ fn system(system: &System, found: &mut Findings) {
 
 fn node(title: &str, node: &Node, found: &mut Findings) {
     refuse(found, node.priority.is_some(), || format!("node {title} priority"));
-    for role in node.macs.keys() {
-        refuse(found, true, || format!("node {title} interface {role} mac"));
-    }
 }
 
 fn pairing(pairing: &Pairing, found: &mut Findings) {
@@ -128,9 +121,9 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
     let Shortage {
         quorum,
         hysteresis,
-        sorry_server,
-        sorry_port,
-        sorry_page,
+        sorry_server: _,
+        sorry_port: _,
+        sorry_page: _,
         slow_start,
         remove_after,
         panic_threshold,
@@ -144,9 +137,6 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
         ("flap-limit", flap_limit.is_some()),
         ("quorum", quorum.is_some()),
         ("hysteresis", *hysteresis != 0),
-        ("sorry-server", sorry_server.is_some()),
-        ("sorry-port", sorry_port.is_some()),
-        ("sorry-page", sorry_page.is_some()),
         ("slow-start", slow_start.is_some()),
         ("remove-after", remove_after.is_some()),
         ("panic-threshold", panic_threshold.is_some()),
