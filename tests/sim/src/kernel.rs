@@ -1,7 +1,7 @@
 //! A kernel as strict as Linux: an add of what exists, an edit or delete of what does not, is an error.
 
 use director_core::plan::observed::{Link, Observed, ObservedDest, ObservedService, Stats};
-use director_core::plan::{AddressKey, DestKey, Op, ServiceKey};
+use director_core::plan::{AddressKey, DestKey, Op, ServiceKey, TimeoutSpec};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An established connection, by what keeps it alive.
@@ -22,6 +22,7 @@ impl ModelKernel {
     /// A kernel with these devices, down.
     pub fn with_devices(devices: &[&str]) -> Self {
         let mut kernel = Self::default();
+        kernel.state.timeouts = Some(TimeoutSpec { tcp_s: 900, tcp_fin_s: 120, udp_s: 300 });
         for device in devices {
             kernel.state.links.insert(device.parse().unwrap(), Link { mtu: 1500, ..Link::default() });
         }
@@ -93,6 +94,9 @@ impl ModelKernel {
                     return Err(format!("announced before it was added: {key:?}"));
                 }
                 self.announced.push(key.clone());
+            }
+            Op::TimeoutsSet { timeouts } => {
+                state.timeouts.as_mut().ok_or("EOPNOTSUPP")?.clone_from(timeouts);
             }
             Op::ServiceAdd { key, spec } => {
                 let fresh =

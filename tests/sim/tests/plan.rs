@@ -37,19 +37,32 @@ fn address_spec() -> impl Strategy<Value = AddressSpec> {
 }
 
 fn service_key() -> impl Strategy<Value = ServiceKey> {
-    (1..3_u8, any::<bool>()).prop_map(|(last, udp)| ServiceKey {
-        protocol: if udp { Protocol::Udp } else { Protocol::Tcp },
-        address: ip(last),
-        port: 80,
-    })
+    prop_oneof![
+        3 => (1..3_u8, any::<bool>()).prop_map(|(last, udp)| ServiceKey::Address {
+            protocol: if udp { Protocol::Udp } else { Protocol::Tcp },
+            address: ip(last),
+            port: 80,
+        }),
+        1 => any::<bool>().prop_map(|v4| {
+            ServiceKey::Mark { family: if v4 { Family::V4 } else { Family::V6 }, mark: 1 }
+        }),
+    ]
 }
 
 fn service() -> impl Strategy<Value = DesiredService> {
     let spec = (any::<bool>(), any::<bool>()).prop_map(|(rr, persistent)| {
-        ServiceSpec::new(if rr { Scheduler::Rr } else { Scheduler::Wlc }, persistent.then_some(300))
+        let spec =
+            ServiceSpec::new(if rr { Scheduler::Rr } else { Scheduler::Wlc }, persistent.then_some(300));
+        ServiceSpec { mask: persistent.then_some(0xffff_ff00), flags: if rr { 0 } else { 8 }, ..spec }
     });
     let dest = (11..14_u8).prop_map(|last| DestKey { address: ip(last), port: 80 });
-    let dest_spec = (0..3_u32).prop_map(|weight| DestSpec { forward: Forward::Nat, weight });
+    let method = prop_oneof![Just(Forward::Nat), Just(Forward::Direct), Just(Forward::Tunnel)];
+    let dest_spec = (0..3_u32, method, 0..2_u32).prop_map(|(weight, forward, upper)| DestSpec {
+        weight,
+        forward,
+        upper,
+        ..DestSpec::default()
+    });
     (spec, btree_map(dest, dest_spec, 0..4)).prop_map(|(spec, dests)| DesiredService { spec, dests })
 }
 
@@ -67,9 +80,11 @@ fn desired_state() -> impl Strategy<Value = Desired> {
     let ruleset = any::<bool>().prop_map(|defragment| Ruleset { defragment, ..Ruleset::default() });
     let links = btree_set(0..DEVICES.len(), 0..=2);
     let vlan = proptest::option::of((0..DEVICES.len(), 5..7_u16));
-    (floating, node, services, routes, (sysctl, ruleset, links, vlan), any::<bool>()).prop_map(
-        |(floating, node, services, routes, (forward, ruleset, links, vlan), active)| {
+    let timeouts = (1..3_u32).prop_map(|tcp_s| TimeoutSpec { tcp_s, tcp_fin_s: 120, udp_s: 300 });
+    (floating, node, services, routes, (sysctl, ruleset, links, vlan, timeouts), any::<bool>()).prop_map(
+        |(floating, node, services, routes, (forward, ruleset, links, vlan, timeouts), active)| {
             let mut want = Desired { services, routes, ruleset: Some(ruleset), ..Desired::default() };
+            want.timeouts = Some(timeouts);
             want.sysctls.insert("net.ipv4.ip_forward".to_string(), forward);
             want.node_addresses = node;
             if active {
@@ -117,6 +132,7 @@ fn check_reached(want: &Desired, kernel: &ModelKernel) {
     let have = vlans(kernel.state.links.iter().map(|(d, l)| (d.clone(), l.vlan.clone())).collect());
     assert_eq!(have, vlans(want.links.iter().map(|(d, l)| (d.clone(), l.vlan.clone())).collect()));
     assert_eq!(kernel.state.routes, want.routes);
+    assert_eq!(kernel.state.timeouts, want.timeouts);
     assert_eq!(kernel.state.sysctls, want.sysctls);
     assert_eq!(kernel.state.ruleset, want.ruleset.as_ref().map(Ruleset::digest));
     let specs = |key| {
@@ -254,7 +270,8 @@ fn an_address_that_changes_its_prefix_is_there_all_the_time() {
         let mut want = Desired::default();
         want.floating_addresses.insert(key(prefix), AddressSpec::default());
         let service = DesiredService { spec: ServiceSpec::new(Scheduler::Rr, None), dests: BTreeMap::new() };
-        want.services.insert(ServiceKey { protocol: Protocol::Tcp, address: ip(1), port: 80 }, service);
+        want.services
+            .insert(ServiceKey::Address { protocol: Protocol::Tcp, address: ip(1), port: 80 }, service);
         want.sysctls = BTreeMap::from([("net.ipv4.ip_forward".to_string(), "0".to_string())]);
         want
     };
@@ -267,17 +284,17 @@ fn an_address_that_changes_its_prefix_is_there_all_the_time() {
 
 #[test]
 fn a_weight_change_is_one_edit() {
-    let service = ServiceKey { protocol: Protocol::Tcp, address: ip(1), port: 80 };
+    let service = ServiceKey::Address { protocol: Protocol::Tcp, address: ip(1), port: 80 };
     let dest = DestKey { address: ip(11), port: 80 };
     let at = |weight| {
-        let spec = DestSpec { forward: Forward::Nat, weight };
+        let spec = DestSpec { weight, ..DestSpec::default() };
         let service_state = DesiredService {
             spec: ServiceSpec::new(Scheduler::Wlc, None),
             dests: BTreeMap::from([(dest, spec)]),
         };
         Desired { services: BTreeMap::from([(service, service_state)]), ..Desired::default() }
     };
-    let edit = Op::DestEdit { service, key: dest, spec: DestSpec { forward: Forward::Nat, weight: 7 } };
+    let edit = Op::DestEdit { service, key: dest, spec: DestSpec { weight: 7, ..DestSpec::default() } };
     assert_eq!(plan(&at(7), &kernel_at(&at(2)).state).ops, [edit]);
 }
 
@@ -293,7 +310,7 @@ fn a_sysctl_without_file_is_left_alone() {
 #[test]
 fn an_address_waits_for_its_first_service_but_not_for_one_that_joins_others() {
     let key = AddressKey { device: "eth0".parse().unwrap(), cidr: Cidr::new(ip(1), 24).unwrap() };
-    let service = |port| ServiceKey { protocol: Protocol::Tcp, address: ip(1), port };
+    let service = |port| ServiceKey::Address { protocol: Protocol::Tcp, address: ip(1), port };
     let fresh = || DesiredService { spec: ServiceSpec::new(Scheduler::Rr, None), dests: BTreeMap::new() };
     let mut want = Desired::default();
     want.services.insert(service(80), fresh());
@@ -303,7 +320,7 @@ fn an_address_waits_for_its_first_service_but_not_for_one_that_joins_others() {
     // What is tried when the kernel refuses to add the service on port 443.
     let tried = |kernel: &ModelKernel| {
         let ops = plan(&want, &kernel.state).ops;
-        let refused = |op: &Op| matches!(op, Op::ServiceAdd { key, .. } if key.port == 443);
+        let refused = |op: &Op| matches!(op, Op::ServiceAdd { key, .. } if key.port() == 443);
         let at = ops.iter().position(refused).unwrap();
         let address = ops.iter().position(|op| matches!(op, Op::AddressAdd { .. })).unwrap();
         address < at || !ops[address].needs(&ops[at])

@@ -334,8 +334,12 @@ fn a_kernel_without_ipvs_has_no_services_and_says_so_when_asked_for_one() {
                 return; // this machine's kernel has IPVS; the VM tests cover that case
             }
             assert!(kernel.observe(&[]).await.unwrap().services.is_empty());
-            let key = ServiceKey { protocol: Protocol::Tcp, address: "1.2.3.1".parse().unwrap(), port: 80 };
-            let spec = ServiceSpec { scheduler: "wlc".try_into().unwrap(), persistence_s: None };
+            let key = ServiceKey::Address {
+                protocol: Protocol::Tcp,
+                address: "1.2.3.1".parse().unwrap(),
+                port: 80,
+            };
+            let spec = ServiceSpec::new(director_core::model::config::Scheduler::Wlc, None);
             let results = kernel.apply(&[up("eth0"), Op::ServiceAdd { key, spec }, up("peer0")]).await;
             assert!(results[0].is_ok() && results[2].is_ok());
             assert!(results[1].as_ref().unwrap_err().message.contains("no IPVS"));

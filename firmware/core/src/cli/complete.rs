@@ -126,8 +126,8 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
             Arg::Server => found.extend(
                 status.servers.iter().filter(|s| in_pool(s.pool.as_str())).map(|s| s.name.to_string()),
             ),
+            Arg::Count | Arg::Back | Arg::BackOrRescue | Arg::Window | Arg::Comment | Arg::Terminal(_) => {}
             Arg::ServerAction => return server_words(status, before, all),
-            Arg::Count | Arg::Back | Arg::Window | Arg::Comment | Arg::Terminal(_) => {}
         }
     }
     let help = arg.help().to_string();

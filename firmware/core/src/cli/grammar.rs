@@ -1,7 +1,10 @@
 //! What can be typed in each mode: two static trees, and the walk through them that parsing and completion share.
 
+mod action;
 mod args;
+mod small;
 
+pub(crate) use action::{Action, Terminal, View};
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
 use super::path::{self, Mode, Walk};
@@ -14,65 +17,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use args::BACK_MAX;
-
-/// What a status table shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum View {
-    Interfaces,
-    Addresses,
-    Services,
-    Servers,
-    Ipvs,
-    Version,
-    Alarms,
-}
-
-/// What a line asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Action {
-    View(View),
-    Log,
-    Running,
-    Defaults,
-    Configure,
-    Power(Power),
-    RestartControlPlane,
-    Setup,
-    Terminal(Terminal),
-    Help,
-    Exit,
-    Set,
-    Delete,
-    Edit,
-    Candidate,
-    Compare,
-    Commit,
-    CommitComment,
-    CommitConfirmed,
-    Confirm,
-    Rollback,
-    Commits,
-    ShowCommit,
-    Server,
-    Check,
-    Discard,
-    Up,
-    Top,
-    Transfer,
-    Load(Load),
-    Export(ExportHow),
-}
-
-/// A setting of the session's terminal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Terminal {
-    /// Rows, 0 for no paging.
-    Length,
-    /// Columns.
-    Width,
-    /// Minutes without input.
-    Idle,
-}
+pub(crate) use small::LIMITED;
+use small::{RESCUE, RESTART, TERMINAL};
 
 /// A word of a command tree.
 #[derive(Debug)]
@@ -119,9 +65,15 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("confirm", "Keep the commit that is on trial", Next::Whole(Action::Confirm)),
     EXPORT_COMMAND,
     command("exit", "Leave the console", Next::Do(Action::Exit, &[])),
+    command(
+        "factory-reset",
+        "Overwrite the configuration, its history and every secret, and start over",
+        Next::Do(Action::FactoryReset, &[]),
+    ),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "server",
@@ -136,30 +88,6 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
 ];
-
-static TERMINAL: &[Command] = &[
-    command(
-        "idle",
-        "Minutes without input after which the session ends",
-        Next::Do(Action::Terminal(Terminal::Idle), &[Arg::Terminal(Terminal::Idle)]),
-    ),
-    command(
-        "length",
-        "Rows; long output stops after so many",
-        Next::Do(Action::Terminal(Terminal::Length), &[Arg::Terminal(Terminal::Length)]),
-    ),
-    command(
-        "width",
-        "Columns",
-        Next::Do(Action::Terminal(Terminal::Width), &[Arg::Terminal(Terminal::Width)]),
-    ),
-];
-
-static RESTART: &[Command] = &[command(
-    "control-plane",
-    "The director process; connections and addresses stay",
-    Next::Do(Action::RestartControlPlane, &[]),
-)];
 
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
@@ -181,6 +109,7 @@ static SHOW: &[Command] = &[
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
     command("ipvs", "The kernel's table, as ipvsadm -Ln prints it", Next::Do(Action::View(View::Ipvs), &[])),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
+    command("rescue", "The rescue configuration", Next::Do(Action::ShowRescue, &[])),
     command(
         "servers",
         "Real servers by pool",
@@ -224,6 +153,7 @@ static LOAD: &[Command] = &[
 pub(crate) static RUN: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "server",
@@ -249,6 +179,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
                     "Go back unless confirmed in time",
                     Next::Do(Action::CommitConfirmed, &[Arg::Window, Arg::Comment]),
                 ),
+                command(
+                    "force",
+                    "Do not ask, whatever it costs (check says what)",
+                    Next::Do(Action::CommitForce, &[]),
+                ),
             ],
         ),
     ),
@@ -261,7 +196,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("exit", "Back to the top, or leave configure mode", Next::Do(Action::Exit, &[])),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
     command("load", "Paste a configuration into the candidate", Next::Words(LOAD)),
-    command("rollback", "Make an earlier commit the candidate", Next::Do(Action::Rollback, &[Arg::Back])),
+    command(
+        "rollback",
+        "Make an earlier commit the candidate",
+        Next::Do(Action::Rollback, &[Arg::BackOrRescue]),
+    ),
     command("run", "Run an operational command", Next::Words(RUN)),
     command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
     command("show", "Show the candidate", Next::Path(Action::Candidate, Mode::Show)),
@@ -317,7 +256,7 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
         Action::View(_) | Action::Log | Action::Commits => VIEW_FILTERS,
-        Action::Running | Action::ShowCommit | Action::Candidate => CONFIG_FILTERS,
+        Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure
         | Action::Power(_)
@@ -331,9 +270,12 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Edit
         | Action::Commit
         | Action::CommitComment
+        | Action::CommitForce
         | Action::CommitConfirmed
         | Action::Confirm
         | Action::Rollback
+        | Action::Rescue(_)
+        | Action::FactoryReset
         | Action::Server
         | Action::Discard
         | Action::Up
@@ -473,7 +415,11 @@ fn take_arg(
             return Err(Fault::value("number of lines", token, &format!("must be 1 to {LOG_LINES_MAX}")));
         }
     }
-    if *arg == Arg::Back && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX) {
+    let rescue = *arg == Arg::BackOrRescue && token.text == "rescue";
+    if matches!(arg, Arg::Back | Arg::BackOrRescue)
+        && !rescue
+        && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX)
+    {
         return Err(Fault::value("number of commits ago", token, &format!("must be 0 to {BACK_MAX}")));
     }
     if let Arg::Terminal(setting) = arg {

@@ -2,8 +2,9 @@
 
 use super::schema::{CONFIG, Item, Kind};
 use super::tree::{Change, Step, item_at};
-use super::value::Value;
+use super::value::{Type, Value};
 use super::words::{Fault, FaultKind, Token, Worded, either, pick, quoted, suggestion};
+use crate::model::text::REDACTED;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -143,7 +144,12 @@ fn take_value(
     let held = if mode == Mode::Load { kind.held(token.text) } else { None };
     let value = match held {
         Some(held) => held,
-        None => kind.parse(token.text).map_err(|why| Fault::value(item.word, token, &why))?,
+        None => kind.parse(token.text).map_err(|why| {
+            // What was meant to be a secret is not repeated.
+            let secret = matches!(kind, Type::Secret | Type::Hash);
+            let shown = if secret { Token { text: REDACTED, ..token } } else { token };
+            Fault::value(item.word, shown, &why)
+        })?,
     };
     walk.complete = true;
     match &item.kind {

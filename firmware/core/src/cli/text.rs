@@ -47,6 +47,27 @@ pub fn parse_set_lines(text: &str) -> Result<Config, Vec<LineError>> {
     Err(errors)
 }
 
+/// Reads a text of either form, by its first word. Secrets that are sealed or left out are not set.
+pub fn parse_text(text: &str) -> Result<Config, load::Wrong> {
+    let mut tree = load::read(&Tree::default(), text, load::Form::of(text))?;
+    let settled = secrets::settle(&mut tree, &Tree::default(), true, None);
+    settled.and_then(|_| bind::to_config(&tree).map_err(|e| e.to_string())).map_err(|why| {
+        let mut wrong = load::Wrong::default();
+        wrong.add(0, 0, why);
+        wrong
+    })
+}
+
+/// The configuration with braces; what equals its default is left out, and a secret is asterisks.
+pub fn export_braces(config: &Config) -> String {
+    let mut out = String::new();
+    for line in braces(&bind::to_tree(config), &[]) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
 pub(crate) fn parse_tree(text: &str) -> (Tree, Vec<LineError>) {
     let mut tree = Tree::default();
     let mut errors = Vec::new();

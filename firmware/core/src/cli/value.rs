@@ -156,13 +156,13 @@ impl Type {
                 .map(|mac| Value::Text(mac.to_string().into()))
                 .map_err(ToString::to_string),
             Self::Escaped => plain::<Escaped>(text),
-            Self::Hash if !text.starts_with("$argon2id$v=19$") => {
-                Err("must be an argon2id hash in PHC form: $argon2id$v=19$...".to_string())
-            }
             Self::Secret if text.starts_with(SEALED) => {
                 Err("is sealed: load asks for its passphrase, set cannot".to_string())
             }
             Self::Secret | Self::Hash => {
+                if matches!(self, Self::Hash) {
+                    crate::login::Hash::parse(text)?;
+                }
                 text.parse().map(Value::Secret).map_err(|e: crate::model::name::NameError| e.to_string())
             }
             Self::Fingerprint => fingerprint(text),

@@ -13,6 +13,9 @@ pub mod commit;
 pub mod event;
 pub mod frame;
 mod hardware;
+pub mod impact;
+mod leases;
+mod maintain;
 mod pages;
 pub mod protocol;
 pub mod reconcile;
@@ -26,9 +29,11 @@ mod view;
 pub use event::{Effect, Event, Level};
 
 use crate::cli::show::ops::describe;
+use crate::dhcp::Lease;
 use crate::health::{self, Health};
-use crate::model::{Config, Millis, Mono, Name};
-use crate::overrides::{Forced, Overrides};
+use crate::login::Access;
+use crate::model::{Config, Device, Millis, Mono, Name};
+use crate::overrides::{Forced, Kept, Overrides};
 use crate::plan::desired::{Circumstances, Usable};
 use crate::plan::fallback::Pages;
 use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
@@ -41,9 +46,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use announce::Announcer;
 use commit::{Stage, Transaction};
+use core::net::SocketAddr;
+use leases::Leases;
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
+use servers::Keeping;
 use trial::{SavedTrial, Trial};
 use undo::Marks;
 
@@ -86,6 +94,8 @@ pub struct Start {
     pub notes: Vec<String>,
     /// What an earlier process left in `/run`.
     pub checkpoint: Option<Checkpoint>,
+    /// What the flash kept of what operators did to servers; the checkpoint knows better.
+    pub kept: Vec<Kept>,
     /// The stored configuration that the checkpoint says is on trial, when this process was started on request. After
     /// a crash there is none: the trial is over.
     pub trial: Option<(Generation, Box<Config>)>,
@@ -104,6 +114,8 @@ pub struct Checkpoint {
     pub undo: Vec<Generation>,
     /// Kernel parameters as they were before the configuration set them.
     pub originals: BTreeMap<String, String>,
+    /// What DHCP servers lent us, by device.
+    pub leases: BTreeMap<Device, Lease>,
 }
 
 /// Everything the director knows.
@@ -122,6 +134,7 @@ pub struct Director {
     transaction: Option<Transaction>,
     trial: Option<Trial>,
     overrides: Overrides,
+    keeping: Keeping,
     marks: Marks,
     /// A commit was taken back without anybody asking; until the next one.
     fell_back: Option<String>,
@@ -129,6 +142,8 @@ pub struct Director {
     reads: usize,
     status_waiters: Vec<SessionId>,
     stopping: bool,
+    /// Its flash is being overwritten.
+    resetting: bool,
     stopped: bool,
     operations: u64,
     last_plan: u32,
@@ -139,6 +154,7 @@ pub struct Director {
     pages: Pages,
     /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
     originals: BTreeMap<String, String>,
+    leases: Leases,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -150,6 +166,7 @@ struct Now<'a> {
     health: &'a Health,
     observed: &'a Observed,
     overrides: &'a Overrides,
+    leases: &'a Leases,
 }
 
 impl Circumstances for Now<'_> {
@@ -163,6 +180,10 @@ impl Circumstances for Now<'_> {
 
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec> {
         self.observed.services.get(service).and_then(|s| s.dests.get(dest)).map(|d| d.spec)
+    }
+
+    fn lease(&self, device: &Device) -> Option<Lease> {
+        self.leases.lease(device)
     }
 
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
@@ -187,18 +208,24 @@ impl Director {
             announcer: Announcer::default(),
             transaction: None,
             trial: None,
-            overrides: start.checkpoint.as_ref().map(|c| c.overrides.clone()).unwrap_or_default(),
+            overrides: match &start.checkpoint {
+                Some(checkpoint) => checkpoint.overrides.clone(),
+                None => Overrides::from_kept(start.kept.clone(), now),
+            },
+            keeping: Keeping::default(),
             marks: Marks::default(),
             fell_back: None,
             reads: 0,
             status_waiters: Vec::new(),
             stopping: false,
+            resetting: false,
             stopped: false,
             operations: 0,
             last_plan: 0,
             last_error: None,
             failing: Vec::new(),
             pages: Pages::new(),
+            leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             unsaved: false,
             verdicts_due: now,
@@ -207,6 +234,7 @@ impl Director {
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
         director.resume_trial(now, out);
         director.resume_undo(out);
+        director.resume_keeping(now, out);
         director.configured(now, out);
         if director.start.checkpoint.as_ref().is_some_and(|c| c.trial.is_some()) {
             director.checkpoint(out);
@@ -223,7 +251,10 @@ impl Director {
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
+            Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
+            Event::Maintained { session, what, result } => self.on_maintained(session, what, result, out),
+            Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
             Event::Stop => self.stop(now, out),
@@ -255,6 +286,8 @@ impl Director {
             self.trial_next(),
             self.overrides.next_deadline(),
             self.marks.next_deadline(),
+            self.leases.next_deadline(),
+            self.keeping.again,
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -270,12 +303,15 @@ impl Director {
         }
         self.with_health(now, out, |h, o| h.on_deadline(now, o));
         self.keep_verdicts(now, out);
+        let before = self.overrides.clone();
         if self.overrides.expire(now) {
             self.log(Level::Notice, "the time of what was done to a server by hand is over", out);
-            self.overridden(out);
+            self.overridden(&before, now, out);
         }
+        self.keep_again(now, out);
         self.trial_deadline(now, out);
         self.undo_again(now, out);
+        self.leases_due(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -293,7 +329,11 @@ impl Director {
         self.config = config;
         let hostname =
             self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
+        let receiver =
+            self.config.system.syslog.as_ref().and_then(|s| Some(SocketAddr::new(s.server?, s.port)));
+        out.push(Effect::Syslog(receiver.map(|receiver| (receiver, hostname.clone()))));
         out.push(Effect::Hostname(hostname));
+        out.push(Effect::Access(Access::of(&self.config)));
         self.reconcile.desired_changed();
         self.reconcile.retry_now();
     }
@@ -352,6 +392,7 @@ impl Director {
             overrides: self.overrides.clone(),
             undo: self.marks.undoing(),
             originals: self.originals.clone(),
+            leases: self.leases.all(),
         })));
     }
 
@@ -359,7 +400,7 @@ impl Director {
     fn desired(&self, config: &Config, observed: &Observed) -> crate::plan::Desired {
         let config = &*self.bound(config, observed);
         let node = node_of(config, self.start.identity);
-        let now = Now { health: &self.health, observed, overrides: &self.overrides };
+        let now = Now { health: &self.health, observed, overrides: &self.overrides, leases: &self.leases };
         let mut want = desired(config, node, self.active(config), &now);
         self.restore_parameters(&mut want);
         want
@@ -391,6 +432,7 @@ impl Director {
     }
 
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        self.lend(now, out);
         // A restart must not know less than the kernel shows.
         if self.remember_parameters() || self.unsaved {
             self.checkpoint(out);
@@ -498,7 +540,12 @@ impl Director {
 
     /// Ends, when asked to, unless the flash is at work for us. All is released.
     fn end(&mut self, out: &mut Vec<Effect>) {
-        if self.stopping && !self.stopped && self.transaction.is_none() && self.marks.idle() {
+        if self.stopping
+            && !self.stopped
+            && self.transaction.is_none()
+            && self.marks.idle()
+            && !self.keeping.busy
+        {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

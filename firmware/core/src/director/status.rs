@@ -1,9 +1,10 @@
 //! The read model: what every `show` renders, as text or JSON. Neither configuration nor runtime state.
 
 use crate::health::State as HealthState;
-use crate::model::config::{CheckKind, Forward, Protocol};
+use crate::model::config::{CheckKind, Forward};
 use crate::model::{Device, Hostname, Label, Mono, Name};
 use crate::plan::observed::{Link, Stats};
+use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
 use crate::store::Generation;
 use crate::store::identity::Role;
 use alloc::string::String;
@@ -81,6 +82,8 @@ pub struct InterfaceStatus {
     pub device: Device,
     /// As seen; `None` when the configured device does not exist.
     pub link: Option<Link>,
+    /// What its DHCP client does and has.
+    pub dhcp: Option<(crate::dhcp::State, Option<crate::dhcp::Lease>)>,
 }
 
 /// An address.
@@ -105,12 +108,8 @@ pub struct AddressStatus {
 pub struct ServiceStatus {
     /// Name of the service.
     pub name: Name,
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Virtual address.
-    pub address: IpAddr,
-    /// Virtual port.
-    pub port: u16,
+    /// Address or mark.
+    pub key: ServiceKey,
     /// Scheduler's kernel name.
     pub scheduler: String,
     /// Seconds of persistence.
@@ -167,16 +166,10 @@ pub struct ServerStatus {
 /// A virtual server of the kernel's table.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct IpvsService {
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Virtual address.
-    pub address: IpAddr,
-    /// Virtual port.
-    pub port: u16,
-    /// Scheduler.
-    pub scheduler: String,
-    /// Seconds of persistence.
-    pub persistence_s: Option<u32>,
+    /// Address or mark.
+    pub key: ServiceKey,
+    /// Settings.
+    pub spec: ServiceSpec,
     /// Counters.
     pub stats: Stats,
     /// Real servers.
@@ -186,14 +179,10 @@ pub struct IpvsService {
 /// A real server of the kernel's table.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct IpvsDest {
-    /// Address.
-    pub address: IpAddr,
-    /// Port.
-    pub port: u16,
-    /// Forwarding method.
-    pub forward: Forward,
-    /// Weight.
-    pub weight: u32,
+    /// Address and port.
+    pub key: DestKey,
+    /// Settings.
+    pub spec: DestSpec,
     /// Established connections.
     pub active: u32,
     /// Other connections.

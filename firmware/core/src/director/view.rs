@@ -9,15 +9,16 @@ use super::status::{
 };
 use crate::health::State;
 use crate::model::choice::Chosen as _;
-use crate::model::config::{Pool, Service};
+use crate::model::config::Pool;
 use crate::model::{Mono, Name};
+use crate::plan::desired::{keys, service_spec};
+use crate::plan::fallback::place;
 use crate::plan::observed::{Observed, ObservedDest, Stats};
-use crate::plan::{DestKey, ServiceKey, ServiceSpec};
+use crate::plan::{DestKey, ServiceKey};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 
 /// A verdict's change as a log line.
 pub(super) fn transition(
@@ -88,12 +89,14 @@ impl Director {
                 role: roles.remove(device),
                 device: device.clone(),
                 link: Some(link.clone()),
+                dhcp: self.leases.state(device).map(|state| (state, self.leases.lease(device))),
             })
             .collect();
         all.extend(roles.into_iter().map(|(device, role)| InterfaceStatus {
             role: Some(role),
             device,
             link: None,
+            dhcp: None,
         }));
         all
     }
@@ -130,11 +133,11 @@ impl Director {
             else {
                 continue;
             };
-            for key in self.keys_of(service) {
+            for key in keys(&self.config, service) {
                 let have = observed.services.get(&key);
-                let spec = ServiceSpec::new(service.scheduler, service.persistence.map(|p| p.get() / 1000));
+                let spec = service_spec(service, key.family());
                 let usable = pool.servers.iter().filter(|(server, member)| {
-                    let port = member.port.unwrap_or(key.port);
+                    let port = member.port.unwrap_or(key.port());
                     effective(&self.overrides, pool_name, server, member) > 0
                         && self.health.state(pool_name, server, port) == Some(State::Up)
                 });
@@ -143,9 +146,7 @@ impl Director {
                 };
                 all.push(ServiceStatus {
                     name: name.clone(),
-                    protocol: key.protocol,
-                    address: key.address,
-                    port: key.port,
+                    key,
                     scheduler: spec.scheduler.to_string(),
                     persistence_s: spec.persistence_s,
                     pool: pool_name.clone(),
@@ -160,23 +161,11 @@ impl Director {
         all
     }
 
-    /// The virtual servers that a service stands for.
-    fn keys_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = ServiceKey> + 'a {
-        let addresses = service.addresses.iter().filter_map(|name| self.config.floating.get(name)?.address);
-        addresses.flat_map(move |address| {
-            service.ports.iter().map(move |port| ServiceKey {
-                protocol: service.protocol,
-                address: address.address(),
-                port: *port,
-            })
-        })
-    }
-
     fn server_status(&self, observed: &Observed, now: Mono) -> Vec<ServerStatus> {
         let mut users: BTreeMap<&Name, Vec<ServiceKey>> = BTreeMap::new();
         for service in self.config.services.values() {
             if let Some(pool) = &service.pool {
-                users.entry(pool).or_default().extend(self.keys_of(service));
+                users.entry(pool).or_default().extend(keys(&self.config, service));
             }
         }
         let mut all = Vec::new();
@@ -205,7 +194,7 @@ impl Director {
         let mut effective = None;
         let (mut active, mut inactive, mut stats) = (0_u32, 0_u32, Stats::default());
         for key in services {
-            let dest = DestKey { address, port: member.port.unwrap_or(key.port) };
+            let dest = DestKey { address, port: member.port.unwrap_or(key.port()) };
             let Some(have) = observed.services.get(key).and_then(|s| s.dests.get(&dest)) else { continue };
             effective = Some(have.spec.weight);
             active = active.saturating_add(have.active);
@@ -220,7 +209,7 @@ impl Director {
             pool: pool_name.clone(),
             name: name.clone(),
             address,
-            forward: pool.forward,
+            forward: pool.forward_of(member),
             check: pool.check,
             state: verdict.as_ref().map_or(State::Unknown, |v| v.state),
             since: verdict.as_ref().map_or(self.started, |v| v.since),
@@ -243,6 +232,7 @@ impl Director {
         }
         alarms.extend(self.fell_back.clone());
         alarms.extend(self.marks.alarm());
+        alarms.extend(self.keeping.failed.clone());
         for (role, interface) in &self.bound(&self.config, observed).interfaces {
             let Some(device) = &interface.device else {
                 if let Some(mac) = self.node().macs.get(role) {
@@ -253,6 +243,9 @@ impl Director {
             match observed.links.get(device) {
                 None => alarms.push(format!("interface {role}: this box has no device {device}")),
                 Some(link) if !link.carrier => alarms.push(format!("interface {role} ({device}): no link")),
+                Some(_) if interface.dhcp && self.leases.lease(device).is_none() => {
+                    alarms.push(format!("interface {role} ({device}): no DHCP server gave an address"));
+                }
                 Some(_) => {}
             }
         }
@@ -268,8 +261,8 @@ impl Director {
         }
         for service in self.service_status(observed) {
             if service.usable == 0 {
-                let place = SocketAddr::new(service.address, service.port);
-                let page = if self.pages.contains_key(&place) { "; the sorry page is shown" } else { "" };
+                let shown = place(&service.key).is_some_and(|place| self.pages.contains_key(&place));
+                let page = if shown { "; the sorry page is shown" } else { "" };
                 let name = &service.name;
                 alarms.push(format!("service {name}: no usable server in pool {}{page}", service.pool));
             }
@@ -286,10 +279,8 @@ fn count(n: usize) -> u32 {
 
 fn ipvs(observed: &Observed) -> Vec<IpvsService> {
     let dest = |(key, have): (&DestKey, &ObservedDest)| IpvsDest {
-        address: key.address,
-        port: key.port,
-        forward: have.spec.forward,
-        weight: have.spec.weight,
+        key: *key,
+        spec: have.spec,
         active: have.active,
         inactive: have.inactive,
         persistent: have.persistent,
@@ -299,11 +290,8 @@ fn ipvs(observed: &Observed) -> Vec<IpvsService> {
         .services
         .iter()
         .map(|(key, have)| IpvsService {
-            protocol: key.protocol,
-            address: key.address,
-            port: key.port,
-            scheduler: have.spec.scheduler.to_string(),
-            persistence_s: have.spec.persistence_s,
+            key: *key,
+            spec: have.spec.clone(),
             stats: have.stats,
             dests: have.dests.iter().map(dest).collect(),
         })

@@ -288,6 +288,23 @@ impl Default for Pool {
     }
 }
 
+impl Pool {
+    /// How packets reach a member.
+    pub fn forward_of(&self, member: &Member) -> Forward {
+        member.forward.unwrap_or(self.forward)
+    }
+
+    /// What a member's tunnel is made of.
+    pub fn tunnel_of(&self, member: &Member) -> Tunnel {
+        member.tunnel.unwrap_or(self.tunnel)
+    }
+
+    /// How packets reach any of the members.
+    pub fn forwards(&self) -> impl Iterator<Item = Forward> + '_ {
+        self.servers.values().map(|member| self.forward_of(member))
+    }
+}
+
 /// How a pool watches its servers beyond its check.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Watch {

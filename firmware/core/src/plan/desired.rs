@@ -2,8 +2,10 @@
 
 use super::fallback::{self, Pages};
 use super::spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, VlanSpec,
+    AddressKey, AddressSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec, ServiceKey, ServiceSpec,
+    TimeoutSpec, TunnelSpec, VlanSpec,
 };
+use crate::dhcp::Lease;
 use crate::model::choice::Chosen as _;
 use crate::model::config::{Config, Forward, Node, OnFailure, Pool, Protocol, Service};
 use crate::model::{Cidr, Device, Name};
@@ -87,6 +89,8 @@ pub struct Desired {
     pub services: BTreeMap<ServiceKey, DesiredService>,
     /// Pages that the box itself shows; no kernel object.
     pub pages: Pages,
+    /// Idle times of connections; `None`: left alone.
+    pub timeouts: Option<TimeoutSpec>,
 }
 
 /// What the planner needs to know of a server's health.
@@ -106,6 +110,11 @@ pub trait Circumstances {
     fn usable(&self, pool: &Name, server: &Name, port: u16) -> Usable;
     /// What the kernel holds now for a real server of a virtual server.
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec>;
+    /// What a DHCP server lent to a device.
+    fn lease(&self, device: &Device) -> Option<Lease> {
+        let _: &Device = device;
+        None
+    }
     /// What an operator did to `server` of `pool` at run time.
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
         let _: (&Name, &Name) = (pool, server);
@@ -137,6 +146,7 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
             want.node_addresses.insert(key, AddressSpec::default());
         }
     }
+    lent(config, circumstances, &mut want);
     if active {
         want.floating_addresses = floating_addresses(config);
     } else {
@@ -154,8 +164,24 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
         add_service(config, service, circumstances, &mut want.services);
     }
     want.pages = fallback::pages(config, &want.services);
+    want.timeouts = Some(TimeoutSpec::of(&config.kernel.timeouts));
     want.ruleset = Some(ruleset(config, node, &want.services));
     want
+}
+
+/// Addresses lent by DHCP servers, and the first router that comes with one. A configured default route wins.
+fn lent(config: &Config, circumstances: &impl Circumstances, want: &mut Desired) {
+    let default = Cidr::any_ipv4();
+    let mut router = None;
+    for device in config.interfaces.values().filter(|i| i.dhcp).filter_map(|i| i.device.as_ref()) {
+        let Some(lease) = circumstances.lease(device) else { continue };
+        let key = AddressKey { device: device.clone(), cidr: lease.cidr() };
+        want.node_addresses.entry(key).or_default();
+        router = router.or(lease.router);
+    }
+    if let Some(router) = router.filter(|_| config.routes.get(&default).is_none_or(|r| r.via.is_none())) {
+        want.routes.insert(RouteKey { to: default, metric: 0 }, RouteSpec { via: IpAddr::V4(router) });
+    }
 }
 
 /// The device bound to an interface role.
@@ -186,16 +212,42 @@ fn add_service(
     else {
         return;
     };
-    let persistence_s = service.persistence.map(|p| p.get() / 1000);
-    for address in service.addresses.iter().filter_map(|name| config.floating.get(name)?.address) {
-        for port in &service.ports {
-            let key = ServiceKey { protocol: service.protocol, address: address.address(), port: *port };
-            let mut dests = dests(config, &key, pool_name, pool, circumstances);
-            fallback::insert(config, &key, (pool_name, pool), circumstances, &mut dests);
-            let spec = ServiceSpec::new(service.scheduler, persistence_s);
-            services.insert(key, DesiredService { spec, dests });
-        }
+    for key in keys(config, service) {
+        let mut dests = dests(config, &key, pool_name, pool, circumstances);
+        fallback::insert(config, &key, (pool_name, pool), circumstances, &mut dests);
+        services.insert(key, DesiredService { spec: service_spec(service, key.family()), dests });
     }
+}
+
+/// The virtual servers that a service stands for.
+pub fn keys<'a>(config: &'a Config, service: &'a Service) -> impl Iterator<Item = ServiceKey> + 'a {
+    let addresses = service.addresses.iter().filter_map(|name| config.floating.get(name)?.address);
+    addresses.flat_map(move |address| {
+        service.ports.iter().map(move |port| ServiceKey::Address {
+            protocol: service.protocol,
+            address: address.address(),
+            port: *port,
+        })
+    })
+}
+
+/// The settings of a service's virtual servers in one family.
+#[must_use]
+pub fn service_spec(service: &Service, family: Family) -> ServiceSpec {
+    let mut spec = ServiceSpec::new(service.scheduler, service.persistence.map(|p| p.get() / 1000));
+    let special = &service.special;
+    spec.mask = match family {
+        // The kernel has a mask for IPv4 and a length for IPv6.
+        Family::V4 => special
+            .mask_ipv4
+            .filter(|bits| *bits < 32)
+            .map(|bits| u32::MAX.checked_shl(32_u32.saturating_sub(u32::from(bits))).unwrap_or(0)),
+        Family::V6 => special.mask_ipv6.filter(|bits| *bits < 128).map(u32::from),
+    };
+    spec.engine = special.engine.map(|engine| heapless::String::try_from(engine.word()).unwrap_or_default());
+    spec.flags = special.flags.iter().fold(0, |flags, flag| flags | flag.bit());
+    spec.one_packet = special.one_packet;
+    spec
 }
 
 fn dests(
@@ -209,14 +261,21 @@ fn dests(
     for (name, member) in &pool.servers {
         let Some(address) = config.real_servers.get(name).and_then(|s| s.address) else { continue };
         // Direct routing and tunnels leave the packet as it is: the port cannot change (ip_vs_ctl.c).
-        let port = match pool.forward {
-            Forward::Nat => member.port.unwrap_or(service.port),
-            Forward::Direct | Forward::Tunnel => service.port,
+        let forward = pool.forward_of(member);
+        let port = match forward {
+            Forward::Nat => member.port.unwrap_or(service.port()),
+            Forward::Direct | Forward::Tunnel => service.port(),
         };
         let key = DestKey { address, port };
         let forced = circumstances.forced(pool_name, name);
         let Some(weight) = forced.weight(member.weight) else { continue };
-        let usable = DestSpec { forward: pool.forward, weight };
+        let tunnel = match forward {
+            Forward::Tunnel => TunnelSpec::of(&pool.tunnel_of(member)),
+            Forward::Nat | Forward::Direct => TunnelSpec::default(),
+        };
+        let upper = member.upper.map_or(0, u32::from);
+        let lower = member.lower.map_or(0, u32::from);
+        let usable = DestSpec { forward, weight, upper, lower, tunnel };
         let spec = match circumstances.usable(pool_name, name, port) {
             Usable::Yes => Some(usable),
             Usable::No => match pool.on_failure {
@@ -245,11 +304,16 @@ fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, Desired
         .filter_map(|(role, cidrs)| Some((device_of(config, role)?, cidrs)))
         .flat_map(|(device, cidrs)| cidrs.iter().map(|c| (device.clone(), c.network())))
         .collect();
+    let by_nat = |pool: &Pool, member| pool.forward_of(member) == Forward::Nat;
     let nat_servers = config
         .pools
         .values()
-        .filter(|pool| pool.forward == Forward::Nat)
-        .flat_map(|pool| pool.servers.keys().chain(&pool.shortage.sorry_server))
+        .flat_map(|pool| {
+            let members =
+                pool.servers.iter().filter(|(_, member)| by_nat(pool, member)).map(|(name, _)| name);
+            let sorry = pool.shortage.sorry_server.iter().filter(|_| pool.forward == Forward::Nat);
+            members.chain(sorry)
+        })
         .collect::<BTreeSet<_>>();
     let behind_nat = nat_servers.into_iter().filter_map(|name| config.real_servers.get(name)?.address);
     let connected = |address| networks.iter().find(|(_, network)| network.contains(address));
@@ -283,7 +347,13 @@ fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, Desired
                 .map(|(device, _)| (device.clone(), source.network())),
         );
     }
-    let notrack = services.keys().map(|k| (k.protocol, k.address, k.port)).collect();
+    let notrack = services
+        .keys()
+        .filter_map(|key| match key {
+            ServiceKey::Address { protocol, address, port } => Some((*protocol, *address, *port)),
+            ServiceKey::Mark { .. } => None,
+        })
+        .collect();
     Ruleset { defragment: config.forwarding.defragment, notrack, masquerade, inside }
 }
 

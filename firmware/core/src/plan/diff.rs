@@ -34,7 +34,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     };
     let surplus = || observed.addresses.keys().filter(|key| !wanted(key));
     let delete = |key: &AddressKey| Op::AddressDelete { key: key.clone() };
-    let serves = |key: &AddressKey| observed.services.keys().any(|s| s.address == key.cidr.address());
+    let serves = |key: &AddressKey| observed.services.keys().any(|s| s.address() == Some(key.cidr.address()));
     let at_once = |key: &AddressKey| desired.released.contains(key) || (serves(key) && !moving(key));
 
     ops.extend(surplus().filter(|key| at_once(key)).map(delete));
@@ -50,9 +50,14 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
             ops.push(Op::RouteSet { key: key.clone(), spec: spec.clone() });
         }
     }
+    if let (Some(want), Some(have)) = (desired.timeouts, observed.timeouts)
+        && want != have
+    {
+        ops.push(Op::TimeoutsSet { timeouts: want });
+    }
     let (there, fresh): (Vec<_>, Vec<_>) =
         desired.services.iter().partition(|(key, _)| observed.services.contains_key(key));
-    let serving: BTreeSet<IpAddr> = there.iter().map(|(key, _)| key.address).collect();
+    let serving: BTreeSet<IpAddr> = there.iter().filter_map(|(key, _)| key.address()).collect();
     let (serving, idle): (BTreeMap<_, _>, BTreeMap<_, _>) = desired
         .floating_addresses
         .iter()

@@ -4,8 +4,8 @@
 //! IPVS lets the packet go on to the box's own sockets as it is (`ip_vs_dr_xmit`), so a listener on the virtual address and
 //! port gets it. NAT of outside traffic to loopback is refused by the kernel (`ip_vs_nat_xmit`).
 
-use super::desired::{Circumstances, DesiredService, Usable};
-use super::spec::{DestKey, DestSpec, ServiceKey};
+use super::desired::{Circumstances, DesiredService, Usable, keys};
+use super::spec::{DestKey, DestSpec, Family, ServiceKey, TunnelSpec};
 use crate::model::config::{Config, Forward, Pool, Protocol};
 use crate::model::{Escaped, Name};
 use alloc::collections::BTreeMap;
@@ -17,27 +17,41 @@ pub type Pages = BTreeMap<SocketAddr, Escaped>;
 /// Where the box itself stands in a virtual server's table.
 #[must_use]
 pub fn own(service: &ServiceKey) -> DestKey {
-    let address = match service.address {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    let address = match service.family() {
+        Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
     };
-    DestKey { address, port: service.port }
+    DestKey { address, port: service.port() }
 }
 
 /// What the pool falls back to for this virtual server.
 fn fallback(config: &Config, service: &ServiceKey, pool: &Pool) -> Option<(DestKey, DestSpec)> {
     if pool.shortage.sorry_page.is_some() {
-        if service.protocol != Protocol::Tcp {
-            return None;
-        }
-        return Some((own(service), DestSpec { forward: Forward::Direct, weight: 1 }));
+        place(service)?;
+        return Some((own(service), spec(Forward::Direct, TunnelSpec::default())));
     }
     let address = config.real_servers.get(pool.shortage.sorry_server.as_ref()?)?.address?;
     let port = match pool.forward {
-        Forward::Nat => pool.shortage.sorry_port.unwrap_or(service.port),
-        Forward::Direct | Forward::Tunnel => service.port,
+        Forward::Nat => pool.shortage.sorry_port.unwrap_or(service.port()),
+        Forward::Direct | Forward::Tunnel => service.port(),
     };
-    Some((DestKey { address, port }, DestSpec { forward: pool.forward, weight: 1 }))
+    let tunnel =
+        if pool.forward == Forward::Tunnel { TunnelSpec::of(&pool.tunnel) } else { TunnelSpec::default() };
+    Some((DestKey { address, port }, spec(pool.forward, tunnel)))
+}
+
+const fn spec(forward: Forward, tunnel: TunnelSpec) -> DestSpec {
+    DestSpec { forward, weight: 1, upper: 0, lower: 0, tunnel }
+}
+
+/// Where a page is shown for a virtual server; nowhere for a mark, whose ports are several, nor for what is not TCP.
+pub(crate) fn place(service: &ServiceKey) -> Option<SocketAddr> {
+    match service {
+        ServiceKey::Address { protocol: Protocol::Tcp, address, port } => {
+            Some(SocketAddr::new(*address, *port))
+        }
+        ServiceKey::Address { .. } | ServiceKey::Mark { .. } => None,
+    }
 }
 
 /// Adds the fall-back to `dests` when none of them takes connections. While a server's health is still unknown the
@@ -54,7 +68,7 @@ pub(super) fn insert(
     }
     let Some((key, spec)) = fallback(config, service, pool) else { return };
     let undecided = pool.servers.iter().any(|(name, member)| {
-        let port = member.port.unwrap_or(service.port);
+        let port = member.port.unwrap_or(service.port());
         circumstances.forced(pool_name, name).weight(member.weight).is_some_and(|weight| weight > 0)
             && circumstances.usable(pool_name, name, port) == Usable::Unknown
     });
@@ -69,12 +83,10 @@ pub(super) fn pages(config: &Config, services: &BTreeMap<ServiceKey, DesiredServ
     for service in config.services.values() {
         let pool = service.pool.as_ref().and_then(|name| config.pools.get(name));
         let Some(text) = pool.and_then(|p| p.shortage.sorry_page.as_ref()) else { continue };
-        for address in service.addresses.iter().filter_map(|name| config.floating.get(name)?.address) {
-            for port in &service.ports {
-                let key = ServiceKey { protocol: service.protocol, address: address.address(), port: *port };
-                if services.get(&key).is_some_and(|s| s.dests.contains_key(&own(&key))) {
-                    pages.insert(SocketAddr::new(key.address, key.port), text.clone());
-                }
+        for key in keys(config, service) {
+            let inserted = services.get(&key).is_some_and(|s| s.dests.contains_key(&own(&key)));
+            if let Some(place) = place(&key).filter(|_| inserted) {
+                pages.insert(place, text.clone());
             }
         }
     }

@@ -22,7 +22,7 @@ impl Circumstances for World {
         Self::of(self.health, server)
     }
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec> {
-        (self.shown && *dest == own(service)).then_some(DestSpec { forward: Forward::Direct, weight: 1 })
+        (self.shown && *dest == own(service)).then_some(spec(Forward::Direct, TunnelSpec::default()))
     }
     fn forced(&self, _: &Name, server: &Name) -> Forced {
         Self::of(self.forced, server)
@@ -40,8 +40,8 @@ fn stands_in(config: &Config, world: &World, active: bool) -> (bool, bool) {
     let want = desired(config, &config.primary, active, world);
     let (key, service) = want.services.iter().next().unwrap();
     let dest = service.dests.get(&own(key));
-    assert!(dest.is_none_or(|d| *d == DestSpec { forward: Forward::Direct, weight: 1 }));
-    (dest.is_some(), want.pages.contains_key(&SocketAddr::new(key.address, key.port)))
+    assert!(dest.is_none_or(|d| *d == spec(Forward::Direct, TunnelSpec::default())));
+    (dest.is_some(), place(key).is_some_and(|place| want.pages.contains_key(&place)))
 }
 
 fn usable() -> impl Strategy<Value = Usable> {
@@ -90,7 +90,7 @@ fn a_sorry_server_is_reached_as_the_pool_reaches_its_servers() {
     let world = World { health: [Usable::No; 3], forced: [Forced::Normal; 3], shown: false };
     let want = desired(&config, &config.primary, true, &world);
     let dests = &want.services.values().next().unwrap().dests;
-    let spec = DestSpec { forward: Forward::Nat, weight: 1 };
+    let spec = spec(Forward::Nat, TunnelSpec::default());
     assert_eq!(dests.get(&DestKey { address, port: 8080 }), Some(&spec));
     assert!(want.pages.is_empty());
 }

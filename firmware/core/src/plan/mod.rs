@@ -18,5 +18,6 @@ pub use diff::plan;
 pub use observed::Observed;
 pub use op::{Op, OpError, Plan};
 pub use spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, VlanSpec,
+    AddressKey, AddressSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec, ServiceKey, ServiceSpec,
+    TimeoutSpec, TunnelSpec, VlanSpec,
 };

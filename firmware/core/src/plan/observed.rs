@@ -2,7 +2,8 @@
 
 use super::op::Op;
 use super::spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, VlanSpec,
+    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, TimeoutSpec,
+    VlanSpec,
 };
 use crate::model::Device;
 use alloc::collections::BTreeMap;
@@ -58,6 +59,14 @@ pub struct Stats {
     pub out_bytes: u64,
     /// Connections per second, as the kernel estimates.
     pub cps: u64,
+    /// Packets from clients per second.
+    pub in_pps: u64,
+    /// Packets to clients per second.
+    pub out_pps: u64,
+    /// Bytes from clients per second.
+    pub in_bps: u64,
+    /// Bytes to clients per second.
+    pub out_bps: u64,
 }
 
 impl Stats {
@@ -69,6 +78,10 @@ impl Stats {
         self.in_bytes = self.in_bytes.saturating_add(other.in_bytes);
         self.out_bytes = self.out_bytes.saturating_add(other.out_bytes);
         self.cps = self.cps.saturating_add(other.cps);
+        self.in_pps = self.in_pps.saturating_add(other.in_pps);
+        self.out_pps = self.out_pps.saturating_add(other.out_pps);
+        self.in_bps = self.in_bps.saturating_add(other.in_bps);
+        self.out_bps = self.out_bps.saturating_add(other.out_bps);
     }
 }
 
@@ -113,6 +126,8 @@ pub struct Observed {
     pub ruleset: Option<[u8; 32]>,
     /// Virtual servers.
     pub services: BTreeMap<ServiceKey, ObservedService>,
+    /// Idle times; `None` in a kernel without IPVS.
+    pub timeouts: Option<TimeoutSpec>,
 }
 
 impl Observed {
@@ -155,7 +170,8 @@ impl Observed {
             }
             Op::RulesetSet { ruleset } => self.ruleset = Some(ruleset.digest()),
             Op::Announce { .. } => {}
-            Op::ServiceAdd { .. }
+            Op::TimeoutsSet { .. }
+            | Op::ServiceAdd { .. }
             | Op::ServiceEdit { .. }
             | Op::ServiceDelete { .. }
             | Op::DestAdd { .. }
@@ -170,6 +186,7 @@ impl Observed {
 
     fn assume_ipvs(&mut self, op: &Op) {
         match op {
+            Op::TimeoutsSet { timeouts } => self.timeouts = Some(*timeouts),
             Op::ServiceAdd { key, spec } => {
                 let dests = BTreeMap::new();
                 let fresh = ObservedService { spec: spec.clone(), stats: Stats::default(), dests };
@@ -212,9 +229,7 @@ impl Observed {
 
 impl ObservedDest {
     /// A real server that was just added.
-    pub const fn fresh(spec: DestSpec) -> Self {
-        let stats =
-            Stats { connections: 0, in_packets: 0, out_packets: 0, in_bytes: 0, out_bytes: 0, cps: 0 };
-        Self { spec, active: 0, inactive: 0, persistent: 0, stats }
+    pub fn fresh(spec: DestSpec) -> Self {
+        Self { spec, active: 0, inactive: 0, persistent: 0, stats: Stats::default() }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::desired::Ruleset;
 use super::spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, VlanSpec,
+    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, TimeoutSpec,
+    VlanSpec,
 };
 use crate::model::Device;
 use alloc::string::String;
@@ -82,6 +83,11 @@ pub enum Op {
         /// All rules.
         ruleset: Ruleset,
     },
+    /// Set the idle times after which connections are forgotten.
+    TimeoutsSet {
+        /// All three.
+        timeouts: TimeoutSpec,
+    },
     /// Add a virtual server.
     ServiceAdd {
         /// Identity.
@@ -144,7 +150,7 @@ impl Op {
             (Self::Announce { key }, Self::AddressAdd { key: added, .. }) => key == added,
             (Self::SysctlSet { name, value }, Self::RulesetSet { .. }) => value != "0" && forwards(name),
             (Self::AddressAdd { key, .. }, Self::ServiceAdd { key: service, .. }) => {
-                key.cidr.address() == service.address
+                Some(key.cidr.address()) == service.address()
             }
             _ => false,
         }

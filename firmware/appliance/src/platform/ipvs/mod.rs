@@ -5,7 +5,7 @@ mod codec;
 use super::netlink::channel::{BATCH_MAX, Outcome};
 use super::netlink::{Channel, Malformed, Message, refuse, unless};
 use director_core::plan::observed::{ObservedDest, ObservedService};
-use director_core::plan::{DestKey, Op, OpError, ServiceKey};
+use director_core::plan::{DestKey, Op, OpError, ServiceKey, TimeoutSpec};
 use neli::consts::socket::NlFamily;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -60,6 +60,16 @@ impl Ipvs {
         Ok(services)
     }
 
+    /// Idle times of connections; `None` in a kernel without IPVS.
+    pub(crate) async fn timeouts(&mut self) -> Result<Option<TimeoutSpec>, OpError> {
+        let Some(family) = self.family else { return Ok(None) };
+        let mut timeouts = None;
+        let take =
+            |message: &Message<'_>| codec::parse_timeouts(message).map(|found| timeouts = found.or(timeouts));
+        self.channel.get(family, codec::ask_timeouts, take).await?;
+        Ok(timeouts)
+    }
+
     async fn dests(
         &mut self,
         family: u16,
@@ -67,7 +77,7 @@ impl Ipvs {
         dests: &mut BTreeMap<DestKey, ObservedDest>,
     ) -> Result<(), OpError> {
         let take = |dests: &mut BTreeMap<_, _>, message: &Message<'_>| -> Result<(), Malformed> {
-            dests.extend(codec::parse_dest(message, service.address)?);
+            dests.extend(codec::parse_dest(message, service.family())?);
             Ok(())
         };
         let request = |body: &mut super::netlink::Body<'_>| codec::dump_dests(body, service);
@@ -119,7 +129,7 @@ fn judge(op: &Op, result: Result<(), OpError>) -> Result<(), OpError> {
         Some(codec::Command::DeleteService | codec::Command::DeleteDest) => {
             unless(result, &[Errno::ENOENT, Errno::ESRCH])
         }
-        Some(codec::Command::SetService | codec::Command::SetDest) => result,
+        Some(codec::Command::SetService | codec::Command::SetDest | codec::Command::SetConfig) => result,
         None => Err(refuse(Errno::EINVAL, "not an IPVS operation")),
     }
 }

@@ -3,6 +3,7 @@ extern crate std;
 
 use super::super::testing::{FIVE_NODES, Terminal, status::status};
 use super::*;
+use crate::director::impact::{Impact, Lost};
 use crate::director::protocol::Reply;
 use crate::model::Config;
 use crate::model::validate::{Finding, Severity};
@@ -13,6 +14,7 @@ use commits::recall;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+mod login;
 mod text_io;
 mod visit;
 
@@ -25,6 +27,7 @@ struct Bench {
     /// Requests whose replies are held back.
     held: Option<Vec<Request>>,
     refusal: Option<Reply>,
+    impact: Impact,
     others: Vec<Output>,
     log: Vec<String>,
 }
@@ -38,6 +41,7 @@ impl Bench {
             generation: 0,
             held: None,
             refusal: None,
+            impact: Impact::default(),
             others: Vec::new(),
             log: Vec::new(),
         };
@@ -77,9 +81,12 @@ impl Bench {
                     self.session.salt(Some([5; 16]), &mut out);
                     self.run(out);
                 }
-                other @ (Output::DirectPower(_) | Output::RestartDirector | Output::Logout) => {
-                    self.others.push(other)
-                }
+                other @ (Output::DirectPower(_)
+                | Output::RestartDirector
+                | Output::Verify { .. }
+                | Output::Hash(_)
+                | Output::WrongPasswords(_)
+                | Output::Logout) => self.others.push(other),
             }
         }
     }
@@ -99,7 +106,12 @@ impl Bench {
             Request::Config => {
                 Reply::Config { generation: Generation(self.generation), config: self.config.clone() }
             }
-            Request::Check(_) => Reply::Checked { findings: Vec::new(), ops: ops() },
+            Request::Check(_) => {
+                Reply::Checked { findings: Vec::new(), ops: ops(), impact: self.impact.clone() }
+            }
+            Request::Commit { options, .. } if self.impact.asks() && !options.agreed => {
+                Reply::Harmful { impact: self.impact.clone() }
+            }
             Request::Commit { base, config, options: _ } => match self.refusal.take() {
                 Some(refusal) => refusal,
                 None => {
@@ -120,6 +132,10 @@ impl Bench {
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }
             }
+            Request::Maintain(what) => match self.refusal.take() {
+                Some(refusal) => refusal,
+                None => Reply::Done { text: alloc::format!("{what:?}") },
+            },
             Request::Power(_) => Reply::Stopping,
         };
         let mut out = Vec::new();
@@ -168,10 +184,13 @@ impl Bench {
 }
 
 fn ops() -> Vec<Op> {
-    let service =
-        ServiceKey { protocol: crate::model::config::Protocol::Tcp, address: [1, 2, 3, 1].into(), port: 80 };
+    let service = ServiceKey::Address {
+        protocol: crate::model::config::Protocol::Tcp,
+        address: [1, 2, 3, 1].into(),
+        port: 80,
+    };
     let key = DestKey { address: [192, 168, 1, 3].into(), port: 80 };
-    let spec = DestSpec { forward: crate::model::config::Forward::Nat, weight: 2000 };
+    let spec = DestSpec { weight: 2000, ..DestSpec::default() };
     let add = Op::ServiceAdd {
         key: service,
         spec: crate::plan::ServiceSpec::new(crate::model::config::Scheduler::Wlc, None),

@@ -7,6 +7,7 @@ use crate::director::status::{IpvsService, ServerStatus, ServiceStatus, Status};
 use crate::health::State;
 use crate::model::Mono;
 use crate::plan::observed::Stats;
+use crate::plan::{Family, ServiceKey};
 use alloc::string::String;
 
 fn array<'a, T: 'a>(items: impl IntoIterator<Item = &'a T>, write: impl Fn(&'a T, &mut Json)) -> String {
@@ -44,6 +45,16 @@ pub(super) fn interfaces(status: &Status) -> String {
             json.count("tx_bytes", link.counters.tx_bytes);
             json.count("errors", link.counters.errors);
         }
+        if let Some((state, lease)) = &i.dhcp {
+            json.text("dhcp", super::dhcp::word(*state));
+            if let Some(lease) = lease {
+                json.text("dhcp_address", lease.cidr());
+                json.text("dhcp_server", lease.server);
+                json.maybe_text("dhcp_router", lease.router.as_ref());
+                let left = lease.expires.map(|at| at.micros_since(status.at) / 1000);
+                json.maybe_count("dhcp_left_ms", left);
+            }
+        }
     })
 }
 
@@ -58,12 +69,23 @@ pub(super) fn addresses(status: &Status) -> String {
     })
 }
 
+/// What identifies a virtual server: protocol, address and port, or the mark. Absent ones are null.
+fn identity(key: &ServiceKey, json: &mut Json) {
+    let (name, mark) = match key {
+        ServiceKey::Address { protocol: name, .. } => (Some(protocol(*name)), None),
+        ServiceKey::Mark { mark, .. } => (None, Some(*mark)),
+    };
+    json.maybe_text("protocol", name);
+    json.maybe_text("address", key.address());
+    json.count("port", key.port());
+    json.maybe_count("mark", mark);
+    json.flag("ipv6", key.family() == Family::V6);
+}
+
 pub(super) fn services(services: &[&ServiceStatus]) -> String {
     array(services.iter().copied(), |s, json| {
         json.text("name", &s.name);
-        json.text("protocol", protocol(s.protocol));
-        json.text("address", s.address);
-        json.count("port", s.port);
+        identity(&s.key, json);
         json.text("scheduler", &s.scheduler);
         json.maybe_count("persistence_s", s.persistence_s);
         json.text("pool", &s.pool);
@@ -109,21 +131,23 @@ pub(super) fn servers(now: Mono, servers: &[&ServerStatus]) -> String {
 
 pub(super) fn ipvs(status: &Status) -> String {
     array(&status.ipvs, |s: &IpvsService, json| {
-        json.text("protocol", protocol(s.protocol));
-        json.text("address", s.address);
-        json.count("port", s.port);
-        json.text("scheduler", &s.scheduler);
-        json.maybe_count("persistence_s", s.persistence_s);
+        identity(&s.key, json);
+        json.text("scheduler", &s.spec.scheduler);
+        json.maybe_count("persistence_s", s.spec.persistence_s);
+        json.maybe_text("persistence_engine", s.spec.engine.as_ref());
+        json.flag("one_packet", s.spec.one_packet);
         json.key("stats");
         json.object(|json| stats(s.stats, json));
         json.key("servers");
         json.array(|json| {
             for d in &s.dests {
                 json.object(|json| {
-                    json.text("address", d.address);
-                    json.count("port", d.port);
-                    json.text("forward", forward(d.forward));
-                    json.count("weight", d.weight);
+                    json.text("address", d.key.address);
+                    json.count("port", d.key.port);
+                    json.text("forward", forward(d.spec.forward));
+                    json.count("weight", d.spec.weight);
+                    json.count("upper", d.spec.upper);
+                    json.count("lower", d.spec.lower);
                     json.count("active", d.active);
                     json.count("inactive", d.inactive);
                     json.count("persistent", d.persistent);

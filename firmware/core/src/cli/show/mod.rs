@@ -2,6 +2,8 @@
 
 pub(crate) mod commits;
 mod data;
+mod dhcp;
+pub(crate) mod impact;
 pub mod ops;
 mod table;
 mod tables;

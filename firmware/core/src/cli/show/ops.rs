@@ -1,8 +1,8 @@
 //! A plan in plain words.
 
-use super::words::{endpoint, forward, protocol};
+use super::words::{endpoint, forward, service_key};
 use crate::plan::op::Op;
-use crate::plan::spec::{DestKey, ServiceKey, ServiceSpec};
+use crate::plan::spec::{DestKey, DestSpec, ServiceKey, ServiceSpec, TunnelSpec};
 use alloc::format;
 use alloc::string::String;
 
@@ -33,6 +33,12 @@ pub fn describe(op: &Op) -> String {
         Op::RulesetSet { .. } => {
             String::from("replace the packet rules in one step (masquerade and forwarding)")
         }
+        Op::TimeoutsSet { timeouts: t } => {
+            format!(
+                "forget idle connections: tcp {} s, after FIN {} s, udp {} s",
+                t.tcp_s, t.tcp_fin_s, t.udp_s
+            )
+        }
         Op::ServiceAdd { key, spec } => {
             format!("add the virtual service {}, {}", service(key), settings(spec))
         }
@@ -42,22 +48,17 @@ pub fn describe(op: &Op) -> String {
         Op::ServiceDelete { key } => {
             format!("delete the virtual service {} with its servers; its connections end", service(key))
         }
-        Op::DestAdd { service: to, key, spec } => format!(
-            "add the server {} to {}, forward {}, weight {}",
-            dest(key),
-            service(to),
-            forward(spec.forward),
-            spec.weight
-        ),
+        Op::DestAdd { service: to, key, spec } => {
+            format!("add the server {} to {}, {}", dest(key), service(to), dest_settings(spec))
+        }
         Op::DestEdit { service: of, key, spec } if spec.weight == 0 => {
             format!("quiesce the server {} of {}: weight 0, its connections may end", dest(key), service(of))
         }
         Op::DestEdit { service: of, key, spec } => format!(
-            "change the server {} of {} to forward {}, weight {}; connections stay",
+            "change the server {} of {} to {}; connections stay",
             dest(key),
             service(of),
-            forward(spec.forward),
-            spec.weight
+            dest_settings(spec)
         ),
         Op::DestDelete { service: of, key } => {
             format!("delete the server {} from {}; its connections end", dest(key), service(of))
@@ -68,8 +69,8 @@ pub fn describe(op: &Op) -> String {
     }
 }
 
-fn service(key: &ServiceKey) -> String {
-    format!("{} {}", protocol(key.protocol), endpoint(key.address, key.port))
+pub(super) fn service(key: &ServiceKey) -> String {
+    service_key(key)
 }
 
 fn dest(key: &DestKey) -> String {
@@ -77,6 +78,39 @@ fn dest(key: &DestKey) -> String {
 }
 
 fn settings(spec: &ServiceSpec) -> String {
-    let persistence = spec.persistence_s.map(|s| format!(", persistence {s} s")).unwrap_or_default();
-    format!("scheduler {}{persistence}", spec.scheduler)
+    let mut text = format!("scheduler {}", spec.scheduler);
+    if let Some(seconds) = spec.persistence_s {
+        text.push_str(&format!(", persistence {seconds} s"));
+    }
+    if let Some(mask) = spec.mask {
+        // A mask of IPv4 has its first bit set, a length of IPv6 is below 128.
+        let bits = if mask < 128 { mask } else { mask.count_ones() };
+        text.push_str(&format!(" by /{bits}"));
+    }
+    if let Some(engine) = &spec.engine {
+        text.push_str(&format!(", engine {engine}"));
+    }
+    if spec.flags != 0 {
+        text.push_str(&format!(", scheduler flags {:#x}", spec.flags));
+    }
+    if spec.one_packet {
+        text.push_str(", one packet");
+    }
+    text
+}
+
+fn dest_settings(spec: &DestSpec) -> String {
+    let mut text = format!("forward {}, weight {}", forward(spec.forward), spec.weight);
+    if spec.tunnel != TunnelSpec::default() {
+        let kind = match spec.tunnel.kind {
+            1 => format!("gue port {}", spec.tunnel.port),
+            2 => String::from("gre"),
+            _ => String::from("ipip"),
+        };
+        text.push_str(&format!(", {kind}"));
+    }
+    if spec.upper != 0 {
+        text.push_str(&format!(", at most {} connections", spec.upper));
+    }
+    text
 }

@@ -2,13 +2,14 @@
 
 use super::table::{Align, Table, facts};
 use super::words::{
-    ago, bytes, check, endpoint, forward, generation, plural, protocol, span, state, weight, wrap,
+    ago, bytes, check, endpoint, forward, generation, plural, service_key, span, state, weight, wrap,
 };
 use crate::director::status::{InterfaceStatus, IpvsService, ServerStatus, ServiceStatus, Status};
 use crate::health::State;
 use crate::model::Mono;
 use crate::model::config::{Forward, Protocol};
 use crate::plan::observed::Stats;
+use crate::plan::{Family, ServiceKey};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -67,7 +68,12 @@ pub(super) fn interfaces(status: &Status, width: usize) -> Vec<String> {
         }
         table.row(cells, String::new());
     }
-    table.lines(width)
+    let mut lines = table.lines(width);
+    let leased = status.interfaces.iter().filter_map(|i| Some((i, i.dhcp.as_ref()?)));
+    lines.extend(
+        leased.map(|(i, (state, lease))| super::dhcp::line(status.at, &i.device, *state, lease.as_ref())),
+    );
+    lines
 }
 
 pub(super) fn addresses(status: &Status, width: usize) -> Vec<String> {
@@ -110,7 +116,7 @@ pub(super) fn services(services: &[&ServiceStatus], width: usize) -> Vec<String>
         "",
     );
     for s in services {
-        let address = format!("{} {}", protocol(s.protocol), endpoint(s.address, s.port));
+        let address = service_key(&s.key);
         let total = s.stats.map_or_else(|| "-".to_string(), |stats| stats.connections.to_string());
         let usable = format!("{}/{}", s.usable, s.servers);
         let cells = [s.name.to_string(), address, s.scheduler.clone(), s.pool.to_string(), usable];
@@ -139,7 +145,7 @@ pub(super) fn service_details(services: &[&ServiceStatus], width: usize) -> Vec<
             s.persistence_s.map_or_else(|| "off".to_string(), |p| span(u64::from(p) * 1_000_000));
         let mut list = Vec::from([
             ("service", s.name.to_string()),
-            ("address", format!("{} {}", protocol(s.protocol), endpoint(s.address, s.port))),
+            ("address", service_key(&s.key)),
             ("scheduler", s.scheduler.clone()),
             ("persistence", persistence),
             ("pool", format!("{}, {} of {} usable", s.pool, s.usable, plural(count(s.servers), "server"))),
@@ -269,22 +275,29 @@ pub(super) fn ipvs(status: &Status) -> Vec<String> {
 }
 
 fn ipvs_service(s: &IpvsService, out: &mut Vec<String>) {
-    let name = match s.protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-        Protocol::Sctp => "SCTP",
+    let name = match s.key {
+        ServiceKey::Address { protocol, address, port } => {
+            let protocol = match protocol {
+                Protocol::Tcp => "TCP",
+                Protocol::Udp => "UDP",
+                Protocol::Sctp => "SCTP",
+            };
+            format!("{protocol}  {}", endpoint(address, port))
+        }
+        ServiceKey::Mark { family: Family::V4, mark } => format!("FWM  {mark}"),
+        ServiceKey::Mark { family: Family::V6, mark } => format!("FWM  {mark} IPv6"),
     };
-    let flags = s.persistence_s.map(|p| format!(" persistent {p}")).unwrap_or_default();
-    out.push(format!("{name}  {} {}{flags}", endpoint(s.address, s.port), s.scheduler));
+    let flags = s.spec.persistence_s.map(|p| format!(" persistent {p}")).unwrap_or_default();
+    out.push(format!("{name} {}{flags}", s.spec.scheduler));
     for d in &s.dests {
-        let method = match d.forward {
+        let method = match d.spec.forward {
             Forward::Nat => "Masq",
             Forward::Direct => "Route",
             Forward::Tunnel => "Tunnel",
         };
-        let remote = endpoint(d.address, d.port);
+        let remote = endpoint(d.key.address, d.key.port);
         let line =
-            format!("  -> {remote:<28} {method:<7} {:<6} {:<10} {:<10}", d.weight, d.active, d.inactive);
+            format!("  -> {remote:<28} {method:<7} {:<6} {:<10} {:<10}", d.spec.weight, d.active, d.inactive);
         out.push(line.trim_end().to_string());
     }
 }

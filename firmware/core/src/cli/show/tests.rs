@@ -4,7 +4,7 @@ extern crate std;
 use super::*;
 use crate::cli::testing::status::status;
 use crate::director::status::Status;
-use crate::model::config::{Forward, Protocol};
+use crate::model::config::Protocol;
 use crate::plan::Op;
 use crate::plan::desired::Ruleset;
 use crate::plan::spec::{
@@ -102,10 +102,10 @@ fn a_wrong_name_is_answered_with_the_right_one() {
 #[test]
 fn operations_are_said_in_plain_words() {
     let key = |cidr: &str| AddressKey { device: "eth0".parse().unwrap(), cidr: cidr.parse().unwrap() };
-    let service = ServiceKey { protocol: Protocol::Tcp, address: [1, 2, 3, 1].into(), port: 80 };
+    let service = ServiceKey::Address { protocol: Protocol::Tcp, address: [1, 2, 3, 1].into(), port: 80 };
     let spec = || ServiceSpec::new(crate::model::config::Scheduler::Wlc, Some(300));
     let dest = DestKey { address: [192, 168, 1, 3].into(), port: 80 };
-    let settings = |weight| DestSpec { forward: Forward::Nat, weight };
+    let settings = |weight| DestSpec { weight, ..DestSpec::default() };
     let route = RouteKey { to: "0.0.0.0/0".parse().unwrap(), metric: 0 };
     let device = || "eth0".parse().unwrap();
     let ops = [

@@ -4,6 +4,7 @@ use crate::director::status::ServerStatus;
 use crate::health::State;
 use crate::model::Mono;
 use crate::model::config::{CheckKind, Forward, Protocol};
+use crate::plan::{Family, ServiceKey};
 use crate::store::Generation;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -48,6 +49,17 @@ pub(crate) fn bytes(n: u64) -> String {
 /// `1.2.3.1:80`, `[2001:db8::1]:80`.
 pub(crate) fn endpoint(address: IpAddr, port: u16) -> String {
     core::net::SocketAddr::new(address, port).to_string()
+}
+
+/// `tcp 1.2.3.1:80`, `mark 7`, `mark 7 ipv6`.
+pub(crate) fn service_key(key: &ServiceKey) -> String {
+    match key {
+        ServiceKey::Address { protocol: p, address, port } => {
+            format!("{} {}", protocol(*p), endpoint(*address, *port))
+        }
+        ServiceKey::Mark { family: Family::V4, mark } => format!("mark {mark}"),
+        ServiceKey::Mark { family: Family::V6, mark } => format!("mark {mark} ipv6"),
+    }
 }
 
 pub(crate) fn protocol(p: Protocol) -> &'static str {

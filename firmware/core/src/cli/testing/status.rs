@@ -5,8 +5,9 @@ use crate::director::status::{
 };
 use crate::health::State;
 use crate::model::Mono;
-use crate::model::config::{CheckKind, Forward, Protocol};
+use crate::model::config::{CheckKind, Forward, Protocol, Scheduler};
 use crate::plan::observed::{Link, LinkCounters, Stats};
+use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
 use crate::store::Generation;
 use crate::store::identity::Role;
 use alloc::string::{String, ToString};
@@ -30,6 +31,10 @@ fn stats(connections: u64) -> Stats {
         in_bytes: connections * 500,
         out_bytes: connections * 1500,
         cps: connections / 100,
+        in_pps: connections / 20,
+        out_pps: connections / 25,
+        in_bps: connections * 5,
+        out_bps: connections * 15,
     }
 }
 
@@ -69,6 +74,7 @@ fn interfaces() -> Vec<InterfaceStatus> {
         role: role.map(name),
         device: device.parse().unwrap(),
         link,
+        dhcp: None,
     };
     Vec::from([
         interface(Some("public"), "eth0", Some(link(2, true))),
@@ -92,15 +98,14 @@ fn address(device: &str, cidr: &str, floating: Option<&str>, present: bool, want
 /// The whole cluster: rs2 is down and quiesced, rs3 comes back.
 pub(crate) fn status() -> Status {
     let dests = [(3_u8, 2000), (4, 0), (5, 1000)].map(|(host, weight)| IpvsDest {
-        address: core::net::IpAddr::from([192, 168, 1, host]),
-        port: 80,
-        forward: Forward::Nat,
-        weight,
+        key: DestKey { address: core::net::IpAddr::from([192, 168, 1, host]), port: 80 },
+        spec: DestSpec { weight, ..DestSpec::default() },
         active: 3,
         inactive: 12,
         persistent: 0,
         stats: stats(1000),
     });
+    let key = ServiceKey::Address { protocol: Protocol::Tcp, address: [1, 2, 3, 1].into(), port: 80 };
     let until = Mono::from_micros(NOW.micros() + 171_000_000);
     Status {
         at: NOW,
@@ -127,9 +132,7 @@ pub(crate) fn status() -> Status {
         ]),
         services: Vec::from([ServiceStatus {
             name: name("web"),
-            protocol: Protocol::Tcp,
-            address: core::net::IpAddr::from([1, 2, 3, 1]),
-            port: 80,
+            key,
             scheduler: String::from("wlc"),
             persistence_s: Some(300),
             pool: name("web"),
@@ -145,11 +148,8 @@ pub(crate) fn status() -> Status {
             server(3, State::Reentering { until }, 9, "status 200", (1000, None)),
         ]),
         ipvs: Vec::from([IpvsService {
-            protocol: Protocol::Tcp,
-            address: core::net::IpAddr::from([1, 2, 3, 1]),
-            port: 80,
-            scheduler: String::from("wlc"),
-            persistence_s: Some(300),
+            key,
+            spec: ServiceSpec::new(Scheduler::Wlc, Some(300)),
             stats: stats(3000),
             dests: Vec::from(dests),
         }]),

@@ -143,7 +143,7 @@ mod tests {
     use crate::cli::testing::tree;
 
     const SECRETS: &str = "set check a login user u password hunter2\nset check b radius secret s3cret\n\
-                           set system password-hash $argon2id$v=19$m=8192,t=3,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
+                           set system password-hash $argon2id$v=19$m=8192,t=3,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG";
 
     #[test]
     fn a_sealed_export_of_either_form_loads_on_another_box_with_the_passphrase() {

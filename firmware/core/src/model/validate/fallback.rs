@@ -1,4 +1,4 @@
-//! What answers when a pool has no usable server.
+//! What answers when a pool has no usable server, and what makes one server answer everything.
 
 use super::Findings;
 use crate::model::config::{Config, Forward, Pool, Protocol};

@@ -5,6 +5,7 @@
 //! configuration times its logarithm. The number of findings is bounded by it too: rules that compare many things
 //! with many report the first case and count the rest.
 
+mod balancing;
 mod checks;
 mod fallback;
 #[cfg(test)]

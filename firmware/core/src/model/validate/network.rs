@@ -29,7 +29,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     twice(config, &nodes, found);
     floating(config, &nodes, found);
     for (destination, route) in &config.routes {
-        check_route(*destination, route, &nodes, found);
+        check_route(config, *destination, route, &nodes, found);
     }
     masquerade(config, found);
 }
@@ -253,7 +253,7 @@ fn floating(config: &Config, nodes: &[(&'static str, &Node)], found: &mut Findin
                 found
                     .error(format!("floating {name} address {cidr}"), format!("{why}: use a host's address"));
             }
-            connected(name, cidr, floating, nodes, found);
+            connected(config, name, cidr, floating, nodes, found);
         }
         let interface = floating.interface.as_ref();
         if let Some(interface) = interface.filter(|i| !config.interfaces.contains_key(i)) {
@@ -281,6 +281,7 @@ fn floating(config: &Config, nodes: &[(&'static str, &Node)], found: &mut Findin
 
 /// A floating address must lie in a subnet that each node has on that interface, or nobody finds it there.
 fn connected(
+    config: &Config,
     name: &Name,
     cidr: Cidr,
     floating: &Floating,
@@ -288,6 +289,10 @@ fn connected(
     found: &mut Findings,
 ) {
     let Some(interface) = &floating.interface else { return };
+    // Which subnet a server lends is not known beforehand.
+    if config.interfaces.get(interface).is_some_and(|i| i.dhcp) {
+        return;
+    }
     for (title, node) in nodes {
         let own = node.addresses.get(interface);
         if own.is_some_and(|list| list.iter().any(|c| c.contains(cidr.address()))) {
@@ -306,7 +311,13 @@ fn connected(
     }
 }
 
-fn check_route(destination: Cidr, route: &Route, nodes: &[(&'static str, &Node)], found: &mut Findings) {
+fn check_route(
+    config: &Config,
+    destination: Cidr,
+    route: &Route,
+    nodes: &[(&'static str, &Node)],
+    found: &mut Findings,
+) {
     if destination.network() != destination {
         let text = format!("has bits set beyond its prefix: write {}", destination.network());
         found.error(format!("route {destination}"), text);
@@ -321,6 +332,9 @@ fn check_route(destination: Cidr, route: &Route, nodes: &[(&'static str, &Node)]
     }
     if let Some(why) = not_a_host(via) {
         return found.error(path(), format!("{why}: use the address of the next router"));
+    }
+    if config.interfaces.values().any(|i| i.dhcp) {
+        return;
     }
     for (title, node) in nodes {
         let mut own = node.addresses.values().flatten();

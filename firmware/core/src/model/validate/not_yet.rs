@@ -4,9 +4,8 @@
 use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
-use crate::model::config::{Node, Pool, Protocol, Service, Shortage, Special, Watch};
-use crate::model::ipvs::{Timeouts, Tunnel};
-use crate::model::system::System;
+use crate::model::config::{Node, Pool, Service, Shortage, Watch};
+use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
 
@@ -25,15 +24,11 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     if let Some(backup) = &config.backup {
         node("backup", backup, found);
     }
-    for (name, interface) in &config.interfaces {
-        refuse(found, interface.dhcp, || format!("interface {name} dhcp"));
-    }
     pairing(&config.cluster.pairing, found);
     refuse(found, config.sync_daemon.is_some(), || "sync-daemon".into());
     for (name, rule) in &config.masquerade {
         refuse(found, rule.address.is_some(), || format!("masquerade {name} address"));
     }
-    refuse(found, config.kernel.timeouts != Timeouts::default(), || "timeouts".into());
     for name in config.questions.load_monitors.keys() {
         refuse(found, true, || format!("load-monitor {name}"));
     }
@@ -52,13 +47,11 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 }
 
 fn system(system: &System, found: &mut Findings) {
-    let System { domain, time_servers, syslog, idle_timeout, password } = system;
+    let System { domain, time_servers, syslog, idle_timeout: _, password: _ } = system;
     for (word, set) in [
         ("domain", domain.is_some()),
         ("time-server", !time_servers.is_empty()),
-        ("syslog", syslog.is_some()),
-        ("idle-timeout", idle_timeout.get() != 0),
-        ("password-hash", password.is_some()),
+        ("syslog transport", syslog.as_ref().is_some_and(|s| s.transport != SyslogTransport::Udp)),
     ] {
         refuse(found, set, || format!("system {word}"));
     }
@@ -129,7 +122,6 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
         panic_threshold,
     } = &pool.shortage;
     for (word, set) in [
-        ("tunnel", pool.tunnel != Tunnel::default()),
         ("check-virtual", *via_virtual),
         ("fast-retry", fast_retry.is_some()),
         ("standby-interval", standby_interval.is_some()),
@@ -143,30 +135,8 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
     ] {
         refuse(found, set, || format!("{path} {word}"));
     }
-    for (name, member) in &pool.servers {
-        for (word, set) in [
-            ("forward", member.forward.is_some()),
-            ("upper", member.upper.is_some()),
-            ("lower", member.lower.is_some()),
-            ("tunnel", member.tunnel.is_some()),
-        ] {
-            refuse(found, set, || format!("{path} server {name} {word}"));
-        }
-    }
 }
 
 fn check_service(path: &str, service: &Service, found: &mut Findings) {
-    // SCTP has no check of its own yet: a TCP question to its port would take every server out.
-    refuse(found, service.protocol == Protocol::Sctp, || format!("{path} protocol sctp"));
-    let Special { mark, flags, mask_ipv4, mask_ipv6, engine, one_packet } = &service.special;
-    for (word, set) in [
-        ("mark", mark.is_some()),
-        ("scheduler-flag", !flags.is_empty()),
-        ("persistence-mask-ipv4", mask_ipv4.is_some()),
-        ("persistence-mask-ipv6", mask_ipv6.is_some()),
-        ("persistence-engine", engine.is_some()),
-        ("one-packet", *one_packet),
-    ] {
-        refuse(found, set, || format!("{path} {word}"));
-    }
+    refuse(found, service.special.mark.is_some(), || format!("{path} mark"));
 }

@@ -1,7 +1,8 @@
 //! Real servers, pools, services.
 
-use super::{Findings, not_a_host};
+use super::{Findings, balancing, not_a_host};
 use crate::model::config::{CheckKind, Config, Forward, Pool, Protocol, Service};
+use crate::model::ipvs::Tunnel;
 use crate::model::limits::WEIGHT_MAX;
 use crate::model::{Millis, Name};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -11,11 +12,28 @@ use core::net::IpAddr;
 /// What services need to know of their pool, found once per pool.
 #[derive(Default)]
 struct Summary<'a> {
-    /// A server of each family.
+    /// A server of each family that serves its own family only: all but tunnelled ones.
     ipv4: Option<&'a Name>,
     ipv6: Option<&'a Name>,
-    /// Ports that members set, each with the first such member.
-    ports: BTreeMap<u16, &'a Name>,
+    /// The same of those behind NAT.
+    nat_ipv4: bool,
+    nat_ipv6: bool,
+    /// Ports that members set whose method cannot change the port, each with the first such member.
+    fixed_ports: BTreeMap<u16, (&'a Name, Forward)>,
+}
+
+impl<'a> Summary<'a> {
+    fn add(&mut self, server: &'a Name, address: IpAddr, forward: Forward) {
+        if forward == Forward::Tunnel {
+            return;
+        }
+        let (first, nat) = match address {
+            IpAddr::V4(_) => (&mut self.ipv4, &mut self.nat_ipv4),
+            IpAddr::V6(_) => (&mut self.ipv6, &mut self.nat_ipv6),
+        };
+        *first = first.or(Some(server));
+        *nat |= forward == Forward::Nat;
+    }
 }
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
@@ -44,6 +62,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     let mut taken = BTreeMap::new();
     for (name, service) in &config.services {
         check_service(config, name, service, found);
+        balancing::check_service(config, name, service, found);
         fit(config, name, service, &summaries, found);
         collisions(config, name, service, &mut taken, found);
     }
@@ -120,8 +139,11 @@ fn members<'a>(config: &'a Config, name: &Name, pool: &'a Pool, found: &mut Find
                 found.error(format!("pool {name} server {server}"), text);
             }
             Some(None) => {}
-            Some(Some(IpAddr::V4(_))) => summary.ipv4 = summary.ipv4.or(Some(server)),
-            Some(Some(IpAddr::V6(_))) => summary.ipv6 = summary.ipv6.or(Some(server)),
+            Some(Some(address)) => summary.add(server, address, pool.forward_of(member)),
+        }
+        if member.tunnel.is_some() && pool.forward_of(member) != Forward::Tunnel {
+            let path = format!("pool {name} server {server} tunnel");
+            found.warning(path, "has no effect: its forward is not tunnel");
         }
         if member.weight > WEIGHT_MAX {
             let path = format!("pool {name} server {server} weight {}", member.weight);
@@ -131,10 +153,17 @@ fn members<'a>(config: &'a Config, name: &Name, pool: &'a Pool, found: &mut Find
             if port == 0 {
                 found.error(format!("pool {name} server {server} port 0"), "must be 1 to 65535");
             }
-            summary.ports.entry(port).or_insert(server);
+            let forward = pool.forward_of(member);
+            if forward != Forward::Nat {
+                summary.fixed_ports.entry(port).or_insert((server, forward));
+            }
         }
     }
-    if let (Some(v4), Some(v6), false) = (summary.ipv4, summary.ipv6, pool.forward == Forward::Tunnel) {
+    let tunnelled = pool.forwards().any(|forward| forward == Forward::Tunnel);
+    if pool.tunnel != Tunnel::default() && !tunnelled {
+        found.warning(format!("pool {name} tunnel"), "has no effect: no server of the pool is tunnelled");
+    }
+    if let (Some(v4), Some(v6)) = (summary.ipv4, summary.ipv6) {
         let text = format!(
             "{v4} has an IPv4 address and {v6} an IPv6 address; only tunnels can mix them: use two pools"
         );
@@ -181,23 +210,16 @@ fn fit(
     summaries: &BTreeMap<&Name, Summary<'_>>,
     found: &mut Findings,
 ) {
-    let Some((pool_name, pool)) = service.pool.as_ref().and_then(|p| config.pools.get_key_value(p)) else {
-        return;
-    };
+    let Some(pool_name) = service.pool.as_ref().filter(|p| config.pools.contains_key(*p)) else { return };
     let Some(summary) = summaries.get(pool_name) else { return };
-    if pool.forward == Forward::Tunnel || pool.forward == Forward::Direct {
-        let other = summary.ports.iter().find(|(p, _)| service.ports.iter().any(|own| own != *p));
-        if let Some((port, server)) = other {
-            let how = if pool.forward == Forward::Direct { "direct routing" } else { "a tunnel" };
-            let text = format!(
-                "{how} cannot change the port, but server {server} of the pool has port {port}: delete pool \
-                 {pool_name} server {server} port"
-            );
-            found.error(format!("service {name} pool {pool_name}"), text);
-        }
-    }
-    if pool.forward == Forward::Tunnel {
-        return;
+    let other = summary.fixed_ports.iter().find(|(p, _)| service.ports.iter().any(|own| own != *p));
+    if let Some((port, (server, forward))) = other {
+        let how = if *forward == Forward::Direct { "direct routing" } else { "a tunnel" };
+        let text = format!(
+            "{how} cannot change the port, but server {server} of the pool has port {port}: delete pool \
+             {pool_name} server {server} port"
+        );
+        found.error(format!("service {name} pool {pool_name}"), text);
     }
     for (floating, address) in addresses(config, service) {
         let (other, family) = if address.is_ipv4() { (summary.ipv6, "IPv6") } else { (summary.ipv4, "IPv4") };
@@ -249,11 +271,13 @@ fn forwarding(config: &Config, summaries: &BTreeMap<&Name, Summary<'_>>, found: 
         }
         let mut affected = config.services.iter().filter(|(_, service)| {
             let pool = service.pool.as_ref();
-            let nat = pool.and_then(|p| config.pools.get(p)).is_some_and(|p| p.forward == Forward::Nat);
+            let nat = pool
+                .and_then(|p| config.pools.get(p))
+                .is_some_and(|p| p.forwards().any(|forward| forward == Forward::Nat));
             let ipv4 = family == "ipv4";
             let summary = pool.and_then(|p| summaries.get(p));
-            let server = summary.and_then(|s| if ipv4 { s.ipv4 } else { s.ipv6 });
-            nat && (server.is_some() || addresses(config, service).any(|(_, a)| a.is_ipv4() == ipv4))
+            let server = summary.is_some_and(|s| if ipv4 { s.nat_ipv4 } else { s.nat_ipv6 });
+            server || (nat && addresses(config, service).any(|(_, a)| a.is_ipv4() == ipv4))
         });
         if let Some((name, _)) = affected.next() {
             let more = affected.count();

@@ -4,6 +4,7 @@ use super::{CONTROL_PORT, LATE_US, SETTLED_US, Sim};
 use crate::world::Server;
 use director_core::model::config::OnFailure;
 use director_core::model::{Config, Mono};
+use director_core::plan::desired::keys;
 use director_core::plan::{DestKey, Op, OpError, ServiceKey};
 use std::net::SocketAddr;
 
@@ -40,10 +41,10 @@ impl Sim {
                 assert!(self.kernel.state.ruleset.is_some(), "forwards without rules");
             }
             Op::ServiceEdit { key, .. } => {
-                assert_ne!(key.port, CONTROL_PORT, "touches another service: {op:?}")
+                assert_ne!(key.port(), CONTROL_PORT, "touches another service: {op:?}")
             }
             Op::DestEdit { service, .. } => {
-                assert_ne!(service.port, CONTROL_PORT, "touches another service: {op:?}");
+                assert_ne!(service.port(), CONTROL_PORT, "touches another service: {op:?}");
             }
             Op::ServiceDelete { key } => self.may_go(key, None),
             Op::DestDelete { service, key } => self.may_go(service, Some(key)),
@@ -54,8 +55,8 @@ impl Sim {
     /// The control service is made once.
     fn done(&mut self, op: &Op) {
         let made = match op {
-            Op::ServiceAdd { key, .. } if key.port == CONTROL_PORT => None,
-            Op::DestAdd { service, key, .. } if service.port == CONTROL_PORT => Some(*key),
+            Op::ServiceAdd { key, .. } if key.port() == CONTROL_PORT => None,
+            Op::DestAdd { service, key, .. } if service.port() == CONTROL_PORT => Some(*key),
             _ => return,
         };
         assert!(self.control.insert(made), "touches another service again: {op:?}");
@@ -74,14 +75,7 @@ impl Sim {
         };
         let configs: Vec<&Config> = configs.filter(|config| !refused(config)).collect();
         let wanted = |config: &&Config| {
-            let services = config.services.values().filter(|s| {
-                s.ports.contains(&service.port)
-                    && s.protocol == service.protocol
-                    && s.addresses.iter().any(|name| {
-                        config.floating.get(name).and_then(|f| f.address).map(|a| a.address())
-                            == Some(service.address)
-                    })
-            });
+            let services = config.services.values().filter(|s| keys(config, s).any(|key| key == *service));
             services.into_iter().any(|s| match dest {
                 None => true,
                 Some(dest) => {
@@ -89,11 +83,11 @@ impl Sim {
                     let member =
                         pool.servers.keys().any(|n| config.real_servers[n].address == Some(dest.address));
                     let good =
-                        self.servers.get(&SocketAddr::new(dest.address, service.port)).is_some_and(|s| {
+                        self.servers.get(&SocketAddr::new(dest.address, service.port())).is_some_and(|s| {
                             s.0 == Server::Good
                                 && (s.1 == Mono::ZERO || self.now.micros_since(s.1) > SETTLED_US)
                         });
-                    member && dest.port == service.port && (good || pool.on_failure == OnFailure::Quiesce)
+                    member && dest.port == service.port() && (good || pool.on_failure == OnFailure::Quiesce)
                 }
             })
         };

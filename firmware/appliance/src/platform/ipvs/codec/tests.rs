@@ -1,18 +1,24 @@
 use super::super::super::netlink::{Encoder, messages};
 use super::*;
+use director_core::model::config::Scheduler;
+use director_core::plan::TunnelSpec;
 
 fn service(address: &str) -> ServiceKey {
-    ServiceKey { protocol: Protocol::Tcp, address: address.parse().unwrap(), port: 80 }
+    ServiceKey::Address { protocol: Protocol::Tcp, address: address.parse().unwrap(), port: 80 }
 }
 
 fn add_service(address: &str, persistence_s: Option<u32>) -> Op {
-    let spec = ServiceSpec { scheduler: "wlc".try_into().unwrap(), persistence_s };
+    let spec = ServiceSpec::new(Scheduler::Wlc, persistence_s);
     Op::ServiceAdd { key: service(address), spec }
 }
 
 fn add_dest(service_address: &str, address: &str, forward: Forward) -> Op {
     let key = DestKey { address: address.parse().unwrap(), port: 8080 };
-    Op::DestAdd { service: service(service_address), key, spec: DestSpec { forward, weight: 2000 } }
+    Op::DestAdd {
+        service: service(service_address),
+        key,
+        spec: DestSpec { forward, weight: 2000, ..DestSpec::default() },
+    }
 }
 
 fn bytes(op: &Op) -> Vec<u8> {
@@ -59,9 +65,10 @@ fn real_servers_of_every_method_and_both_families_read_back() {
         for (virtual_address, address) in [("1.2.3.1", "192.168.1.3"), ("2001:db8::1", "2001:db8:1::3")] {
             let bytes = bytes(&add_dest(virtual_address, address, forward));
             let message = messages(&bytes).next().unwrap().unwrap();
-            let (key, seen) = parse_dest(&message, virtual_address.parse().unwrap()).unwrap().unwrap();
+            let family = Family::of(virtual_address.parse().unwrap());
+            let (key, seen) = parse_dest(&message, family).unwrap().unwrap();
             assert_eq!(key, DestKey { address: address.parse().unwrap(), port: 8080 });
-            assert_eq!(seen.spec, DestSpec { forward, weight: 2000 });
+            assert_eq!(seen.spec, DestSpec { forward, weight: 2000, ..DestSpec::default() });
         }
     }
 }
@@ -86,22 +93,63 @@ fn counters_are_read_from_the_64_bit_attributes_without_the_flag_for_nesting() {
     });
     let bytes = encoder.finish().unwrap();
     let message = messages(bytes).next().unwrap().unwrap();
-    let (_, seen) = parse_dest(&message, "1.2.3.1".parse().unwrap()).unwrap().unwrap();
+    let (_, seen) = parse_dest(&message, Family::V4).unwrap().unwrap();
     assert_eq!((seen.active, seen.stats.connections, seen.stats.out_bytes), (3, 7, 1 << 40));
 }
 
 #[test]
-fn virtual_servers_by_firewall_mark_are_not_ours() {
-    let mut encoder = Encoder::default();
-    encoder.message(0x1c, 0, 1, |body| {
-        body.header(&[GET_SERVICE, VERSION, 0, 0]);
-        body.nest(SERVICE, |nest| {
-            nest.u16(SVC_FAMILY, INET);
-            nest.u32(SVC_FWMARK, 1);
-        });
-    });
-    let message = messages(encoder.finish().unwrap()).next().unwrap().unwrap();
-    assert_eq!(parse_service(&message), Ok(None));
+fn every_setting_of_a_virtual_server_reads_back() {
+    let special = |mask| ServiceSpec {
+        mask,
+        engine: Some("sip".try_into().unwrap()),
+        flags: 0x18,
+        one_packet: true,
+        ..ServiceSpec::new(Scheduler::Sh, Some(300))
+    };
+    let udp = |address: &str| ServiceKey::Address {
+        protocol: Protocol::Udp,
+        address: address.parse().unwrap(),
+        port: 5060,
+    };
+    for (key, spec) in [
+        (udp("1.2.3.1"), special(Some(0xffff_ff00))),
+        (udp("2001:db8::1"), special(Some(64))),
+        (ServiceKey::Mark { family: Family::V4, mark: 0x0100_0007 }, special(None)),
+        (ServiceKey::Mark { family: Family::V6, mark: 1 }, ServiceSpec::new(Scheduler::Mh, None)),
+    ] {
+        let bytes = bytes(&Op::ServiceEdit { key, spec: spec.clone() });
+        let message = messages(&bytes).next().unwrap().unwrap();
+        let (seen_key, seen) = parse_service(&message).unwrap().unwrap();
+        assert_eq!((seen_key, seen.spec), (key, spec));
+    }
+}
+
+#[test]
+fn thresholds_and_tunnels_read_back_and_a_tunnel_that_is_none_is_not_seen() {
+    let service = ServiceKey::Mark { family: Family::V6, mark: 1 };
+    let key = DestKey { address: "192.168.1.3".parse().unwrap(), port: 0 };
+    let tunnel = TunnelSpec { kind: 1, port: 6080, flags: 2 };
+    let spec = DestSpec { forward: Forward::Tunnel, weight: 1, upper: 100, lower: 80, tunnel };
+    for (spec, seen_as) in [
+        (spec, spec),
+        (
+            DestSpec { forward: Forward::Nat, ..spec },
+            DestSpec { forward: Forward::Nat, tunnel: TunnelSpec::default(), ..spec },
+        ),
+    ] {
+        let bytes = bytes(&Op::DestAdd { service, key, spec });
+        let message = messages(&bytes).next().unwrap().unwrap();
+        let (seen_key, seen) = parse_dest(&message, Family::V6).unwrap().unwrap();
+        assert_eq!((seen_key, seen.spec), (key, seen_as));
+    }
+}
+
+#[test]
+fn idle_times_read_back() {
+    let timeouts = TimeoutSpec { tcp_s: 30, tcp_fin_s: 5, udp_s: 60 };
+    let bytes = bytes(&Op::TimeoutsSet { timeouts });
+    let message = messages(&bytes).next().unwrap().unwrap();
+    assert_eq!(parse_timeouts(&message), Ok(Some(timeouts)));
 }
 
 #[test]
@@ -115,5 +163,5 @@ fn a_cut_answer_is_refused_or_has_no_object() {
     };
     cut(&add_service("1.2.3.1", None), |message| matches!(parse_service(message), Ok(Some(_))));
     let dest = add_dest("1.2.3.1", "192.168.1.3", Forward::Nat);
-    cut(&dest, |message| matches!(parse_dest(message, IpAddr::from([1, 2, 3, 1])), Ok(Some(_))));
+    cut(&dest, |message| matches!(parse_dest(message, Family::V4), Ok(Some(_))));
 }
