@@ -83,7 +83,10 @@ impl Box_ {
                     }
                     Effect::Probe { id, .. } => (
                         "probed",
-                        Event::Probed { id, outcome: ProbeOutcome { result: Ok(()), took_us: 100 } },
+                        Event::Probed {
+                            id,
+                            outcome: ProbeOutcome { result: Ok(()), took_us: 100, transcript: None },
+                        },
                     ),
                     Effect::Save { generation, .. } => ("saved", Event::Saved { generation, result: Ok(()) }),
                     Effect::Mark { generation, .. } => {

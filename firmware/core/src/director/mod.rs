@@ -202,7 +202,8 @@ impl Circumstances for Now<'_> {
 impl Director {
     /// Begins: looks at the kernel, starts the checks.
     pub fn start(start: Start, now: Mono, out: &mut Vec<Effect>) -> Self {
-        let health = Health::new(start.checkpoint.as_ref().map(|c| &c.health), now);
+        let mut health = Health::new(start.checkpoint.as_ref().map(|c| &c.health), now);
+        health.identify(start.identity);
         let mut director = Self {
             started: now,
             config: Box::new(start.config.clone()),

@@ -28,9 +28,6 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     for name in config.questions.load_monitors.keys() {
         refuse(found, true, || format!("load-monitor {name}"));
     }
-    for name in config.questions.checks.keys() {
-        refuse(found, true, || format!("check {name}"));
-    }
     for name in config.kernel.marks.keys() {
         refuse(found, true, || format!("mark {name}"));
     }
@@ -88,9 +85,16 @@ fn pairing(pairing: &Pairing, found: &mut Findings) {
 }
 
 fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
-    let unset = Watch::default();
-    let Watch { checks, join, source, via_virtual, fast_retry, standby_interval, jitter, flap_limit } =
-        &pool.watch;
+    let Watch {
+        checks: _,
+        join: _,
+        source: _,
+        via_virtual,
+        fast_retry,
+        standby_interval,
+        jitter,
+        flap_limit,
+    } = &pool.watch;
     let Shortage {
         quorum,
         hysteresis,
@@ -102,9 +106,6 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
         panic_threshold,
     } = &pool.shortage;
     for (word, set) in [
-        ("use-check", !checks.is_empty()),
-        ("join", *join != unset.join),
-        ("check-source", source.is_some()),
         ("check-virtual", *via_virtual),
         ("fast-retry", fast_retry.is_some()),
         ("standby-interval", standby_interval.is_some()),
