@@ -1,6 +1,7 @@
 //! Many seeds of [`director_sim::chaos`]. `SEEDS=n` runs that many, `SEED=0x..` one, with its timeline when it fails.
 
 use director_sim::chaos::script::{run, seeds};
+use director_sim::chaos::sim::Seen;
 use director_sim::many::run_all;
 
 /// Seeds in `make unit`.
@@ -19,11 +20,17 @@ fn a_director_under_random_faults_stays_safe_and_gets_well_again() {
     let first = std::env::var("SEEDS_FROM").map_or(0, |n| n.parse().expect("SEEDS_FROM=number"));
     let all: Vec<u64> = seeds(first, count).collect();
     let outcome = run_all(&all, run);
-    let commits: u64 = outcome.done.iter().map(|done| u64::from(done.commits)).sum();
+    let mut seen = Seen::default();
+    outcome.done.iter().for_each(|done| seen += done.seen);
     let hours = outcome.done.iter().map(|done| done.ms / 1000).sum::<u64>() / 3600;
-    println!("{outcome}; {commits} commits and {hours} virtual hours");
+    println!("{outcome}; {hours} virtual hours; {seen:?}");
     for timeline in &outcome.timelines {
         println!("{timeline}");
     }
     assert!(outcome.failed.is_empty(), "{outcome}");
+    let Seen { commits, trials, confirmed, expired, resumed, crashed, by_hand, kept } = seen;
+    if count >= SEEDS {
+        let all = [commits, trials, confirmed, expired, resumed, crashed, by_hand, kept];
+        assert!(all.iter().all(|n| *n > 0), "something never happened: {seen:?}");
+    }
 }

@@ -177,7 +177,9 @@ fn lines(items: &'static [Item], branch: &Branch, prefix: &str, out: &mut dyn Fn
             Node::Leaf(value) if !item.joined => out(&format!("{deeper} {value}")),
             Node::Values(values) if !item.joined => values.iter().for_each(|v| out(&format!("{deeper} {v}"))),
             Node::Leaf(_) | Node::Values(_) => {}
-            Node::Branch(child) if child.is_empty() => out(&deeper),
+            Node::Branch(child) if matches!(item.kind, Kind::Branch { presence: true, .. }) => {
+                named_lines(item.items(), child, &deeper, out);
+            }
             Node::Branch(child) => lines(item.items(), child, &deeper, out),
             Node::List(entries) => list_lines(item.items(), entries, &deeper, out),
         }
@@ -191,16 +193,19 @@ fn list_lines(
     out: &mut dyn FnMut(&str),
 ) {
     for (key, entry) in entries {
-        let prefix = format!("{prefix} {key}");
-        let mut named = false;
-        lines(items, entry, &prefix, &mut |line| {
-            named |= !line.starts_with('#');
-            out(line);
-        });
-        // An entry exists by its name, also when nothing but a secret that is left out is in it.
-        if !named {
-            out(&prefix);
-        }
+        named_lines(items, entry, &format!("{prefix} {key}"), out);
+    }
+}
+
+/// What exists by its name, also when nothing but a secret that is left out is in it.
+fn named_lines(items: &'static [Item], branch: &Branch, prefix: &str, out: &mut dyn FnMut(&str)) {
+    let mut named = false;
+    lines(items, branch, prefix, &mut |line| {
+        named |= !line.starts_with('#');
+        out(line);
+    });
+    if !named {
+        out(prefix);
     }
 }
 

@@ -2,6 +2,9 @@
 
 mod answered;
 mod operate;
+mod overrides;
+mod seen;
+mod trials;
 
 use super::draw::{self, Classes};
 use super::rng::Rng;
@@ -10,14 +13,18 @@ use crate::world::Server;
 use director_core::director::protocol::{Request, SessionId};
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
-use director_core::model::{Config, Mono};
+use director_core::model::{Config, Mono, Name};
 use director_core::overrides::Kept;
 use director_core::plan::{DestKey, Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
 use director_core::store::{Generation, StoreError};
+use overrides::Override;
+pub use seen::Seen;
+use seen::{event_word, word};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use trials::OnTrial;
 
 /// Port of the service that nothing happens to.
 pub const CONTROL_PORT: u16 = 9090;
@@ -30,6 +37,8 @@ const SETTLED_US: u64 = 60_000_000;
 
 /// How late a slow kernel may begin with operations.
 const LATE_US: u64 = 120_000_000;
+/// How late operations come to a kernel that is not slow.
+const IN_FLIGHT_US: u64 = 1_000_000;
 
 /// One thing that happens later.
 #[derive(Debug)]
@@ -47,6 +56,10 @@ pub struct Asked {
     base: Generation,
     config: Option<Config>,
     agreed: bool,
+    /// A commit on trial, or the confirmation of one.
+    trial: Option<trials::Asks>,
+    /// What is to be done to a server of the pool `web`.
+    action: Option<(Name, Override)>,
 }
 
 /// Everything.
@@ -66,6 +79,12 @@ pub struct Sim {
     pub servers: BTreeMap<SocketAddr, (Server, Mono)>,
     /// What is committed: what a power cut must come back to.
     pub committed: (Generation, Config),
+    /// What runs until it is confirmed or its time is over.
+    pub trial: Option<OnTrial>,
+    /// A trial ended without a confirmation, and no commit came since: an alarm says so.
+    pub fell_back: bool,
+    /// The flash refused the last list of persistent server actions: an alarm says so.
+    pub keep_failed: bool,
     /// Requests by session.
     pub open: BTreeMap<SessionId, Asked>,
     /// The last status and the last configuration answered.
@@ -74,8 +93,8 @@ pub struct Sim {
     pub refusing: u64,
     /// Whether the director runs.
     pub director: Option<Director>,
-    /// Commits answered with success.
-    pub commits: u32,
+    /// What was answered.
+    pub seen: Seen,
     flash: BTreeMap<Generation, (SlotState, Config)>,
     /// Commits that were answered with an error although the flash may hold them as good.
     doubtful: BTreeMap<Generation, Config>,
@@ -83,6 +102,10 @@ pub struct Sim {
     tried: VecDeque<(Mono, Config)>,
     checkpoint: Option<Checkpoint>,
     kept: Vec<Kept>,
+    /// What is done by hand to servers of the pool `web`.
+    overrides: BTreeMap<Name, Override>,
+    /// When a server was last disabled by hand: operations for it may still wait for a slow kernel.
+    disabled: BTreeMap<Name, Mono>,
     queue: BTreeMap<(Mono, u64), Item>,
     probes: BTreeSet<ProbeId>,
     next: u64,
@@ -112,11 +135,16 @@ impl Sim {
             kernel: fresh_kernel(),
             servers: BTreeMap::new(),
             committed: (Generation(1), base.clone()),
+            trial: None,
+            fell_back: false,
+            keep_failed: false,
+            overrides: BTreeMap::new(),
+            disabled: BTreeMap::new(),
             open: BTreeMap::new(),
             alarms: None,
             refusing: 0,
             director: None,
-            commits: 0,
+            seen: Seen::default(),
             flash: [(Generation(1), (SlotState::Good, base))].into(),
             doubtful: BTreeMap::new(),
             tried: VecDeque::new(),
@@ -165,6 +193,11 @@ impl Sim {
 
     /// Starts a director from what the flash and `/run` hold.
     pub fn start(&mut self) {
+        self.start_again(false);
+    }
+
+    /// The same; `asked`: the process before was ended on request, so that a trial goes on.
+    pub fn start_again(&mut self, asked: bool) {
         let refused = self.checkpoint.as_ref().map(|c| c.undo.clone()).unwrap_or_default();
         let good = |(g, (state, _)): &(&Generation, &(SlotState, Config))| {
             *state == SlotState::Good && !refused.contains(g)
@@ -185,18 +218,21 @@ impl Sim {
         };
         assert_eq!(Some(&config), expected, "generation {generation} is not what was committed");
         self.committed = (generation, config.clone());
+        let trial = self.trial_at_start(asked);
+        self.overrides_at_start();
         let start = Start {
             identity: Role::Primary,
             boots: 1,
             version: "0.0.0-sim".to_string(),
             config,
             generation,
+            nonce: 1,
             newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
-            trial: None,
+            trial,
             kept: self.kept.clone(),
         };
         let mut effects = Vec::new();
@@ -252,18 +288,21 @@ impl Sim {
         }
         self.last_session += 1;
         let session = SessionId(self.last_session);
+        let nothing = Asked { base: Generation(0), config: None, agreed: false, trial: None, action: None };
         let asked = match &request {
-            Request::Commit { base, config, options } => {
-                Asked { base: *base, config: Some(config.clone()), agreed: options.agreed }
+            Request::Commit { base, config, options } => Asked {
+                base: *base,
+                config: Some(config.clone()),
+                agreed: options.agreed,
+                trial: options.confirm.map(trials::Asks::Window),
+                ..nothing
+            },
+            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) => panic!("the script asks no {}", word(&request)),
+            Request::Confirm => Asked { trial: Some(trials::Asks::Confirmation), ..nothing },
+            Request::Server(action) => {
+                Asked { action: Some((action.server.clone(), self.override_of(action))), ..nothing }
             }
-            Request::Confirm | Request::Recall(_) | Request::Maintain(_) => {
-                panic!("the script asks no {}", word(&request))
-            }
-            Request::Status
-            | Request::Config
-            | Request::Check(_)
-            | Request::Server(_)
-            | Request::Power(_) => Asked { base: Generation(0), config: None, agreed: false },
+            Request::Status | Request::Config | Request::Check(_) | Request::Power(_) => nothing,
         };
         self.note(format!("session {} asks {}", session.0, word(&request)));
         self.open.insert(session, asked);
@@ -386,6 +425,7 @@ impl Sim {
             | Event::KernelChanged
             | Event::Saved { .. }
             | Event::Recalled { .. }
+            | Event::Heartbeat { .. }
             | Event::Dhcp { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
@@ -396,6 +436,7 @@ impl Sim {
             director.handle(event, self.now, &mut effects);
         }
         self.execute(effects);
+        self.no_trial_outlives_its_time();
     }
 
     fn post(&mut self, item: Item, delay_us: u64) {
@@ -427,6 +468,17 @@ impl Sim {
     // --- effects
 
     fn execute(&mut self, effects: Vec<Effect>) {
+        let planned: Vec<Op> = effects
+            .iter()
+            .filter_map(|e| if let Effect::Apply { ops, .. } = e { Some(ops) } else { None })
+            .flatten()
+            .cloned()
+            .collect();
+        self.perform(effects);
+        planned.iter().for_each(|op| self.obeys_the_operator(op));
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             assert!(!self.stopped, "an effect after the end: {effect:?}");
             match effect {
@@ -452,7 +504,8 @@ impl Sim {
                         Some(Server::Refuses) | None => (refused(), 1000),
                         Some(Server::Hangs) => (Err(Failure::from("no answer")), remaining),
                     };
-                    let outcome = ProbeOutcome { result, took_us: u32::try_from(took).unwrap() };
+                    let outcome =
+                        ProbeOutcome { result, took_us: u32::try_from(took).unwrap(), transcript: None };
                     self.post(Item::Event(Event::Probed { id, outcome }), took);
                 }
                 Effect::Save { generation, state, config, .. } => {
@@ -464,6 +517,7 @@ impl Sim {
                 Effect::Mark { generation, state } => {
                     if state == SlotState::Good {
                         assert!(self.flash.contains_key(&generation), "marked before it was written");
+                        self.may_be_good(generation);
                     }
                     self.flash_job(generation, state, None);
                 }
@@ -471,7 +525,7 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
-                Effect::Syslog(_) | Effect::Hostname(_) => {}
+                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {
@@ -480,12 +534,13 @@ impl Sim {
                     if !fails || self.rng.chance(50) {
                         self.kept = kept;
                     }
+                    self.keep_failed = fails;
                     let result = if fails { Err(StoreError::ReadBack) } else { Ok(()) };
                     self.post(Item::Event(Event::Kept(result)), 5000);
                 }
                 Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
                 Effect::Notify { text, .. } => {
-                    assert!(text.contains("persistent server actions"), "nothing is on trial: {text}");
+                    self.told(&text);
                 }
                 Effect::Stopped => self.end(),
             }
@@ -523,29 +578,4 @@ fn fresh_kernel() -> ModelKernel {
         link.carrier = true;
     }
     kernel
-}
-
-fn word(request: &Request) -> String {
-    match request {
-        Request::Status => "status".to_string(),
-        Request::Config => "config".to_string(),
-        Request::Check(_) => "check".to_string(),
-        Request::Commit { base, .. } => format!("commit on {base}"),
-        Request::Power(_) => "power".to_string(),
-        Request::Confirm => "confirm".to_string(),
-        Request::Server(_) => "server".to_string(),
-        Request::Recall(_) => "recall".to_string(),
-        Request::Maintain(_) => "maintain".to_string(),
-    }
-}
-
-fn event_word(event: &Event) -> String {
-    match event {
-        Event::Observed(Ok(_)) => "dumped".to_string(),
-        Event::Applied { batch, results } => {
-            format!("applied {batch}: {} of {}", results.iter().filter(|r| r.is_ok()).count(), results.len())
-        }
-        Event::KernelChanged => "notified".to_string(),
-        other => format!("{other:?}").chars().take(100).collect(),
-    }
 }

@@ -1,7 +1,7 @@
 //! What answers when a pool has no usable server, and what makes one server answer everything.
 
 use super::Findings;
-use crate::model::config::{Config, Forward, Pool, Protocol, Scheduler};
+use crate::model::config::{Config, Forward, Pool, Protocol};
 use crate::model::{Name, limits};
 use alloc::format;
 
@@ -14,12 +14,6 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     let mut pages = 0_usize;
     for (name, service) in &config.services {
-        if matches!(service.scheduler, Scheduler::Lblc | Scheduler::Lblcr) {
-            let word = service.scheduler.kernel_name();
-            let text = "chooses by the address that clients ask for, and here that is always the same: one server gets \
-                        all connections until it is overloaded; wlc shares them";
-            found.warning(format!("service {name} scheduler {word}"), text);
-        }
         let Some(pool_name) = &service.pool else { continue };
         let Some(pool) = config.pools.get(pool_name) else { continue };
         if pool.shortage.sorry_page.is_none() {
@@ -126,17 +120,6 @@ mod tests {
     fn a_server_of_the_pool_cannot_stand_in_for_it() {
         let text = "error: pool web sorry-server rs1: is in the pool itself: use another machine";
         assert_eq!(after(|c| with_server(c, "rs1")), [text]);
-    }
-
-    #[test]
-    fn a_locality_based_scheduler_is_warned_of() {
-        let found = after(|c| {
-            c.services.get_mut(&name("web")).unwrap().scheduler = crate::model::config::Scheduler::Lblc;
-        });
-        assert!(
-            found.len() == 1 && found[0].starts_with("warning: service web scheduler lblc: "),
-            "{found:?}"
-        );
     }
 
     #[test]

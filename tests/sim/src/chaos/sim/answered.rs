@@ -1,6 +1,7 @@
 //! What a director answers, and what must hold of it.
 
 use super::Sim;
+use super::trials::Asks;
 use director_core::director::protocol::{Reply, SessionId};
 use director_core::model::validate::{Severity, validate};
 use director_core::plan::AddressKey;
@@ -31,16 +32,13 @@ impl Sim {
         match reply {
             Reply::Status(status) => self.alarms = Some(status.alarms),
             Reply::Config { generation, config } => {
-                assert_eq!(
-                    (generation, &config),
-                    (self.committed.0, &self.committed.1),
-                    "not what is committed"
-                );
+                let running = self.running();
+                assert_eq!((generation, &config), (running.0, running.1), "not what runs");
             }
             Reply::Committed { generation, operations, .. } => {
                 self.note(format!("session {}: committed {generation}, {operations} operations", session.0));
                 let config = asked.config.expect("a commit");
-                assert_eq!(asked.base, self.committed.0, "on top of another commit");
+                assert_eq!(asked.base, self.running().0, "on top of another commit");
                 assert!(validate(&config).iter().all(|f| f.severity != Severity::Error), "an invalid one");
                 let device = config.interfaces.values().filter_map(|i| i.device.as_ref());
                 assert!(
@@ -49,27 +47,43 @@ impl Sim {
                 );
                 let stored = self.flash.get(&generation).expect("it is stored");
                 assert_eq!(stored, &(SlotState::Good, config.clone()), "what is stored is another one");
+                // A commit of what runs already changes nothing.
+                if generation > self.committed.0 {
+                    self.fell_back = false;
+                }
+                self.trial = None;
                 self.committed = (generation, config);
-                self.commits += 1;
+                self.seen.commits += 1;
             }
             Reply::Refused { reason, .. } => {
                 self.note(format!("session {}: refused: {reason}", session.0));
+                if matches!(asked.trial, Some(Asks::Confirmation)) {
+                    return;
+                }
                 // A server may be gone with a commit under way.
                 let Some(config) = asked.config else {
                     return assert!(reason.starts_with("no server"), "only commits are refused: {reason}");
                 };
                 self.tried.push_back((self.now, config));
             }
-            Reply::Checked { .. } | Reply::Stopping | Reply::Done { .. } => {}
+            Reply::Done { .. } => {
+                let (server, what) = asked.action.expect("an action on a server");
+                self.done_by_hand(server, what);
+            }
+            Reply::OnTrial { generation, window, back, .. } => {
+                let Some(Asks::Window(wanted)) = asked.trial else { panic!("nobody asked for a trial") };
+                assert_eq!((window, back), (wanted, self.committed.0), "another trial");
+                self.begins(generation, asked.config.expect("a commit"), window);
+            }
+            Reply::Confirmed { generation } => self.confirmed(generation),
+            Reply::Checked { .. } | Reply::Stopping => {}
             Reply::Harmful { impact } => {
                 assert!(!asked.agreed && impact.asks(), "asks for nothing: {impact:?}");
                 self.note(format!("session {}: asked {impact:?}", session.0));
             }
-            Reply::OnTrial { .. }
-            | Reply::Confirmed { .. }
-            | Reply::Recalled { .. }
-            | Reply::Emptied { .. }
-            | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
+            Reply::Recalled { .. } | Reply::Emptied { .. } | Reply::Notice(_) => {
+                panic!("an answer to something else: {reply:?}")
+            }
         }
     }
 }

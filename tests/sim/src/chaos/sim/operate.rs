@@ -1,6 +1,6 @@
 //! The kernel's side of an operation, and what must hold of it.
 
-use super::{CONTROL_PORT, LATE_US, SETTLED_US, Sim};
+use super::{CONTROL_PORT, IN_FLIGHT_US, LATE_US, SETTLED_US, Sim};
 use crate::world::Server;
 use director_core::model::config::OnFailure;
 use director_core::model::{Config, Mono};
@@ -62,11 +62,15 @@ impl Sim {
         assert!(self.control.insert(made), "touches another service again: {op:?}");
     }
 
+    /// Whether operations for what was over at `at` may still come.
+    pub(super) fn may_be_late(&self, at: Mono) -> bool {
+        self.now.micros_since(at) < if self.classes.slow { LATE_US } else { IN_FLIGHT_US }
+    }
+
     /// Nothing that stays desired is deleted.
     fn may_go(&self, service: &ServiceKey, dest: Option<&DestKey>) {
-        let configs = [Some(&self.committed.1)].into_iter().flatten();
-        let late =
-            self.tried.iter().filter(|(at, _)| self.classes.slow && self.now.micros_since(*at) < LATE_US);
+        let configs = [Some(&self.committed.1), self.trial.as_ref().map(|t| &t.config)].into_iter().flatten();
+        let late = self.tried.iter().filter(|(at, _)| self.may_be_late(*at));
         let under_way = self.open.values().filter_map(|a| a.config.as_ref());
         let configs = configs.chain(under_way).chain(late.map(|(_, config)| config));
         // What names a pool that does not exist is refused, so it decides nothing.
@@ -80,8 +84,10 @@ impl Sim {
                 None => true,
                 Some(dest) => {
                     let pool = &config.pools[s.pool.as_ref().unwrap()];
-                    let member =
-                        pool.servers.keys().any(|n| config.real_servers[n].address == Some(dest.address));
+                    let member = pool.servers.keys().any(|n| {
+                        config.real_servers[n].address == Some(dest.address)
+                            && (service.port() == CONTROL_PORT || !self.disabled(n))
+                    });
                     let good =
                         self.servers.get(&SocketAddr::new(dest.address, service.port())).is_some_and(|s| {
                             s.0 == Server::Good
