@@ -1,11 +1,13 @@
 //! Byte formats of sockets, wires and the kernel.
 
 use crate::bytes::Bytes;
+use director_core::cli::transfer::{Lines, Message};
 use director_core::director::event::Level;
 use director_core::director::frame::{Decoder, FrameError, decode, encode, encode_message};
 use director_core::director::protocol::{Reply, Request};
 use director_core::health::http::{Dialogue, Step};
 use director_core::init::kmsg::{Record, line};
+use director_core::login::Hash;
 use director_core::model::cluster::Authentication;
 use director_core::model::config::HttpCheck;
 use director_core::store::identity::Role;
@@ -144,4 +146,33 @@ pub fn fuzz_heartbeat(data: &[u8]) {
     }
     let Counters { passed, foreign, group: others, identity, forged, malformed } = counters;
     assert_eq!(passed + foreign + others + identity + forged + malformed, 4);
+}
+
+/// Lines of the serial protocol among anything else: what is understood is written back and understood the same. The
+/// input is also put into a sound line, as few guess a checksum.
+pub fn fuzz_transfer(data: &[u8]) {
+    let mut framed = vec![b':'];
+    framed.extend(data);
+    framed.extend(format!("~{:08x}\r\n", crc32fast::hash(data)).bytes());
+    for stream in [data, &framed] {
+        let mut lines = Lines::default();
+        for message in stream.iter().filter_map(|byte| lines.feed(*byte)) {
+            let again = message.emit();
+            let mut lines = Lines::default();
+            let back: Vec<Message> = again.iter().filter_map(|byte| lines.feed(*byte)).collect();
+            // A reason is shortened to ASCII.
+            if !matches!(message, Message::Refused(_)) {
+                assert_eq!(back, [message]);
+            }
+        }
+    }
+}
+
+/// Hashes of passwords: refused, or within what this box can compute and written back the same.
+pub fn fuzz_login(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match Hash::parse(&text) {
+        Ok(hash) => assert_eq!(Hash::parse(&hash.phc()).map(|h| h.phc()), Ok(hash.phc())),
+        Err(why) => assert!(!why.is_empty()),
+    }
 }

@@ -2,13 +2,14 @@
 
 use crate::bytes::Bytes;
 use crate::memory::Memory;
+use director_core::overrides::{Forced, Kept};
 use director_core::store::identity::{self, Identity, Role};
 use director_core::store::layout::{
-    BLOCK, BLOCK_BYTES, IDENTITY_AT, PARTITION_MIN, PAYLOAD_MAX, SECTOR, SLOT_BYTES, SLOTS, SLOTS_AT,
-    SUPERBLOCK_AT,
+    BLOCK, BLOCK_BYTES, IDENTITY_AT, KEPT_AT, PARTITION_MIN, PAYLOAD_MAX, RESCUE_AT, RESET_AT, SECTOR,
+    SLOT_BYTES, SLOTS, SLOTS_AT, SUPERBLOCK_AT,
 };
 use director_core::store::record::{Header, SlotState};
-use director_core::store::{Commit, Generation, blob, slots, superblock};
+use director_core::store::{Commit, Generation, blob, kept, rescue, reset, slots, superblock};
 use sha2::{Digest, Sha256};
 
 /// Most bytes of a payload made here. Chosen: several sectors, and still fast.
@@ -48,8 +49,13 @@ fn slot_at(slot: u8) -> u64 {
 }
 
 fn put_slot(dev: &mut Memory, bytes: &mut Bytes<'_>) {
-    let (slot, flags, length) = (bytes.byte() % SLOTS, bytes.byte(), bytes.word());
-    let at = slot_at(slot);
+    let at = slot_at(bytes.byte() % SLOTS);
+    put_at(dev, at, bytes);
+}
+
+/// A header sector and a payload behind it.
+fn put_at(dev: &mut Memory, at: u64, bytes: &mut Bytes<'_>) {
+    let (flags, length) = (bytes.byte(), bytes.word());
     let payload = if flags & 1 == 0 {
         bytes.piece(usize::from(length) % PAYLOAD).to_vec()
     } else {
@@ -134,4 +140,65 @@ pub fn fuzz_records(data: &[u8]) {
     drop(superblock::check(&mut dev));
     superblock::write(&mut dev).expect("the device works");
     assert_eq!(superblock::check(&mut dev), Ok(superblock::Found { first: true, last: true }));
+}
+
+/// The list of persistent server actions, the rescue configuration and the order to reset with anything in their copies:
+/// nothing panics, what is saved over it is found, and an order is obeyed only when it is whole.
+pub fn fuzz_kept(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let mut dev = Memory::default();
+    for at in KEPT_AT {
+        put_kept(&mut dev, at, &mut bytes);
+    }
+    for at in RESCUE_AT {
+        put_at(&mut dev, at, &mut bytes);
+    }
+    // Numbers count writes; one that reached the end of its 64 bits cannot be exceeded and does not occur.
+    let last = |at: &u64| {
+        let sector: Option<[u8; SECTOR]> = dev.peek(*at, SECTOR).try_into().ok();
+        sector.is_some_and(|s| Header::parse(&s).is_ok_and(|h| h.generation == Generation(u64::MAX)))
+    };
+    if RESCUE_AT.iter().any(last) {
+        return;
+    }
+    let mut order = [0; SECTOR];
+    let piece = bytes.piece(16);
+    order[..piece.len()].copy_from_slice(piece);
+    dev.poke(RESET_AT, &order);
+    assert!(!reset::pending(&mut dev), "an order of 16 bytes");
+
+    drop(kept::load(&mut dev));
+    let drain =
+        Kept { server: "rs1".parse().expect("a name"), pool: None, forced: Forced::Drain, left: None };
+    match kept::save(&mut dev, std::slice::from_ref(&drain)) {
+        Ok(()) => assert_eq!(kept::load(&mut dev).0, [drain], "what was saved last counts"),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    drop(rescue::load(&mut dev));
+    let commit = Commit { at_unix_s: 1, ..Commit::default() };
+    rescue::save(&mut dev, &blob::encode(&commit)).expect("the device works");
+    assert_eq!(rescue::load(&mut dev), Ok(commit));
+}
+
+/// One copy of the list, with a header that is right where the input asks for it.
+fn put_kept(dev: &mut Memory, at: u64, bytes: &mut Bytes<'_>) {
+    let (flags, length) = (bytes.byte(), usize::from(bytes.byte()));
+    let payload = bytes.piece(length);
+    let mut header = [0; SECTOR];
+    if flags & 1 == 0 {
+        header[..10].copy_from_slice(b"DIRKEPT\0\x01\0");
+        let claimed = if flags & 2 == 0 { payload.len() } else { usize::from(bytes.word()) * 4 };
+        header[12..16].copy_from_slice(&u32::try_from(claimed).unwrap_or(0).to_le_bytes());
+        header[16] = bytes.byte();
+        header[24..56].copy_from_slice(&Sha256::digest(payload));
+    } else {
+        let piece = bytes.piece(64);
+        header[..piece.len()].copy_from_slice(piece);
+    }
+    if flags & 4 == 0 {
+        let sum = Sha256::digest(&header[..480]);
+        header[480..].copy_from_slice(&sum);
+    }
+    dev.poke(at, &header);
+    dev.poke(at + BLOCK_BYTES, payload);
 }

@@ -10,11 +10,13 @@ mod config;
 mod console;
 mod flash;
 mod memory;
+mod network;
 
-pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_wire};
+pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_login, fuzz_transfer, fuzz_wire};
 pub use config::{fuzz_blob, fuzz_braces, fuzz_config, fuzz_seal};
 pub use console::fuzz_console;
-pub use flash::{fuzz_records, fuzz_slots};
+pub use flash::{fuzz_kept, fuzz_records, fuzz_slots};
+pub use network::{fuzz_dhcp, fuzz_page};
 
 /// A target: the name of its file in `fuzz_targets` and of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -25,12 +27,17 @@ pub const TARGETS: &[Target] = &[
     ("braces", fuzz_braces),
     ("config", fuzz_config),
     ("console", fuzz_console),
+    ("dhcp", fuzz_dhcp),
     ("frames", fuzz_frames),
     ("heartbeat", fuzz_heartbeat),
     ("http", fuzz_http),
+    ("kept", fuzz_kept),
     ("kmsg", fuzz_kmsg),
+    ("login", fuzz_login),
+    ("page", fuzz_page),
     ("records", fuzz_records),
     ("seal", fuzz_seal),
     ("slots", fuzz_slots),
+    ("transfer", fuzz_transfer),
     ("wire", fuzz_wire),
 ];

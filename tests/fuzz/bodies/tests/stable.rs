@@ -131,11 +131,17 @@ ten_thousand! {
     braces_keep_their_promises "braces";
     configurations_keep_their_promises "config";
     consoles_keep_their_promises "console";
+    dhcp_answers_keep_their_promises "dhcp";
     frames_keep_their_promises "frames";
     http_answers_keep_their_promises "http";
+    heartbeats_keep_their_promises "heartbeat";
+    persistent_lists_keep_their_promises "kept";
     log_records_keep_their_promises "kmsg";
+    password_hashes_keep_their_promises "login";
+    page_requests_keep_their_promises "page";
     flash_records_keep_their_promises "records";
     sealed_secrets_keep_their_promises "seal";
     flash_slots_keep_their_promises "slots";
+    serial_lines_keep_their_promises "transfer";
     wire_frames_keep_their_promises "wire";
 }
