@@ -7,4 +7,5 @@ pub mod chaos;
 pub mod kernel;
 pub mod lender;
 pub mod many;
+pub mod pair;
 pub mod world;

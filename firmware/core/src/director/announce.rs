@@ -25,9 +25,11 @@ impl Announcer {
         self.next.insert(key, (now.after(pause(0)), 1));
     }
 
-    /// An address that this node holds already, after a restart: refreshed from here on.
-    pub fn resumed(&mut self, key: AddressKey, now: Mono) {
-        self.next.entry(key).or_insert((now.after(REFRESH), PAUSES_MS.len()));
+    /// An address that this node holds already, after a restart: refreshed from here on, or announced anew when
+    /// another box may have announced it meanwhile.
+    pub fn resumed(&mut self, key: AddressKey, contested: bool, now: Mono) {
+        let next = if contested { (now, 0) } else { (now.after(REFRESH), PAUSES_MS.len()) };
+        self.next.entry(key).or_insert(next);
     }
 
     /// Starts over for every address: somebody else announced them too.

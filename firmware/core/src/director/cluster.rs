@@ -18,6 +18,7 @@ use crate::store::identity::Role;
 use crate::wire::heartbeat::{Frame, Guard, Key, Keyring, Running};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -66,6 +67,8 @@ pub(super) struct Cluster {
     second_box: bool,
     /// What runs, as heartbeats say it.
     running: Running,
+    /// Devices with a link in the last dump.
+    linked: Option<BTreeSet<Device>>,
     /// Configuration seen once: what comes later is a commit, not a start.
     begun: bool,
 }
@@ -303,6 +306,17 @@ impl Director {
         }
     }
 
+    /// What was announced while a cable was out was heard by nobody behind it.
+    fn announce_on_new_links(&mut self, now: Mono) {
+        let Some(observed) = self.reconcile.observed() else { return };
+        let linked = observed.links.iter().filter(|(_, link)| link.carrier).map(|(device, _)| device.clone());
+        let linked: BTreeSet<Device> = linked.collect();
+        let before = self.cluster.linked.replace(linked.clone());
+        if before.is_some_and(|before| linked.difference(&before).next().is_some()) {
+            self.announcer.again(now);
+        }
+    }
+
     fn listen_on(&mut self, listen: Listen, out: &mut Vec<Effect>) {
         if self.cluster.listen.as_ref() != Some(&listen) {
             self.cluster.listen = Some(listen.clone());
@@ -312,6 +326,7 @@ impl Director {
 
     /// The kernel was dumped or changed: cards, links and servers may have changed.
     pub(super) fn update_cluster(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        self.announce_on_new_links(now);
         if self.cluster.election.is_some() {
             if let Ok((_, listen)) = pairing(&self.bound_now(), self.start.identity) {
                 self.listen_on(listen, out);
@@ -343,7 +358,10 @@ impl Director {
         };
         match result {
             None => Err(self.cluster.silent.unwrap_or("no backup node is configured").to_string()),
-            Some(Ok(())) => Ok(format!("this box becomes {word}: show cluster")),
+            Some(Ok(())) => {
+                self.checkpoint(out);
+                Ok(format!("this box becomes {word}: show cluster"))
+            }
             Some(Err(Denied::Already)) => Err(format!("this box is {word} already")),
             Some(Err(Denied::NoPeer)) => {
                 Err("the peer is not ready, nobody would serve: show cluster".to_string())

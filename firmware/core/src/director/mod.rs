@@ -456,7 +456,7 @@ impl Director {
         let ops = plan(&want, observed).ops;
         self.announcer.keep(|key| want.floating_addresses.contains_key(key));
         for key in want.floating_addresses.keys().filter(|key| observed.addresses.contains_key(key)) {
-            self.announcer.resumed(key.clone(), now);
+            self.announcer.resumed(key.clone(), self.config.backup.is_some(), now);
         }
         for op in &ops {
             if let Op::Announce { key } = op {

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 impl Election {
     /// Decides, then sends what is due.
     pub(super) fn advance(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.wake(now);
         self.forget_claims(now);
         for _ in 0..TURNS_MAX {
             if !self.decide(now, out) {
@@ -25,6 +26,22 @@ impl Election {
             self.burst = self.burst.saturating_sub(1);
             let pause = if self.burst > 0 { BURST_PAUSE } else { self.settings.interval };
             self.next_beat = now.after(pause);
+        }
+    }
+
+    /// The time in which this process stood still does not count as the peer's silence: its heartbeats may wait in a
+    /// socket, behind this call.
+    fn wake(&mut self, now: Mono) {
+        let slept_us = now.micros_since(self.called.after(self.settings.interval));
+        self.called = now;
+        if slept_us == 0 || self.role == Role::Left {
+            return;
+        }
+        let slept = Millis::new(u32::try_from(slept_us.div_ceil(1000)).unwrap_or(u32::MAX));
+        self.listening = self.silent_since().after(slept).min(now);
+        self.suspicion = None;
+        if let Role::Starting { until } = &mut self.role {
+            *until = until.after(slept);
         }
     }
 
@@ -115,7 +132,7 @@ impl Election {
 
     fn decide_active(&mut self, now: Mono, out: &mut Vec<Output>) -> bool {
         let Some(word) = self.peer.word().filter(|_| self.peer.alive(now)) else {
-            (self.worse, self.duel) = (None, false);
+            (self.worse, self.apart) = (None, true);
             return false;
         };
         let (state, marks, fitness) = (word.state, word.marks, word.fitness);
@@ -132,7 +149,7 @@ impl Election {
             self.release(Reason::DuelLost, false, now, out);
             return true;
         }
-        if core::mem::take(&mut self.duel) {
+        if core::mem::take(&mut self.duel) | core::mem::take(&mut self.apart) {
             out.push(Output::Announce);
         }
         let able = state == State::Standby && !marks.aside;
@@ -151,6 +168,8 @@ impl Election {
         } else {
             return false;
         };
+        // As if standby had been said here: an automatic failback does not undo what an operator wants.
+        self.aside |= why == Reason::OperatorThere;
         self.release(why, true, now, out);
         true
     }
@@ -272,6 +291,7 @@ impl Election {
     pub(super) fn enter(&mut self, role: Role, why: Reason, now: Mono, out: &mut Vec<Output>) -> bool {
         (self.role, self.why, self.since) = (role, why, now);
         (self.better, self.worse, self.suspicion) = (None, None, None);
+        (self.duel, self.apart) = (false, false);
         self.yielded = None;
         if role == Role::Active {
             if matches!(why, Reason::PeerMute { .. } | Reason::PeerSilent { .. } | Reason::OneWay) {
@@ -294,7 +314,13 @@ impl Election {
         } else {
             self.next_beat
         };
-        let mut soon = |at: Mono| next = next.min(at);
+        // What is over already and led to nothing waits for an event or the next heartbeat.
+        let called = self.called;
+        let mut soon = |at: Mono| {
+            if at > called {
+                next = next.min(at);
+            }
+        };
         match self.role {
             Role::Starting { until } => soon(self.start_deadline(until)),
             Role::Standby => self.standby_deadlines(&mut soon),
@@ -321,7 +347,6 @@ impl Election {
     }
 
     fn standby_deadlines(&self, soon: &mut impl FnMut(Mono)) {
-        // What is over already and led to nothing waits for an event or the next heartbeat.
         let mut later = |at: Mono| {
             if !self.deaf() {
                 soon(at);

@@ -214,6 +214,8 @@ pub struct Election {
     /// Silence is counted from here when the peer was never heard, or we could not hear it.
     listening: Mono,
     next_beat: Mono,
+    /// When time was looked at last.
+    called: Mono,
     burst: u8,
     suspicion: Option<Suspicion>,
     /// We gave our role away; until then the peer has time to take it.
@@ -230,6 +232,8 @@ pub struct Election {
     warned: bool,
     warned_one_way: bool,
     duel: bool,
+    /// The peer was not heard while this node was active: it may have announced the addresses.
+    apart: bool,
 }
 
 /// Why an operator's wish is not granted.
@@ -261,6 +265,7 @@ impl Election {
             since: now,
             listening: now,
             next_beat: now,
+            called: now,
             burst: 0,
             suspicion: None,
             yielded: None,
@@ -272,6 +277,7 @@ impl Election {
             warned: false,
             warned_one_way: false,
             duel: false,
+            apart: false,
         }
     }
 

@@ -1,0 +1,139 @@
+//! What must hold after every event.
+//!
+//! ```text
+//! S1  who is not active holds the address no longer than a release takes
+//! S2  two that hear each other do not both hold it for longer than they need to agree; without faults and loss never
+//! S3  forged, foreign and recorded frames change no role (asserted where they arrive)
+//! S4  a change of role deletes no service, so it breaks no connection (asserted where operations are done)
+//! S6  a bounded number of heartbeats at once, and in all (here and where they are sent)
+//! S7  while a healthy node runs, the address is with somebody, except for the time that a start or takeover needs
+//! L1  after all faults exactly one holds it, the LAN believes so, and it is the better one where failback is automatic
+//! L2  then nothing changes any more: no role, and no operation but announcements
+//! ```
+
+use super::draw::Draw;
+use super::lan::Lan;
+use super::node::{Node, Power};
+use director_core::plan::Op;
+use std::net::IpAddr;
+
+/// Time that a kernel and its director may take to give the address up, beside what the kernel takes for its answers.
+const RELEASE_US: u64 = 500_000;
+/// Answers of the kernel that a release waits for: a plan under way, a dump, the plan that releases.
+const ANSWERS: u64 = 6;
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub struct Checks {
+    /// Until then a fault was at work.
+    pub disturbed: u64,
+    /// Times that an address changed hands.
+    pub takeovers: u32,
+    /// Of these with a peer that was well and could be heard.
+    pub false_takeovers: u32,
+    /// Longest time without anybody holding the address while both were up.
+    pub last_change: u64,
+    last_operation: u64,
+    both: Option<u64>,
+    nobody: Option<u64>,
+    loose: [Option<u64>; 2],
+}
+
+fn well(node: &Node, lan: &Lan, n: usize) -> bool {
+    node.power == Power::Up && node.servers && lan.pulled[n] == [false; 2]
+}
+
+impl Checks {
+    /// After an event.
+    pub fn look(&mut self, now: u64, draw: &Draw, nodes: &[Node; 2], lan: &Lan) {
+        let awake = nodes.iter().all(|n| n.power == Power::Up);
+        let holders = nodes.iter().filter(|n| n.holds()).count();
+        let faulty =
+            !awake || lan.loss > 0 || !(0..2).all(|n| well(&nodes[n], lan, n)) || lan.cut != [[false; 2]; 2];
+        if faulty {
+            self.disturbed = now;
+        }
+        // S1
+        for (node, loose) in nodes.iter().zip(&mut self.loose) {
+            let idle = node.power == Power::Up && matches!(node.role, 's' | 'b' | 'l') && node.holds();
+            let since = *loose.get_or_insert(now);
+            if !idle {
+                *loose = None;
+            } else {
+                let limit = RELEASE_US + ANSWERS * draw.kernel_us;
+                assert!(
+                    now - since <= limit,
+                    "S1: not active, and holds the address for {} ms",
+                    (now - since) / 1000
+                );
+            }
+        }
+        // S2
+        if holders == 2 && awake && lan.connected() && lan.loss == 0 {
+            let quiet = draw.loss == 0 && now > self.disturbed + draw.agree_us();
+            let since = *self.both.get_or_insert(now);
+            assert!(!(quiet && since == now), "S2: both hold the address although nothing is wrong");
+            assert!(
+                now - since <= draw.agree_us(),
+                "S2: both hold the address for {} ms",
+                (now - since) / 1000
+            );
+        } else {
+            self.both = None;
+        }
+        // S7
+        let someone = (0..2).any(|n| well(&nodes[n], lan, n));
+        if holders == 0 && someone && lan.loss == 0 {
+            let since = *self.nobody.get_or_insert(now);
+            assert!(
+                now - since <= draw.serve_us(),
+                "S7: nobody holds the address for {} ms",
+                (now - since) / 1000
+            );
+        } else {
+            self.nobody = None;
+        }
+    }
+
+    /// A node takes a role.
+    pub fn changed(&mut self, n: usize, active: bool, now: u64, draw: &Draw, nodes: &[Node; 2], lan: &Lan) {
+        self.last_change = now;
+        if active {
+            self.takeovers += 1;
+            let quiet = now > self.disturbed + draw.agree_us();
+            if quiet && nodes[1 - n].role == 'a' && lan.connected() {
+                self.false_takeovers += 1;
+            }
+        }
+    }
+
+    /// An operation on a kernel.
+    pub fn operated(&mut self, _node: usize, op: &Op, now: u64) {
+        if !matches!(op, Op::Announce { .. }) {
+            self.last_operation = now;
+        }
+    }
+
+    /// After the faults: one holds the address, and everybody knows.
+    pub fn settled(&self, draw: &Draw, nodes: &[Node; 2], lan: &Lan) {
+        let holders: Vec<usize> = (0..2).filter(|n| nodes[*n].holds()).collect();
+        assert_eq!(holders.len(), 1, "L1: the address is held by {holders:?}");
+        let holder = holders[0];
+        assert_eq!((nodes[holder].role, nodes[1 - holder].role), ('a', 'b'), "L1: roles");
+        for address in [[1, 2, 3, 1], [192, 168, 1, 254]] {
+            assert_eq!(
+                lan.belief.get(&IpAddr::from(address)),
+                Some(&holder),
+                "L1: the LAN asks another for {address:?}"
+            );
+        }
+        let automatic = draw.failback != director_core::model::cluster::Failback::Manual;
+        assert!(holder == 0 || !automatic || nodes[0].aside, "L1: the primary is well and waits");
+    }
+
+    /// Nothing happened since.
+    pub fn still(&self, since: u64) {
+        assert!(self.last_change < since, "L2: roles change although nothing happens");
+        assert!(self.last_operation < since, "L2: the kernel is changed although nothing happens");
+    }
+}
