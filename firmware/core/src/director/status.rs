@@ -7,6 +7,7 @@ use crate::plan::observed::{Link, Stats};
 use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
 use crate::store::Generation;
 use crate::store::identity::Role;
+use crate::upgrade::running::Running;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -46,6 +47,8 @@ pub struct SystemStatus {
     pub hostname: Option<Hostname>,
     /// Firmware version.
     pub version: String,
+    /// The system slot it was started from; `None` without a boot loader of ours.
+    pub slot: Option<SlotStatus>,
     /// Generation of the running configuration; 0 is the factory configuration.
     pub generation: Generation,
     /// What waits for its confirmation.
@@ -62,6 +65,15 @@ pub struct SystemStatus {
     pub last_plan: u32,
     /// When the kernel's state was last compared with the desired one.
     pub reconciled: Option<Mono>,
+}
+
+/// The system slot that runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SlotStatus {
+    /// What the boot loader said.
+    pub running: Running,
+    /// Whether the boot loader was told that it works.
+    pub proven: bool,
 }
 
 /// A commit on trial.

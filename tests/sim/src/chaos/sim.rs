@@ -197,6 +197,7 @@ impl Sim {
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
             trial: None,
+            running: None,
             kept: self.kept.clone(),
         };
         let mut effects = Vec::new();
@@ -389,6 +390,7 @@ impl Sim {
             | Event::Dhcp { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
+            | Event::Proven(_)
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -473,6 +475,7 @@ impl Sim {
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Syslog(_) | Effect::Hostname(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {
                     // Written whole or not at all, whatever is answered and whenever.
