@@ -107,6 +107,7 @@ impl Box_ {
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }
                     | Effect::Keep(_)
+                    | Effect::Prove(_)
                     | Effect::Notify { .. }
                     | Effect::Stopped => continue,
                 };
@@ -130,6 +131,7 @@ fn main() {
         source: String::new(),
         notes: Vec::new(),
         trial: None,
+        running: None,
         kept: Vec::new(),
         checkpoint: None,
     };

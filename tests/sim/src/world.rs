@@ -10,6 +10,7 @@ use director_core::plan::{Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
 use director_core::store::{Commit, Generation, StoreError};
+use director_core::upgrade::running::Running;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -40,6 +41,10 @@ pub struct World {
     pub flash: BTreeMap<Generation, (SlotState, Config)>,
     /// The persistent server actions in it.
     pub kept: Vec<Kept>,
+    /// What the boot loader starts; `None`: there is none of ours.
+    pub running: Option<Running>,
+    /// When the boot loader was told that a system works.
+    pub proven: Vec<(Mono, Running)>,
     /// Sentences shown on every console.
     pub notices: Vec<String>,
     /// Servers by checked address; others refuse.
@@ -80,6 +85,8 @@ impl World {
             kernel,
             flash: BTreeMap::new(),
             kept: Vec::new(),
+            running: None,
+            proven: Vec::new(),
             notices: Vec::new(),
             servers: BTreeMap::new(),
             log: Vec::new(),
@@ -127,6 +134,7 @@ impl World {
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
             kept: self.kept.clone(),
+            running: self.running,
             trial: std::mem::take(&mut self.restart_asked).then(|| self.on_trial()).flatten(),
         };
         let mut effects = Vec::new();
@@ -305,6 +313,10 @@ impl World {
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Maintain { session, what, .. } => {
                     self.post(Event::Maintained { session, what, result: Ok(()) }, ANSWER_US);
+                }
+                Effect::Prove(running) => {
+                    self.proven.push((self.now, running));
+                    self.post(Event::Proven(Ok(())), ANSWER_US);
                 }
                 Effect::Stopped => self.stopped = true,
             }

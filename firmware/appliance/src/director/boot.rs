@@ -3,6 +3,7 @@
 //! Nothing here can keep the director from starting. What is missing or broken is said on the console and in the
 //! log, and the next best thing is used; without any usable record that is the factory configuration.
 
+use crate::init::phases::read_options;
 use crate::platform::clock;
 use crate::platform::flash::{self, Flash};
 use crate::platform::kmsg::Log;
@@ -11,7 +12,7 @@ use director_core::director::{Checkpoint, Level, Start};
 use director_core::login::Access;
 use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity, Role};
-use director_core::store::{Commit, Generation, kept, reset, slots};
+use director_core::store::{Commit, Generation, kept, rescue, reset, slots};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -61,7 +62,9 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
         checkpoint: read_checkpoint(&mut notes),
         trial: None,
         kept: Vec::new(),
+        running: read_options().ok().and_then(|options| options.running),
     };
+    let in_rescue = start.running.is_some_and(|running| running.rescue);
     match &mut flash {
         None => notes.push("no flash partition: nothing that is committed survives a power cut".to_owned()),
         Some(flash) => {
@@ -70,7 +73,11 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             (start.identity, start.boots) = (identity.role, identity.boots);
             let loaded = slots::load(flash);
             start.newest = loaded.newest;
-            match accepted(flash, loaded.best, start.checkpoint.as_ref()) {
+            let found = accepted(flash, loaded.best, start.checkpoint.as_ref());
+            match found {
+                found if in_rescue => {
+                    rescued(flash, found.map(|(generation, _)| generation), &mut start, &mut notes)
+                }
                 None => {
                     notes.push("no usable configuration in flash: the factory configuration runs".to_owned())
                 }
@@ -87,7 +94,9 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             let (list, warnings) = kept::load(flash);
             notes.extend(warnings);
             start.kept = list;
-            start.trial = trial(flash, start.checkpoint.as_ref(), &mut notes);
+            if !in_rescue {
+                start.trial = trial(flash, start.checkpoint.as_ref(), &mut notes);
+            }
         }
     }
     // Before consoles can connect: they ask for the password from the first moment on.
@@ -97,6 +106,18 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
     }
     start.notes = notes;
     (start, flash)
+}
+
+/// Starts with the rescue configuration, because the boot loader says so. What was committed stays in flash.
+fn rescued(flash: &mut Flash, newest: Option<Generation>, start: &mut Start, notes: &mut Vec<String>) {
+    if let Ok(commit) = rescue::load(flash) {
+        start.config = commit.config;
+        "rescue configuration".clone_into(&mut start.source);
+    }
+    let kept = newest.map_or_else(String::new, |generation| {
+        format!("; configuration {generation} is still in flash and runs after a reboot")
+    });
+    notes.push(format!("RESCUE: the boot loader asked for it, the {} runs{kept}", start.source));
 }
 
 /// The newest good configuration that was not refused: a flash that failed may hold a refused one as good.

@@ -146,6 +146,14 @@ impl Shells {
                 Effect::Mark { generation, state } => {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
+                Effect::Prove(running) => {
+                    let full = |refused| StoreError::device("write", &refused);
+                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
+                    let asked = flash.and_then(|flash| flash.submit(FlashJob::Prove(running)).map_err(full));
+                    if let Err(error) = asked {
+                        self.refused.push_back(Event::Proven(Err(error)));
+                    }
+                }
                 Effect::Keep(list) => {
                     let full = |refused| StoreError::device("write", &refused);
                     let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);

@@ -11,7 +11,7 @@
 pub(crate) mod child;
 pub(crate) mod children;
 mod face;
-mod phases;
+pub(crate) mod phases;
 mod power;
 pub(crate) mod report;
 pub(crate) mod request;

@@ -10,8 +10,11 @@ use director_core::store::device::Device;
 use director_core::store::record::SlotState;
 use director_core::store::superblock::{self, Found};
 use director_core::store::{Generation, StoreError, kept, rescue, reset, slots};
+use director_core::upgrade::environment;
+use director_core::upgrade::running::Running;
 use embedded_io_adapters::std::FromStd;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -30,6 +33,8 @@ const PARTITIONS: usize = 256;
 /// The opened partition. Reads after a sync come from the medium, not from the page cache.
 pub(crate) struct Flash {
     file: FromStd<File>,
+    /// Where it was opened.
+    path: PathBuf,
 }
 
 impl fmt::Debug for Flash {
@@ -41,13 +46,17 @@ impl fmt::Debug for Flash {
 impl Flash {
     /// Opens a partition (or, in tests and tools, an image of one) for reading and writing. Does not check whose it is.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).open(path).map(Self::from)
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map(|file| Self { path: path.to_owned(), ..Self::from(file) })
     }
 }
 
 impl From<File> for Flash {
     fn from(file: File) -> Self {
-        Self { file: FromStd::new(file) }
+        Self { file: FromStd::new(file), path: PathBuf::new() }
     }
 }
 
@@ -142,6 +151,8 @@ pub(crate) enum Job {
         /// The encoded commit of [`Maintenance::RescueSave`].
         rescue: Vec<u8>,
     },
+    /// Tell the boot loader that this system works: [`environment::prove`].
+    Prove(Running),
     /// Change the state of a record: [`slots::mark`].
     Mark {
         /// Of which record.
@@ -210,6 +221,7 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
         Job::Mark { generation, state } => {
             Event::Saved { generation, result: slots::mark(flash, generation, state) }
         }
+        Job::Prove(running) => Event::Proven(prove(flash, running)),
         Job::Keep(list) => Event::Kept(kept::save(flash, &list)),
         Job::Recall { session, what: Recall::List, .. } => {
             Event::Recalled { session, result: Ok(Recalled::List(slots::history(flash))) }
@@ -232,6 +244,25 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
             Event::Recalled { session, result: found.map(commit) }
         }
     }
+}
+
+/// Writes the boot loader's environment, in the first partition of the disk that has ours.
+fn prove(flash: &Flash, running: Running) -> Result<(), StoreError> {
+    let name = flash.path.file_name().unwrap_or_default();
+    let first = sibling(Path::new("/sys/class/block"), name, 1);
+    let path = first.map(|name| Path::new("/dev").join(name)).ok_or(StoreError::NoDevice)?;
+    let mut boot = Flash::open(&path).map_err(|error| StoreError::device("read", &error))?;
+    environment::prove(&mut boot, running)
+}
+
+/// The partition with this number on the disk that has the partition `name`.
+fn sibling(class: &Path, name: &OsStr, number: u32) -> Option<OsString> {
+    let disk = class.join(name).canonicalize().ok()?.parent()?.to_owned();
+    let entries = fs::read_dir(disk).ok()?.filter_map(Result::ok).take(PARTITIONS);
+    let mut names = entries.filter(|entry| {
+        fs::read_to_string(entry.path().join("partition")).is_ok_and(|text| text.trim() == number.to_string())
+    });
+    Some(names.next()?.file_name())
 }
 
 /// Wipes the flash. Once the order is on the medium this has succeeded: what is not done now is done at the next start.

@@ -10,6 +10,7 @@ use crate::overrides::Kept;
 use crate::plan::fallback::Pages;
 use crate::plan::{Observed, Op, OpError};
 use crate::store::{Comment, Generation, StoreError, record::SlotState};
+use crate::upgrade::running::Running;
 use crate::wire::heartbeat::Frame;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -82,6 +83,8 @@ pub enum Event {
         /// Whether it was done.
         result: Result<(), StoreError>,
     },
+    /// The answer to [`Effect::Prove`].
+    Proven(Result<(), StoreError>),
     /// A console asks.
     Request {
         /// Who; the reply carries it back.
@@ -153,6 +156,8 @@ pub enum Effect {
         /// What is kept by [`Maintenance::RescueSave`], and where it came from.
         rescue: Option<(Comment, Box<Config>)>,
     },
+    /// Tell the boot loader that this system works ([`crate::upgrade::environment::prove`]) and send [`Event::Proven`].
+    Prove(Running),
     /// Tell consoles, also future ones, who may type.
     Access(Access),
     /// Show a sentence on every console.

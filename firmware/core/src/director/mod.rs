@@ -23,6 +23,7 @@ pub mod reconcile;
 mod requests;
 mod servers;
 pub mod status;
+mod system;
 pub mod trial;
 mod undo;
 mod view;
@@ -40,6 +41,7 @@ use crate::plan::fallback::Pages;
 use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
 use crate::store::identity::Role;
+use crate::upgrade::running::Running;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -53,6 +55,7 @@ use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
 use servers::Keeping;
+use system::System;
 use trial::{SavedTrial, Trial};
 use undo::Marks;
 
@@ -97,6 +100,8 @@ pub struct Start {
     pub notes: Vec<String>,
     /// What an earlier process left in `/run`.
     pub checkpoint: Option<Checkpoint>,
+    /// What the boot loader started; `None` when it was not ours.
+    pub running: Option<Running>,
     /// What the flash kept of what operators did to servers; the checkpoint knows better.
     pub kept: Vec<Kept>,
     /// The stored configuration that the checkpoint says is on trial, when this process was started on request. After
@@ -163,6 +168,7 @@ pub struct Director {
     /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
     originals: BTreeMap<String, String>,
     leases: Leases,
+    system: System,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -237,6 +243,7 @@ impl Director {
             pages: Pages::new(),
             leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
+            system: System::new(start.running, now),
             unsaved: false,
             verdicts_due: now,
             start,
@@ -265,6 +272,7 @@ impl Director {
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Maintained { session, what, result } => self.on_maintained(session, what, result, out),
+            Event::Proven(result) => self.on_proven(result, now, out),
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
@@ -305,6 +313,7 @@ impl Director {
             self.marks.next_deadline(),
             self.leases.next_deadline(),
             self.keeping.again,
+            self.system.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -330,6 +339,7 @@ impl Director {
         self.trial_deadline(now, out);
         self.undo_again(now, out);
         self.leases_due(now, out);
+        self.prove_late(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -550,6 +560,7 @@ impl Director {
         self.last_error = None;
         self.failing.clear();
         self.commit_settled(now, out);
+        self.prove_settled(out);
         self.cluster_settled(now, out);
         self.released = self.stopping;
     }

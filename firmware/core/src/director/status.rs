@@ -8,6 +8,7 @@ use crate::plan::observed::{Link, Stats};
 use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
 use crate::store::Generation;
 use crate::store::identity::Role;
+use crate::upgrade::running::Running;
 use crate::wire::heartbeat::State as PeerState;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -50,6 +51,8 @@ pub struct SystemStatus {
     pub hostname: Option<Hostname>,
     /// Firmware version.
     pub version: String,
+    /// The system slot it was started from; `None` without a boot loader of ours.
+    pub slot: Option<SlotStatus>,
     /// Generation of the running configuration; 0 is the factory configuration.
     pub generation: Generation,
     /// What waits for its confirmation.
@@ -131,6 +134,15 @@ pub struct PathStatus {
     pub heard: Option<Mono>,
     /// Frames taken.
     pub frames: u64,
+}
+
+/// The system slot that runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SlotStatus {
+    /// What the boot loader said.
+    pub running: Running,
+    /// Whether the boot loader was told that it works.
+    pub proven: bool,
 }
 
 /// A commit on trial.

@@ -62,6 +62,7 @@ impl Director {
             active: self.active(&self.config),
             hostname: self.node().hostname.clone(),
             version: self.start.version.clone(),
+            slot: self.system.status(),
             generation: self.generation,
             trial: self.trial.as_ref().map(|t| TrialStatus { deadline: t.deadline, back: t.back_generation }),
             source: self.source.clone(),
@@ -234,6 +235,7 @@ impl Director {
         alarms.extend(self.fell_back.clone());
         alarms.extend(self.marks.alarm());
         alarms.extend(self.keeping.failed.clone());
+        alarms.extend(self.system.alarm());
         for (role, interface) in &self.bound(&self.config, observed).interfaces {
             let Some(device) = &interface.device else {
                 if let Some(mac) = self.node().macs.get(role) {

@@ -1,6 +1,7 @@
 //! Our words on the kernel command line: `director.console=ttyS0,115200` and `director.kmsg=ttyS2`.
 //! (A name with a dot is taken for a module parameter by the kernel and is not handed to PID 1 as an argument.)
 
+use crate::upgrade::running::Running;
 use core::fmt;
 
 /// Longest name of a serial device, such as `ttyUSB10`.
@@ -42,6 +43,8 @@ pub struct Options {
     pub baud: u32,
     /// Where the kernel log is copied to; only the lab sets it.
     pub kmsg: Option<Tty>,
+    /// What the boot loader started.
+    pub running: Option<Running>,
     /// Whether one of our words was not understood and its default is used.
     pub misread: bool,
 }
@@ -49,8 +52,13 @@ pub struct Options {
 impl Options {
     /// Reads a kernel command line. Words that are not ours are skipped; of repeated ones the last counts.
     pub fn parse(cmdline: &str) -> Self {
-        let mut options =
-            Self { console: Tty::parse(CONSOLE_DEFAULT), baud: BAUD_DEFAULT, kmsg: None, misread: false };
+        let mut options = Self {
+            console: Tty::parse(CONSOLE_DEFAULT),
+            baud: BAUD_DEFAULT,
+            kmsg: None,
+            running: Running::parse(cmdline),
+            misread: false,
+        };
         for word in cmdline.split_ascii_whitespace() {
             if let Some(value) = word.strip_prefix("director.console=") {
                 match console(value) {

@@ -24,7 +24,7 @@ pub use comment::Comment;
 
 #[cfg(test)]
 #[expect(clippy::as_conversions, reason = "test data; the numbers are small")]
-mod tests;
+pub(crate) mod tests;
 
 use crate::model::Config;
 use core::fmt;

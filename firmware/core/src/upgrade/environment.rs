@@ -3,9 +3,11 @@
 //! Every field has a fixed place and one character, so a write that was torn leaves a mixture of old and new fields and
 //! nothing else. The order of writes makes each mixture safe: a slot is complete before any field names it.
 
-use super::layout::ENVIRONMENT_AT;
+use super::layout::{BOOT_BYTES, BOOT_NAME, ENVIRONMENT_AT};
+use super::running::Running;
 use crate::store::StoreError;
 use crate::store::device::{self, Device};
+use serde::{Deserialize, Serialize};
 
 /// Bytes of GRUB's environment block.
 pub const BYTES: usize = 1024;
@@ -17,7 +19,7 @@ pub const TRIES: u8 = 2;
 pub const BOOTS_MAX: u8 = 3;
 
 /// A system slot.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Slot {
     /// Partition 2.
     A,
@@ -128,6 +130,23 @@ pub(super) fn value<'a>(block: &'a [u8], name: &str) -> Option<&'a str> {
 /// Text of a block without its padding.
 pub(super) fn signed(lines: &str) -> [u8; BYTES] {
     padded(&alloc::format!("{SIGNATURE}{lines}"))
+}
+
+/// Whether this is a boot partition as the image tool makes it. Nothing else may be written to.
+pub fn check<D: Device>(boot: &mut D) -> Result<(), StoreError> {
+    let mut name = [0; 11];
+    device::read_at(boot, 0, &mut name)?;
+    if name.ends_with(BOOT_NAME) && device::size(boot)? == BOOT_BYTES {
+        return Ok(());
+    }
+    Err(StoreError::device("read", &"the first partition is not a boot partition of this firmware"))
+}
+
+/// Tells the boot loader that the running system works.
+pub fn prove<D: Device>(boot: &mut D, running: Running) -> Result<(), StoreError> {
+    check(boot)?;
+    let environment = load(boot)?;
+    save(boot, &running.proven(environment))
 }
 
 /// Reads the environment of a boot partition: the first copy, or what the second says is good.

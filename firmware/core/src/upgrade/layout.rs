@@ -17,6 +17,8 @@ pub const SECTOR: u64 = 512;
 pub const BOOT_AT: u64 = MIB;
 /// Bytes of the boot partition.
 pub const BOOT_BYTES: u64 = 16 * MIB;
+/// What its file system names as the program that made it, after a jump of three bytes.
+pub const BOOT_NAME: &[u8; 8] = b"DIRECTOR";
 /// Bytes of one system slot.
 pub const SLOT_BYTES: u64 = 16 * MIB;
 /// Where the slots begin on the disk.

@@ -9,4 +9,8 @@
 
 pub mod environment;
 pub mod layout;
+pub mod running;
 pub mod trailer;
+
+#[cfg(test)]
+mod tests;

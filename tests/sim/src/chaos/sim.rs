@@ -233,6 +233,7 @@ impl Sim {
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
             trial,
+            running: None,
             kept: self.kept.clone(),
         };
         let mut effects = Vec::new();
@@ -297,7 +298,9 @@ impl Sim {
                 trial: options.confirm.map(trials::Asks::Window),
                 ..nothing
             },
-            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) => panic!("the script asks no {}", word(&request)),
+            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) => {
+                panic!("the script asks no {}", word(&request))
+            }
             Request::Confirm => Asked { trial: Some(trials::Asks::Confirmation), ..nothing },
             Request::Server(action) => {
                 Asked { action: Some((action.server.clone(), self.override_of(action))), ..nothing }
@@ -429,6 +432,7 @@ impl Sim {
             | Event::Dhcp { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
+            | Event::Proven(_)
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -527,6 +531,7 @@ impl Sim {
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {
                     // Written whole or not at all, whatever is answered and whenever.

@@ -112,6 +112,7 @@ impl Node {
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
             kept: Vec::new(),
+            running: None,
             trial: None,
         };
         let mut effects = Vec::new();

@@ -267,7 +267,11 @@ impl World {
                     let late = node.world_time(deadline, self.now) - self.now;
                     let (result, took) =
                         if sees { (Ok(()), 1000) } else { (Err(Failure::from("no answer")), late) };
-                    let outcome = ProbeOutcome { result, took_us: u32::try_from(took).unwrap() };
+                    let outcome = ProbeOutcome {
+                        result,
+                        took_us: u32::try_from(took).unwrap(),
+                        transcript: Default::default(),
+                    };
                     self.post(n, took, Item::Event(Event::Probed { id, outcome }));
                 }
                 Effect::Checkpoint(checkpoint) => {

@@ -55,6 +55,26 @@ fn a_damaged_superblock_copy_is_mended() {
 }
 
 #[test]
+fn the_boot_partition_is_the_first_one_of_the_same_disk() {
+    let root = std::env::temp_dir().join(format!("director-sibling-{}", std::process::id()));
+    let class = root.join("class");
+    fs::create_dir_all(&class).unwrap();
+    for (disk, names) in [("nvme0n1", ["nvme0n1p1", "nvme0n1p4"]), ("sda", ["sda1", "sda4"])] {
+        for (name, number) in names.into_iter().zip(["1\n", "4\n"]) {
+            let folder = root.join("devices").join(disk).join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("partition"), number).unwrap();
+            std::os::unix::fs::symlink(&folder, class.join(name)).unwrap();
+        }
+    }
+    assert_eq!(sibling(&class, OsStr::new("nvme0n1p4"), 1).unwrap(), "nvme0n1p1");
+    assert_eq!(sibling(&class, OsStr::new("sda4"), 1).unwrap(), "sda1");
+    assert_eq!(sibling(&class, OsStr::new("sda4"), 2), None);
+    assert_eq!(sibling(&class, OsStr::new("vda4"), 1), None);
+    fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
 fn only_a_partition_with_our_superblock_is_found() {
     let root = std::env::temp_dir().join(format!("director-flash-{}", std::process::id()));
     let (class, dev) = (root.join("class"), root.join("dev"));

@@ -164,6 +164,10 @@ pub(super) fn version(status: &Status) -> String {
     let mut json = Json::new();
     json.object(|json| {
         json.text("version", &s.version);
+        json.maybe_text("slot", s.slot.map(|s| s.running.slot.letter()));
+        json.flag("slot_trial", s.slot.is_some_and(|s| s.running.trial));
+        json.flag("slot_proven", s.slot.is_some_and(|s| s.proven));
+        json.flag("rescue", s.slot.is_some_and(|s| s.running.rescue));
         json.maybe_text("hostname", s.hostname.as_ref());
         json.text("node", s.identity);
         json.flag("active", s.active);

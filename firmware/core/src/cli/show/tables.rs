@@ -4,7 +4,9 @@ use super::table::{Align, Table, facts};
 use super::words::{
     ago, bytes, check, endpoint, forward, generation, plural, service_key, span, state, weight, wrap,
 };
-use crate::director::status::{InterfaceStatus, IpvsService, ServerStatus, ServiceStatus, Status};
+use crate::director::status::{
+    InterfaceStatus, IpvsService, ServerStatus, ServiceStatus, SlotStatus, Status,
+};
 use crate::health::State;
 use crate::model::Mono;
 use crate::model::config::{Forward, Protocol};
@@ -308,6 +310,7 @@ pub(super) fn version(status: &Status, width: usize) -> Vec<String> {
     let reconciled = s.reconciled.map_or_else(|| "never".to_string(), |at| ago(status.at, at));
     let list = [
         ("firmware", s.version.clone()),
+        ("system", system(s.slot)),
         ("host name", s.hostname.as_ref().map_or_else(|| "not set".to_string(), ToString::to_string)),
         ("node", format!("{}, {role}", s.identity)),
         ("generation", running(status)),
@@ -322,6 +325,21 @@ pub(super) fn version(status: &Status, width: usize) -> Vec<String> {
         ),
     ];
     facts(&list, width)
+}
+
+/// The slot that was started, and whether it stays.
+fn system(slot: Option<SlotStatus>) -> String {
+    let Some(SlotStatus { running, proven }) = slot else {
+        return "started without the boot loader".to_string();
+    };
+    let state = match (running.trial, proven) {
+        (true, false) => ", ON TRIAL: the other slot runs again when it does not prove itself",
+        (true, true) => ", proven after a trial",
+        (false, false) => ", not proven yet",
+        (false, true) => ", proven",
+    };
+    let rescue = if running.rescue { ", rescue" } else { "" };
+    format!("slot {}{state}{rescue}", running.slot.letter())
 }
 
 /// The running generation, and that it waits when it is on trial.

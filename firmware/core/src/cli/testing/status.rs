@@ -1,7 +1,8 @@
 //! A status of the five-node cluster as the director would report it.
 
 use crate::director::status::{
-    AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, Status, SystemStatus,
+    AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, SlotStatus, Status,
+    SystemStatus,
 };
 use crate::health::State;
 use crate::model::Mono;
@@ -10,6 +11,8 @@ use crate::plan::observed::{Link, LinkCounters, Stats};
 use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
 use crate::store::Generation;
 use crate::store::identity::Role;
+use crate::upgrade::environment::Slot;
+use crate::upgrade::running::Running;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -114,6 +117,10 @@ pub(crate) fn status() -> Status {
             active: true,
             hostname: Some("lvs1".parse().unwrap()),
             version: "0.1.0".to_string(),
+            slot: Some(SlotStatus {
+                running: Running { slot: Slot::A, trial: false, rescue: false },
+                proven: true,
+            }),
             generation: Generation(1),
             trial: None,
             source: "flash slot 0, generation 1".to_string(),

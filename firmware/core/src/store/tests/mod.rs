@@ -5,7 +5,7 @@ mod golden;
 mod history;
 mod identity;
 mod kept;
-mod model;
+pub(crate) mod model;
 mod power_cut;
 mod rescue;
 
