@@ -200,6 +200,18 @@ impl Circumstances for Now<'_> {
         self.leases.lease(device)
     }
 
+    fn standing(&self, pool: &Name, port: u16) -> health::Standing {
+        self.health.standing(pool, port)
+    }
+
+    fn share(&self, pool: &Name, server: &Name, port: u16, weight: u32) -> u32 {
+        self.health.share(pool, server, port, weight)
+    }
+
+    fn removed(&self, pool: &Name, server: &Name, port: u16) -> bool {
+        self.health.removed(pool, server, port)
+    }
+
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
         self.overrides.get(server, pool).map_or(Forced::Normal, |entry| entry.forced)
     }
@@ -352,9 +364,8 @@ impl Director {
 
     /// The running configuration is another one (or the first).
     fn configured(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        let config = core::mem::take(&mut self.config);
-        self.with_health(now, out, |h, o| h.configure(&config, now, o));
-        self.config = config;
+        self.health.activate(self.active(&self.config));
+        self.configure_health(now, out);
         let hostname =
             self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
         let receiver =
@@ -367,6 +378,12 @@ impl Director {
         self.reconcile.retry_now();
     }
 
+    fn configure_health(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let config = core::mem::take(&mut self.config);
+        self.with_health(now, out, |h, o| h.configure(&config, now, o));
+        self.config = config;
+    }
+
     fn with_health(
         &mut self,
         now: Mono,
@@ -375,7 +392,7 @@ impl Director {
     ) {
         let mut outputs = Vec::new();
         act(&mut self.health, &mut outputs);
-        let mut changed = 0_usize;
+        let (mut changed, mut stepped) = (0_usize, false);
         for output in outputs {
             match output {
                 health::Output::Probe { id, spec, deadline } => {
@@ -388,13 +405,19 @@ impl Director {
                         self.log(level, text, out);
                     }
                 }
+                health::Output::Noted { text, bad } => {
+                    stepped = true;
+                    if !text.is_empty() {
+                        self.log(if bad { Level::Warning } else { Level::Notice }, text, out);
+                    }
+                }
             }
         }
         if changed > TRANSITIONS_LOGGED {
             let more = changed.saturating_sub(TRANSITIONS_LOGGED);
             self.log(Level::Warning, format!("{more} more servers changed at once: show servers"), out);
         }
-        if changed > 0 {
+        if changed > 0 || stepped {
             self.unsaved = true;
             self.keep_verdicts(now, out);
         }
@@ -442,6 +465,9 @@ impl Director {
 
     /// Moves dump, plan and apply forward as far as it goes without an answer.
     fn drive(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if !self.stopping && self.health.activate(self.active(&self.config)) {
+            self.configure_health(now, out);
+        }
         for _ in 0..STEPS_MAX {
             match self.reconcile.step(!self.status_waiters.is_empty(), now) {
                 Step::Wait if self.reconcile.pausing() => return self.answer_status_waiters(now, out),

@@ -204,6 +204,9 @@ impl Director {
             stats.add(&have.stats);
         }
         let mut reason = verdict.as_ref().map_or_else(String::new, |v| v.reason.clone());
+        if let Some(decided) = self.health.decided(pool_name, name, now) {
+            reason = format!("{decided}; {reason}");
+        }
         if let Some(forced) = self.override_words(pool_name, name, active, now) {
             reason = if reason.is_empty() { forced } else { format!("{forced}; {reason}") };
         }
@@ -267,6 +270,7 @@ impl Director {
                 alarms.push(format!("service {name}: no usable server in pool {}{page}", service.pool));
             }
         }
+        alarms.extend(self.health.pool_alarms());
         alarms.extend(self.health.alarms(now));
         alarms.dedup();
         alarms

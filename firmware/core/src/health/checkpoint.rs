@@ -8,9 +8,10 @@
 //! - a server is given up, or let in after reentry, only on an answer (or a failure) that the new process got.
 
 use super::ProbeSpec;
-use super::targets::MemberKey;
+use super::standing::Standing;
+use super::targets::{MemberKey, SeatKey};
 use super::verdict::Machine;
-use crate::model::Mono;
+use crate::model::{Mono, Name};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -24,6 +25,25 @@ pub struct Checkpoint {
     /// Number of the last run.
     pub(super) last_run: u64,
     pub(super) members: Vec<Saved>,
+    pub(super) pools: Vec<SavedPool>,
+    pub(super) seats: Vec<SavedSeat>,
+}
+
+/// A pool that does not stand as usual.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct SavedPool {
+    pub(super) name: Name,
+    pub(super) port: u16,
+    pub(super) standing: Standing,
+}
+
+/// A server that is out or comes back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct SavedSeat {
+    pub(super) key: SeatKey,
+    pub(super) ramp: Option<Mono>,
+    pub(super) out_since: Option<Mono>,
+    pub(super) removed: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -39,16 +59,25 @@ pub(super) struct Saved {
 pub(super) struct SavedMembers {
     at: Mono,
     members: BTreeMap<MemberKey, Saved>,
+    /// Until the pools take them.
+    pub(super) pools: Vec<SavedPool>,
+    seats: BTreeMap<SeatKey, SavedSeat>,
 }
 
 impl From<Checkpoint> for SavedMembers {
     fn from(saved: Checkpoint) -> Self {
         let members = saved.members.into_iter().map(|member| (member.key.clone(), member)).collect();
-        Self { at: saved.at, members }
+        let seats = saved.seats.into_iter().map(|seat| (seat.key.clone(), seat)).collect();
+        Self { at: saved.at, members, pools: saved.pools, seats }
     }
 }
 
 impl SavedMembers {
+    /// What was known of a seat.
+    pub(super) fn take_seat(&mut self, key: &SeatKey) -> Option<SavedSeat> {
+        self.seats.remove(key)
+    }
+
     /// The machine of a member that is still asked the same, gone on at `now`.
     pub(super) fn take(
         &mut self,

@@ -14,6 +14,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use pools::Watched;
 
 /// Microseconds between the time something was due and the call that does it, from which on the process counts as
 /// having stood still. Chosen: 200 times what one call of the main loop may take (design section 3).
@@ -46,6 +47,8 @@ struct Asked {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct MemberNo(u64);
 
+mod pools;
+
 type Timers = BTreeSet<(Mono, MemberNo)>;
 
 /// Health of all servers in all pools.
@@ -60,6 +63,14 @@ pub struct Health {
     seats: BTreeMap<SeatKey, Seat>,
     /// Members that changed and whose seats have not looked yet.
     touched: Vec<(MemberKey, Change)>,
+    /// Pools with settings for them as a whole.
+    pools: BTreeMap<Name, Watched>,
+    /// Pools in which something changed.
+    stirred: BTreeSet<Name>,
+    /// When a weight grows or a server leaves the table.
+    steps: BTreeSet<(Mono, SeatKey)>,
+    /// Whether this box holds the floating addresses.
+    active: bool,
     /// The node that this box is: its name and addresses go into the questions.
     role: Role,
     /// Who is fed by a probe.
@@ -87,6 +98,10 @@ impl Health {
             by_key: BTreeMap::new(),
             seats: BTreeMap::new(),
             touched: Vec::new(),
+            pools: BTreeMap::new(),
+            stirred: BTreeSet::new(),
+            steps: BTreeSet::new(),
+            active: true,
             role: Role::Primary,
             users: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -102,6 +117,13 @@ impl Health {
         self.role = role;
     }
 
+    /// Says whether this box holds the floating addresses. True: that is news for a configuration with a
+    /// `standby-interval`, so configure again.
+    pub const fn activate(&mut self, active: bool) -> bool {
+        let before = core::mem::replace(&mut self.active, active);
+        before != active
+    }
+
     /// Takes a configuration. What is asked and judged as before goes on undisturbed; the same configuration twice
     /// changes nothing. Changed thresholds judge what was already seen. The first runs are due at
     /// [`Self::next_deadline`], which is `now` when there are new probes.
@@ -111,7 +133,7 @@ impl Health {
             (Role::Backup, Some(backup)) => backup,
             (Role::Backup, None) | (Role::Primary, _) => &config.primary,
         };
-        let wanted = targets(config, node);
+        let wanted = targets(config, node, self.active);
         self.check_ports = config
             .pools
             .iter()
@@ -139,11 +161,15 @@ impl Health {
                 Some(no) => *no,
                 None => self.add(key, &target, probe, saved.as_mut(), now),
             };
+            let restored = saved.as_mut().filter(|_| fresh).and_then(|saved| saved.take_seat(&seat));
             let entry = self.seats.entry(seat).or_default();
+            if let Some(restored) = restored {
+                Self::restore_seat(entry, &restored);
+            }
             entry.add_part(no, name, target.join);
             if fresh {
                 // What an earlier process knew was told by it.
-                entry.adopt(joined(entry, &self.members));
+                entry.adopt(joined(entry, &self.members), now);
             }
             self.retarget(no, &target, probe, now);
             if let Some(probe) = probe {
@@ -151,20 +177,25 @@ impl Health {
             }
         }
         self.seats.retain(|_, seat| seat.has_parts());
-        self.rejoin_all(out);
+        self.steps.retain(|(_, key)| self.seats.contains_key(key));
+        self.configure_pools(config, saved.map(|saved| saved.pools).unwrap_or_default());
+        self.rejoin_all(now, out);
     }
 
     /// Seats whose checks came, went or changed.
-    fn rejoin_all(&mut self, out: &mut Vec<Output>) {
-        self.rejoin(out);
+    fn rejoin_all(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.rejoin(now, out);
         for (key, seat) in &mut self.seats {
             let to = joined(seat, &self.members);
-            seat.enter(key, to, out, || String::from("its checks were changed"));
+            if seat.enter(key, to, now, out, || String::from("its checks were changed")) {
+                self.stirred.insert(key.pool.clone());
+            }
         }
+        self.regroup(now, out);
     }
 
     /// Lets the seats of changed members look at them.
-    fn rejoin(&mut self, out: &mut Vec<Output>) {
+    fn rejoin(&mut self, now: Mono, out: &mut Vec<Output>) {
         for (key, change) in core::mem::take(&mut self.touched) {
             let place = key.seat();
             let Some(seat) = self.seats.get_mut(&place) else { continue };
@@ -173,7 +204,9 @@ impl Health {
                 Some(name) => format!("check {name}: {}", change.reason),
                 None => change.reason.clone(),
             };
-            seat.enter(&place, to, out, reason);
+            if seat.enter(&place, to, now, out, reason) && self.pools.contains_key(&place.pool) {
+                self.stirred.insert(place.pool);
+            }
         }
     }
 
@@ -250,6 +283,7 @@ impl Health {
         if let Some(end) = self.schedule.answer(id, outcome, now) {
             self.judge(&end, now, out);
         }
+        self.regroup(now, out);
     }
 
     /// Does what is due. Call it at [`Self::next_deadline`]; earlier calls do no harm. At most [`STEPS_PER_CALL`]
@@ -260,6 +294,9 @@ impl Health {
         // Ends before timers: what is known decides first. Starts last: they find room that ends have made.
         while steps < STEPS_PER_CALL {
             steps += 1;
+            if self.step_due(now, out) {
+                continue;
+            }
             if let Some(end) = self.schedule.lost_due(now) {
                 self.judge(&end, now, out);
             } else if let Some(no) = self.timer_due(now) {
@@ -268,19 +305,18 @@ impl Health {
                 self.watch(start.probe);
                 out.push(Output::Probe { id: start.id, spec: start.spec, deadline: start.deadline });
             } else {
-                return;
+                break;
             }
         }
+        self.regroup(now, out);
     }
 
     /// When [`Self::on_deadline`] has something to do; `None` while nothing is configured.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        match (self.schedule.next_deadline(), timer) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let step = self.steps.first().map(|(at, _)| *at);
+        [self.schedule.next_deadline(), timer, step].into_iter().flatten().min()
     }
 
     fn timer_due(&mut self, now: Mono) -> Option<MemberNo> {
@@ -298,7 +334,7 @@ impl Health {
         let change = member.machine.settle(&member.rule, now, unanswered);
         member.tell(change, &mut self.touched);
         member.arm(no, unanswered, &mut self.timers);
-        self.rejoin(out);
+        self.rejoin(now, out);
     }
 
     /// Feeds the end of a run to everybody who asked.
@@ -316,7 +352,7 @@ impl Health {
             member.tell(change, &mut self.touched);
             member.arm(*no, None, &mut self.timers);
         }
-        self.rejoin(out);
+        self.rejoin(now, out);
     }
 
     /// A run started: its hard end may decide about those whose dead time passes meanwhile.
@@ -358,7 +394,8 @@ impl Health {
             machine: member.machine.clone(),
         };
         let members = self.members.values().map(save).collect();
-        Checkpoint { at: self.seen, last_run: self.schedule.last_run(), members }
+        let (pools, seats) = self.saved_pools();
+        Checkpoint { at: self.seen, last_run: self.schedule.last_run(), members, pools, seats }
     }
 
     /// The verdict's state for `port`, the port of its destination in the kernel; `None` for what is not configured.

@@ -23,13 +23,16 @@ pub mod http;
 pub mod schedule;
 mod seat;
 mod shared;
+pub mod standing;
 mod targets;
 pub mod verdict;
 mod words;
 
 pub use checkpoint::Checkpoint;
 pub use engine::{ALARMS_MAX, Health, STALL_US, STEPS_PER_CALL};
+pub use seat::{RAMP_STEPS, TRANSITIONS_KEPT};
 pub use shared::Shared;
+pub use standing::Standing;
 
 use crate::model::check::Check;
 use crate::model::config::HttpCheck;
@@ -139,6 +142,19 @@ pub struct Verdict {
     pub took_us: Option<u32>,
 }
 
+/// A change of a verdict that is past.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Transition {
+    /// When.
+    pub at: Mono,
+    /// State before.
+    pub from: State,
+    /// State then.
+    pub to: State,
+    /// Why, in words.
+    pub reason: String,
+}
+
 /// What [`Health`] wants done or known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
@@ -165,5 +181,12 @@ pub enum Output {
         to: State,
         /// Why, in words.
         reason: String,
+    },
+    /// Something beside a verdict changed that moves weights or servers.
+    Noted {
+        /// For the log; empty: not worth a line.
+        text: String,
+        /// Whether it is for the worse.
+        bad: bool,
     },
 }

@@ -1,7 +1,8 @@
 //! When which probe runs.
 //!
 //! Each probe has a grid: first start + n x interval. A start that is late is made up for once; further ones that
-//! were missed are left out, so nothing drifts and nothing bursts. First starts are [`START_SPACING_US`] apart, and
+//! were missed are left out, so nothing drifts and nothing bursts. Jitter delays each start by a part of the interval of its
+//! own; the grid stays. A fast retry comes between two points of the grid and moves none. First starts are [`START_SPACING_US`] apart, and
 //! closer only when that would not fit the interval.
 //!
 //! At most one run of a probe and [`IN_FLIGHT_MAX`] runs in all are under way. A run ends by the answer, or
@@ -35,9 +36,27 @@ pub(crate) struct ProbeKey {
     pub(crate) spec: ProbeSpec,
     pub(crate) interval: Millis,
     pub(crate) timeout: Millis,
+    /// Longest delay of a start, in percent of the interval.
+    pub(crate) jitter: u8,
+    pub(crate) retry: Option<Retry>,
+}
+
+/// Early questions after failures.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Retry {
+    /// From the end of a failed run to the next start.
+    pub(crate) after: Millis,
+    /// Failures in a row that one follows.
+    pub(crate) times: u32,
 }
 
 impl ProbeKey {
+    /// Delay of a start, the same for the same number.
+    fn jitter_us(&self, number: u64) -> u64 {
+        let most_us = self.interval_us().saturating_mul(u64::from(self.jitter)) / 100;
+        scatter(number) % most_us.saturating_add(1)
+    }
+
     fn interval_us(&self) -> u64 {
         u64::from(self.interval.get().max(1)).saturating_mul(1000)
     }
@@ -63,8 +82,12 @@ impl Run {
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     key: Arc<ProbeKey>,
-    /// Next start on the grid. In `starts` unless a run is under way.
+    /// The next point of the grid.
+    grid: Mono,
+    /// Next start. In `starts` unless a run is under way.
     next: Mono,
+    /// Failures in a row, as far as fast retries count them.
+    failures: u32,
     run: Option<Run>,
     /// Since when it is asked; what staleness is counted from before the first end.
     since: Mono,
@@ -98,6 +121,24 @@ impl Probe {
     /// A run ends: microseconds since the one before, or since it is asked.
     fn end(&mut self, now: Mono) -> u64 {
         now.micros_since(core::mem::replace(&mut self.ended, now))
+    }
+
+    /// A start is made or missed: to the next point of the grid.
+    fn step(&mut self, number: u64, now: Mono) {
+        if self.grid <= now {
+            self.grid = grid_after(self.grid, self.key.interval_us(), now);
+        }
+        let delay_us = self.key.jitter_us(number);
+        self.next = Mono::from_micros(self.grid.micros().saturating_add(delay_us));
+    }
+
+    /// A run failed, or not: decides about a fast retry.
+    fn judge(&mut self, good: bool, now: Mono) {
+        self.failures = if good { 0 } else { self.failures.saturating_add(1) };
+        let retry = self.key.retry.filter(|retry| !good && self.failures <= retry.times);
+        if let Some(retry) = retry {
+            self.next = self.next.min(now.after(retry.after));
+        }
     }
 
     fn is_stale(&self, now: Mono) -> bool {
@@ -182,7 +223,9 @@ impl Schedule {
         self.by_key.insert(Arc::clone(&key), no);
         let probe = Probe {
             key,
+            grid: now,
             next: now,
+            failures: 0,
             run: None,
             since: now,
             finished: None,
@@ -209,7 +252,8 @@ impl Schedule {
             let Some(probe) = self.probes.get_mut(&no) else { continue };
             let even_us = probe.key.interval_us().saturating_mul(index) / count.max(1);
             let offset_us = even_us.min(index.saturating_mul(START_SPACING_US));
-            probe.next = Mono::from_micros(now.micros().saturating_add(offset_us));
+            probe.grid = Mono::from_micros(now.micros().saturating_add(offset_us));
+            probe.next = probe.grid;
             self.starts.insert((probe.next, no));
         }
     }
@@ -241,7 +285,7 @@ impl Schedule {
         let deadline = now.after(probe.key.timeout);
         let run = Run { id, end: deadline };
         probe.run = Some(run);
-        probe.next = grid_after(probe.next, probe.key.interval_us(), now);
+        probe.step(id.0, now);
         self.runs.insert(id, no);
         self.ends.insert((run.lost_at(), id));
         Some(Start { probe: no, id, spec: probe.key.spec.clone(), deadline })
@@ -255,7 +299,6 @@ impl Schedule {
             // When a stall moved the end, the entry stays and finds no run when it is due.
             self.ends.remove(&(run.lost_at(), id));
         }
-        self.starts.insert((probe.next, no));
         let silent_us = probe.end(now);
         probe.lost = false;
         probe.not_asked = None;
@@ -263,10 +306,15 @@ impl Schedule {
             Ok(()) => {
                 probe.finished = Some(now);
                 probe.took_us = Some(outcome.took_us);
+                probe.judge(true, now);
             }
-            Err(Failure::Server(_)) => probe.finished = Some(now),
+            Err(Failure::Server(_)) => {
+                probe.finished = Some(now);
+                probe.judge(false, now);
+            }
             Err(Failure::NotAsked(words)) => probe.not_asked = Some(super::words::clip(words)),
         }
+        self.starts.insert((probe.next, no));
         Some(End { probe: no, result: outcome.result, silent_us })
     }
 
@@ -320,7 +368,7 @@ impl Schedule {
             let Some(probe) = self.probes.get_mut(&no) else { continue };
             if now.micros_since(due) > probe.key.interval_us() {
                 self.starts.remove(&(due, no));
-                probe.next = grid_after(due, probe.key.interval_us(), now);
+                probe.step(no.0, now);
                 self.starts.insert((probe.next, no));
             }
         }
@@ -362,4 +410,12 @@ impl Schedule {
 fn grid_after(from: Mono, step_us: u64, now: Mono) -> Mono {
     let steps = (now.micros_since(from) / step_us.max(1)).saturating_add(1);
     Mono::from_micros(from.micros().saturating_add(step_us.saturating_mul(steps)))
+}
+
+/// Spreads consecutive numbers over all of them (the finaliser of splitmix64).
+const fn scatter(number: u64) -> u64 {
+    let mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }

@@ -1,6 +1,6 @@
 //! From the configuration: which server of which pool is asked what, and judged by which thresholds.
 
-use super::schedule::ProbeKey;
+use super::schedule::{ProbeKey, Retry};
 use super::verdict::Rule;
 use super::{ProbeKind, ProbeSpec, Shared};
 use crate::model::check::{Check, Join, Question};
@@ -32,7 +32,7 @@ impl MemberKey {
 }
 
 /// Where the verdicts of all checks of a server come together: a port of it in a pool.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(crate) struct SeatKey {
     pub(crate) pool: Name,
     pub(crate) server: Name,
@@ -49,15 +49,10 @@ pub(crate) struct Target {
     pub(crate) join: Join,
 }
 
-/// All targets. Servers without an address, and members for whose port nobody asks, have none.
-pub(crate) fn targets(config: &Config, node: &Node) -> BTreeMap<MemberKey, Target> {
+/// All targets, as a node that is active or not asks them. Servers without an address, and members for whose port nobody asks, have none.
+pub(crate) fn targets(config: &Config, node: &Node, active: bool) -> BTreeMap<MemberKey, Target> {
     let named = named_checks(config, node);
-    let mut service_ports: BTreeMap<&Name, BTreeSet<u16>> = BTreeMap::new();
-    for service in config.services.values() {
-        if let Some(pool) = &service.pool {
-            service_ports.entry(pool).or_default().extend(service.ports.iter().copied());
-        }
-    }
+    let service_ports = service_ports(config);
     let mut all = Vec::new();
     for (pool_name, pool) in &config.pools {
         let parts = parts(pool, &named);
@@ -72,13 +67,24 @@ pub(crate) fn targets(config: &Config, node: &Node) -> BTreeMap<MemberKey, Targe
                         port,
                         check: part.name.cloned(),
                     };
-                    all.push((key, target(pool, part, SocketAddr::new(address, port), &sources)));
+                    all.push((key, target(pool, part, SocketAddr::new(address, port), &sources, active)));
                 }
             }
         }
     }
     // Pools, servers and ports came in order, so this builds the map without searching.
     all.into_iter().collect()
+}
+
+/// The ports on which services use a pool.
+pub(super) fn service_ports(config: &Config) -> BTreeMap<&Name, BTreeSet<u16>> {
+    let mut ports: BTreeMap<&Name, BTreeSet<u16>> = BTreeMap::new();
+    for service in config.services.values() {
+        if let Some(pool) = &service.pool {
+            ports.entry(pool).or_default().extend(service.ports.iter().copied());
+        }
+    }
+    ports
 }
 
 fn checked_ports(pool: &Pool, member: &Member, of_services: Option<&BTreeSet<u16>>) -> Vec<u16> {
@@ -156,7 +162,19 @@ fn sources(pool: &Pool, node: &Node) -> Vec<IpAddr> {
     addresses.into_iter().flatten().map(|cidr| cidr.address()).collect()
 }
 
-fn target(pool: &Pool, part: &Part<'_>, server: SocketAddr, sources: &[IpAddr]) -> Target {
+/// Failures in a row after which the next question comes early: as many as still decide something.
+fn retry(pool: &Pool) -> Option<Retry> {
+    let after = pool.watch.fast_retry?.max(Millis::new(1));
+    let times = match pool.dead_time {
+        None => u32::from(pool.fall.max(1)).saturating_sub(1),
+        Some(dead) => dead.get() / after.get(),
+    };
+    Some(Retry { after, times })
+}
+
+fn target(pool: &Pool, part: &Part<'_>, server: SocketAddr, sources: &[IpAddr], active: bool) -> Target {
+    let standby = pool.watch.standby_interval.filter(|_| !active);
+    let interval = standby.unwrap_or(pool.interval);
     let at_least_1ms = |span: Millis| span.max(Millis::new(1));
     let to = SocketAddr::new(part.address.unwrap_or(server.ip()), part.port.unwrap_or(server.port()));
     let source = sources.iter().copied().find(|own| own.is_ipv4() == to.is_ipv4());
@@ -164,10 +182,18 @@ fn target(pool: &Pool, part: &Part<'_>, server: SocketAddr, sources: &[IpAddr]) 
         address: server.ip(),
         probe: part.kind.as_ref().map(|kind| ProbeKey {
             spec: ProbeSpec { target: to, source, kind: kind.clone() },
-            interval: at_least_1ms(pool.interval),
+            interval: at_least_1ms(interval),
             timeout: at_least_1ms(pool.timeout),
+            jitter: pool.watch.jitter,
+            retry: retry(pool),
         }),
-        rule: Rule { rise: pool.rise, fall: pool.fall, dead_time: pool.dead_time, reentry: pool.reentry },
+        rule: Rule {
+            rise: pool.rise,
+            fall: pool.fall,
+            dead_time: pool.dead_time,
+            reentry: pool.reentry,
+            flap_limit: pool.watch.flap_limit,
+        },
         join: pool.watch.join,
     }
 }

@@ -28,8 +28,11 @@ use super::words;
 use crate::model::{Millis, Mono};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+/// Time in which the changes of a server are counted for its flap limit.
+pub const FLAP_WINDOW: Millis = Millis::from_secs(600);
 /// Stalls of the process that may delay the removal of one server. Chosen: more than happen by accident, and a director
 /// that is late all the time still removes dead servers.
 pub const STALLS_FORGIVEN: u8 = 8;
@@ -45,6 +48,9 @@ pub struct Rule {
     pub dead_time: Option<Millis>,
     /// How long a server that came back must stay good before it is used again.
     pub reentry: Millis,
+    /// Changes between up and down within [`FLAP_WINDOW`] from which on it is not let in. It still leaves, so that one
+    /// more is possible.
+    pub flap_limit: Option<u8>,
 }
 
 impl Rule {
@@ -88,6 +94,8 @@ pub struct Machine {
     fresh: bool,
     /// When the first good answer after Down came.
     reentered: Mono,
+    /// When it left and came back within [`FLAP_WINDOW`], oldest first; kept only under a flap limit, which bounds it.
+    flaps: Vec<Mono>,
     /// Why `state` was entered.
     reason: String,
     /// Words of the last failure since the last good answer.
@@ -108,6 +116,7 @@ impl Machine {
             failed: false,
             fresh: false,
             reentered: Mono::ZERO,
+            flaps: Vec::new(),
             reason: String::from("not checked yet"),
             last_error: String::new(),
         }
@@ -158,11 +167,15 @@ impl Machine {
             return self.settle(rule, now, None);
         }
         self.reentered = now;
-        if rule.reentry == Millis::new(0) && self.good_run >= rule.rise() {
+        let damped = self.damped_until(rule).filter(|until| *until > now);
+        if rule.reentry == Millis::new(0) && self.good_run >= rule.rise() && damped.is_none() {
+            self.flap(rule, now);
             return self.enter(State::Up, String::from("answers again"), now);
         }
-        let until = now.after(rule.reentry);
-        let reason = if rule.reentry == Millis::new(0) {
+        let until = self.reentry_end(rule);
+        let reason = if damped.is_some() {
+            format!("answers again, kept out: {} changes in {FLAP_WINDOW}", self.flaps.len())
+        } else if rule.reentry == Millis::new(0) {
             format!("answers again, used after {} good answers in a row", rule.rise())
         } else {
             format!("answers again, used when good for {}", rule.reentry)
@@ -196,12 +209,16 @@ impl Machine {
             }
             State::Unknown | State::Up => {
                 let reason = self.given_up(rule, now, unanswered)?;
+                if self.state == State::Up {
+                    self.flap(rule, now);
+                }
                 self.enter(State::Down, reason, now)
             }
             State::Down => None,
             State::Reentering { .. } => {
-                let until = self.reentered.after(rule.reentry);
+                let until = self.reentry_end(rule);
                 if now >= until && self.good_run >= rule.rise() && self.fresh {
+                    self.flap(rule, now);
                     let reason = if rule.reentry == Millis::new(0) {
                         format!("{} good answers in a row", rule.rise())
                     } else {
@@ -214,6 +231,32 @@ impl Machine {
                 None
             }
         }
+    }
+
+    /// When a server that came back may be used: after its reentry, and when its flap limit allows another change.
+    fn reentry_end(&self, rule: &Rule) -> Mono {
+        let end = self.reentered.after(rule.reentry);
+        self.damped_until(rule).map_or(end, |damped| end.max(damped))
+    }
+
+    /// When fewer changes than the limit lie within the window.
+    fn damped_until(&self, rule: &Rule) -> Option<Mono> {
+        let limit = usize::from(rule.flap_limit?);
+        let at = self.flaps.len().checked_sub(limit)?;
+        Some(self.flaps.get(at)?.after(FLAP_WINDOW))
+    }
+
+    /// It leaves or comes back.
+    fn flap(&mut self, rule: &Rule, now: Mono) {
+        let Some(limit) = rule.flap_limit else {
+            self.flaps = Vec::new();
+            return;
+        };
+        self.flaps.retain(|at| at.after(FLAP_WINDOW) > now);
+        // Those beyond the limit decide nothing: with `limit` newer ones the server is kept out until they are old.
+        let surplus = self.flaps.len().saturating_sub(usize::from(limit));
+        self.flaps.drain(..surplus);
+        self.flaps.push(now);
     }
 
     fn given_up(&self, rule: &Rule, now: Mono, unanswered: Option<Mono>) -> Option<String> {
@@ -252,7 +295,7 @@ impl Machine {
             State::Down => None,
             State::Reentering { .. } => {
                 let ready = self.good_run >= rule.rise() && self.fresh;
-                ready.then(|| self.reentered.after(rule.reentry))
+                ready.then(|| self.reentry_end(rule))
             }
         }
     }

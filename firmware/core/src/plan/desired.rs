@@ -6,6 +6,7 @@ use super::spec::{
     TimeoutSpec, TunnelSpec, VlanSpec,
 };
 use crate::dhcp::Lease;
+use crate::health::Standing;
 use crate::model::choice::Chosen as _;
 use crate::model::config::{Config, Forward, Node, OnFailure, Pool, Protocol, Service};
 use crate::model::{Cidr, Device, Name};
@@ -114,6 +115,21 @@ pub trait Circumstances {
     fn lease(&self, device: &Device) -> Option<Lease> {
         let _: &Device = device;
         None
+    }
+    /// How `pool` as a whole stands for the services on `port`.
+    fn standing(&self, pool: &Name, port: u16) -> Standing {
+        let _: (&Name, u16) = (pool, port);
+        Standing::default()
+    }
+    /// The part of `weight` that a usable server takes connections with: less while it starts slowly.
+    fn share(&self, pool: &Name, server: &Name, port: u16, weight: u32) -> u32 {
+        let _: (&Name, &Name, u16) = (pool, server, port);
+        weight
+    }
+    /// Whether an unusable server was quiesced for so long that it leaves the table.
+    fn removed(&self, pool: &Name, server: &Name, port: u16) -> bool {
+        let _: (&Name, &Name, u16) = (pool, server, port);
+        false
     }
     /// What an operator did to `server` of `pool` at run time.
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
@@ -258,6 +274,9 @@ fn dests(
     circumstances: &impl Circumstances,
 ) -> BTreeMap<DestKey, DestSpec> {
     let mut dests = BTreeMap::new();
+    let standing = circumstances.standing(pool_name, service.port());
+    // Without a fall-back the few that are left serve on.
+    let yields = standing.short && !standing.panic && fallback::exists(config, service, pool);
     for (name, member) in &pool.servers {
         let Some(address) = config.real_servers.get(name).and_then(|s| s.address) else { continue };
         // Direct routing and tunnels leave the packet as it is: the port cannot change (ip_vs_ctl.c).
@@ -277,7 +296,12 @@ fn dests(
         let lower = member.lower.map_or(0, u32::from);
         let usable = DestSpec { forward, weight, upper, lower, tunnel };
         let spec = match circumstances.usable(pool_name, name, port) {
-            Usable::Yes => Some(usable),
+            Usable::Yes if yields => Some(DestSpec { weight: 0, ..usable }),
+            Usable::Yes => {
+                Some(DestSpec { weight: circumstances.share(pool_name, name, port, weight), ..usable })
+            }
+            Usable::No if standing.panic => Some(usable),
+            Usable::No if circumstances.removed(pool_name, name, port) => None,
             Usable::No => match pool.on_failure {
                 OnFailure::Quiesce => Some(DestSpec { weight: 0, ..usable }),
                 OnFailure::Remove => None,

@@ -40,6 +40,11 @@ fn fallback(config: &Config, service: &ServiceKey, pool: &Pool) -> Option<(DestK
     Some((DestKey { address, port }, spec(pool.forward, tunnel)))
 }
 
+/// Whether the pool falls back to anything for this virtual server.
+pub(super) fn exists(config: &Config, service: &ServiceKey, pool: &Pool) -> bool {
+    fallback(config, service, pool).is_some()
+}
+
 const fn spec(forward: Forward, tunnel: TunnelSpec) -> DestSpec {
     DestSpec { forward, weight: 1, upper: 0, lower: 0, tunnel }
 }
@@ -67,11 +72,12 @@ pub(super) fn insert(
         return;
     }
     let Some((key, spec)) = fallback(config, service, pool) else { return };
-    let undecided = pool.servers.iter().any(|(name, member)| {
-        let port = member.port.unwrap_or(service.port());
-        circumstances.forced(pool_name, name).weight(member.weight).is_some_and(|weight| weight > 0)
-            && circumstances.usable(pool_name, name, port) == Usable::Unknown
-    });
+    let undecided = !circumstances.standing(pool_name, service.port()).short
+        && pool.servers.iter().any(|(name, member)| {
+            let port = member.port.unwrap_or(service.port());
+            circumstances.forced(pool_name, name).weight(member.weight).is_some_and(|weight| weight > 0)
+                && circumstances.usable(pool_name, name, port) == Usable::Unknown
+        });
     if !undecided || circumstances.present(service, &key).is_some() {
         dests.insert(key, spec);
     }

@@ -66,6 +66,7 @@ struct World {
     targets: BTreeMap<ProbeId, IpAddr>,
     starts: Vec<(Mono, IpAddr)>,
     changes: Vec<(Mono, Name, State, State, String)>,
+    notes: Vec<String>,
 }
 
 /// Time a server takes to answer.
@@ -87,6 +88,7 @@ impl World {
             targets: BTreeMap::new(),
             starts: Vec::new(),
             changes: Vec::new(),
+            notes: Vec::new(),
         };
         world.configure(config);
         world
@@ -107,6 +109,7 @@ impl World {
                     self.changes.push((self.now, server, from, to, reason));
                 }
                 Output::Probe { id, spec, deadline } => self.ask(id, &spec, deadline),
+                Output::Noted { text, .. } => self.notes.push(text),
             }
         }
     }
@@ -247,7 +250,7 @@ fn each_port_has_its_own_verdict_unless_one_port_is_checked_for_all() {
         .iter()
         .filter_map(|o| match o {
             Output::Probe { id, spec, .. } => Some((*id, spec.target.port())),
-            Output::Changed { .. } => None,
+            Output::Changed { .. } | Output::Noted { .. } => None,
         })
         .collect();
     assert_eq!(probes.iter().map(|(_, port)| *port).collect::<Vec<_>>(), [80, 443]);
@@ -561,3 +564,4 @@ fn repeated_failures_to_ask_count_each_gap_once() {
 }
 
 mod joins;
+mod pools;

@@ -2,7 +2,8 @@ use super::*;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-const RULE: Rule = Rule { rise: 2, fall: 3, dead_time: None, reentry: Millis::from_secs(180) };
+const RULE: Rule =
+    Rule { rise: 2, fall: 3, dead_time: None, reentry: Millis::from_secs(180), flap_limit: None };
 const DEAD: Rule = Rule { dead_time: Some(Millis::from_secs(10)), ..RULE };
 
 fn s(seconds: u64) -> Mono {
@@ -276,11 +277,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn rule() -> impl Strategy<Value = Rule> {
     let dead = proptest::option::of((1_u32..12_000).prop_map(Millis::new));
-    (0_u8..4, 0_u8..4, dead, 0_u32..10_000).prop_map(|(rise, fall, dead_time, reentry)| Rule {
-        rise,
-        fall,
-        dead_time,
-        reentry: Millis::new(reentry),
+    let limit = proptest::option::of(2_u8..5);
+    (0_u8..4, 0_u8..4, dead, 0_u32..10_000, limit).prop_map(|(rise, fall, dead_time, reentry, flap_limit)| {
+        Rule { rise, fall, dead_time, reentry: Millis::new(reentry), flap_limit }
     })
 }
 
@@ -307,7 +306,42 @@ fn apply(machine: &mut Machine, rule: &Rule, step: &Step, now: &mut Mono) -> Vec
     changes
 }
 
+#[test]
+fn a_server_that_flaps_is_kept_out_until_its_changes_are_old() {
+    let rule = Rule { rise: 1, fall: 1, reentry: Millis::new(0), flap_limit: Some(2), ..RULE };
+    let mut m = in_state("up");
+    bad(&mut m, &rule, 10);
+    assert_eq!(good(&mut m, &rule, 20).unwrap().to, State::Up);
+    bad(&mut m, &rule, 30);
+    let kept_out = good(&mut m, &rule, 40).unwrap();
+    assert_eq!(kept_out.to, State::Reentering { until: s(620) });
+    assert_eq!(kept_out.reason, "answers again, kept out: 3 changes in 10m");
+    assert_eq!(good(&mut m, &rule, 619), None);
+    assert_eq!(m.next_deadline(&rule, None), Some(s(620)));
+    assert_eq!(m.settle(&rule, s(620), None).unwrap().to, State::Up);
+}
+
 proptest! {
+    #[test]
+    fn no_server_changes_more_often_than_its_flap_limit_and_once(
+        limit in 2_u8..6, steps in proptest::collection::vec((any::<bool>(), 0_u32..150_000), 1..150)
+    ) {
+        let rule = Rule { rise: 1, fall: 1, dead_time: None, reentry: Millis::new(0), flap_limit: Some(limit) };
+        let (mut m, mut now, mut flaps) = (fresh(), s(1000), alloc::vec::Vec::new());
+        for (answer, wait) in steps {
+            let answer = if answer { Step::Good } else { Step::Bad };
+            for change in apply(&mut m, &rule, &answer, &mut now).into_iter().chain(apply(&mut m, &rule, &Step::Wait(wait), &mut now)) {
+                let up = |state| state == State::Up;
+                if up(change.from) != up(change.to) && change.from != State::Unknown { flaps.push(m.since()); }
+            }
+            prop_assert!(m.flaps.len() <= usize::from(limit) + 1);
+        }
+        for (index, first) in flaps.iter().enumerate() {
+            let within = flaps[index..].iter().filter(|at| **at < first.after(FLAP_WINDOW)).count();
+            prop_assert!(within <= usize::from(limit) + 1, "{within} changes within the window from {first}");
+        }
+    }
+
     #[test]
     fn no_server_is_up_without_rise_good_answers_and_its_reentry(
         rule in rule(), steps in proptest::collection::vec(step(), 1..80)

@@ -1,10 +1,11 @@
 //! What the named checks say to a server must be sound.
 
 use super::Findings;
+use crate::health::RAMP_STEPS;
 use crate::health::dialogue::{check_filter, check_pattern};
 use crate::model::check::{Check, Compare, HttpProbe, Question};
 use crate::model::choice::Chosen as _;
-use crate::model::config::Config;
+use crate::model::config::{Config, OnFailure, Pool};
 use crate::model::text::Escaped;
 use alloc::format;
 
@@ -13,6 +14,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         question(&format!("check {name}"), check, found);
     }
     for (name, pool) in &config.pools {
+        verdicts(&format!("pool {name}"), pool, found);
         let Some(role) = &pool.watch.source else { continue };
         if config.interfaces.contains_key(role)
             && config.primary.addresses.get(role).is_none_or(|addresses| addresses.is_empty())
@@ -20,6 +22,43 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             let text = format!("the node has no address there: set node primary interface {role} address");
             found.error(format!("pool {name} check-source {role}"), text);
         }
+    }
+}
+
+/// Settings of verdicts that cancel each other out.
+fn verdicts(path: &str, pool: &Pool, found: &mut Findings) {
+    let (watch, short) = (&pool.watch, &pool.shortage);
+    if let Some(retry) = watch.fast_retry.filter(|retry| *retry >= pool.interval) {
+        let text = format!("is not shorter than the interval of {}: shorten it, or delete it", pool.interval);
+        found.error(format!("{path} fast-retry {retry}"), text);
+    } else if watch.fast_retry.is_some() && pool.dead_time.is_none() && pool.fall <= 1 {
+        let text = "has no effect with fall 1: the first failure decides";
+        found.warning(format!("{path} fast-retry"), text);
+    }
+    if let (Some(standby), Some(dead)) = (watch.standby_interval, pool.dead_time)
+        && standby >= dead
+    {
+        let text =
+            format!("is not shorter than the dead time of {dead}: on a standby box one failure decides");
+        found.warning(format!("{path} standby-interval {standby}"), text);
+    }
+    if short.remove_after.is_some() && pool.on_failure == OnFailure::Remove {
+        let text = "has no effect with on-failure remove: delete one";
+        found.warning(format!("{path} remove-after"), text);
+    }
+    if short.panic_threshold.is_some() && (short.sorry_page.is_some() || short.sorry_server.is_some()) {
+        let text = "a pool that keeps all its servers falls back to nothing: no sorry page or server then";
+        found.warning(format!("{path} panic-threshold"), text);
+    }
+    let coarse = |weight: u32| weight > 0 && weight < RAMP_STEPS;
+    if short.slow_start.is_some()
+        && let Some((server, member)) = pool.servers.iter().find(|(_, member)| coarse(member.weight))
+    {
+        let text = format!(
+            "weight {} of {server} has too few steps to grow in: multiply all weights of the pool by {RAMP_STEPS}",
+            member.weight
+        );
+        found.warning(format!("{path} slow-start"), text);
     }
 }
 

@@ -4,7 +4,7 @@
 use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
-use crate::model::config::{Pool, Service, Shortage, Watch};
+use crate::model::config::{Pool, Service};
 use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
@@ -85,40 +85,7 @@ fn pairing(pairing: &Pairing, found: &mut Findings) {
 }
 
 fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
-    let Watch {
-        checks: _,
-        join: _,
-        source: _,
-        via_virtual,
-        fast_retry,
-        standby_interval,
-        jitter,
-        flap_limit,
-    } = &pool.watch;
-    let Shortage {
-        quorum,
-        hysteresis,
-        sorry_server: _,
-        sorry_port: _,
-        sorry_page: _,
-        slow_start,
-        remove_after,
-        panic_threshold,
-    } = &pool.shortage;
-    for (word, set) in [
-        ("check-virtual", *via_virtual),
-        ("fast-retry", fast_retry.is_some()),
-        ("standby-interval", standby_interval.is_some()),
-        ("jitter", *jitter != 0),
-        ("flap-limit", flap_limit.is_some()),
-        ("quorum", quorum.is_some()),
-        ("hysteresis", *hysteresis != 0),
-        ("slow-start", slow_start.is_some()),
-        ("remove-after", remove_after.is_some()),
-        ("panic-threshold", panic_threshold.is_some()),
-    ] {
-        refuse(found, set, || format!("{path} {word}"));
-    }
+    refuse(found, pool.watch.via_virtual, || format!("{path} check-virtual"));
 }
 
 fn check_service(path: &str, service: &Service, found: &mut Findings) {

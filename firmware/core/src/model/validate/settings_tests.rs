@@ -29,7 +29,7 @@ fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
         ("set sync-daemon interface private", "sync-daemon"),
         ("set masquerade private address vs1", "masquerade private address"),
         ("set check c tls sni www.example.org", "check c tls"),
-        ("set pool web quorum 2", "pool web quorum"),
+        ("set pool web check-virtual on", "pool web check-virtual"),
     ] {
         assert_eq!(refused(line), [format!("error: {path}: not in this firmware yet: delete it")], "{line}");
     }

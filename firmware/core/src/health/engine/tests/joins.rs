@@ -22,7 +22,7 @@ fn answer(health: &mut Health, good: [bool; 2], now: Mono) -> Vec<(State, State,
         .drain(..)
         .filter_map(|output| match output {
             Output::Probe { id, spec, .. } => Some((id, spec.target.port())),
-            Output::Changed { .. } => None,
+            Output::Changed { .. } | Output::Noted { .. } => None,
         })
         .collect();
     assert_eq!(probes.len(), 2);
@@ -33,7 +33,7 @@ fn answer(health: &mut Health, good: [bool; 2], now: Mono) -> Vec<(State, State,
     out.into_iter()
         .filter_map(|output| match output {
             Output::Changed { from, to, reason, .. } => Some((from, to, reason)),
-            Output::Probe { .. } => None,
+            Output::Probe { .. } | Output::Noted { .. } => None,
         })
         .collect()
 }
