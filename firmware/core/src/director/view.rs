@@ -10,7 +10,7 @@ use super::status::{
 use crate::health::State;
 use crate::model::config::{Pool, Service};
 use crate::model::{Mono, Name};
-use crate::plan::desired::{keys, service_spec};
+use crate::plan::desired::{asked_port, dest_port, keys, service_spec};
 use crate::plan::observed::{Observed, ObservedDest, Stats};
 use crate::plan::{DestKey, ServiceKey};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -133,7 +133,10 @@ impl Director {
                 let have = observed.services.get(&key);
                 let spec = service_spec(service, key.family());
                 let usable = pool.servers.iter().filter(|(server, member)| {
-                    let port = member.port.unwrap_or(key.port());
+                    let port = match dest_port(pool, member, &key) {
+                        0 => asked_port(&self.config, service, &key),
+                        port => port,
+                    };
                     effective(&self.overrides, pool_name, server, member) > 0
                         && self.health.state(pool_name, server, port) == Some(State::Up)
                 });
@@ -158,7 +161,7 @@ impl Director {
     }
 
     /// The virtual servers that a service stands for.
-    fn keys_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = ServiceKey> + 'a {
+    fn keys_of(&self, service: &Service) -> BTreeSet<ServiceKey> {
         keys(&self.config, service)
     }
 
@@ -195,7 +198,7 @@ impl Director {
         let mut effective = None;
         let (mut active, mut inactive, mut stats) = (0_u32, 0_u32, Stats::default());
         for key in services {
-            let dest = DestKey { address, port: member.port.unwrap_or(key.port()) };
+            let dest = DestKey { address, port: dest_port(pool, member, key) };
             let Some(have) = observed.services.get(key).and_then(|s| s.dests.get(&dest)) else { continue };
             effective = Some(have.spec.weight);
             active = active.saturating_add(have.active);

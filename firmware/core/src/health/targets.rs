@@ -4,6 +4,7 @@ use super::schedule::ProbeKey;
 use super::verdict::Rule;
 use super::{ProbeKind, ProbeSpec};
 use crate::model::config::{CheckKind, Config, HttpCheck, Member, Pool};
+use crate::model::ipvs::Mark;
 use crate::model::{Millis, Name};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,8 @@ pub(crate) fn targets(config: &Config) -> BTreeMap<MemberKey, Target> {
     for service in config.services.values() {
         if let Some(pool) = &service.pool {
             service_ports.entry(pool).or_default().extend(service.ports.iter().copied());
+            let mark = service.special.mark.as_ref().and_then(|name| config.kernel.marks.get(name));
+            service_ports.entry(pool).or_default().extend(mark.and_then(Mark::first_port));
         }
     }
     let mut all = Vec::new();

@@ -7,7 +7,8 @@
 //! 4. virtual servers: added ones, then in each the real servers added, raised, lowered, removed, so that a pool is
 //!    never emptier than both its old and its new state;
 //! 5. floating addresses that come, each announced when it is there: its services are complete by then;
-//! 6. virtual servers, routes and node addresses that go.
+//! 6. sync daemons, which need the devices and addresses;
+//! 7. virtual servers, routes and node addresses that go.
 
 use super::desired::{Desired, DesiredService};
 use super::observed::{Observed, ObservedService};
@@ -52,12 +53,24 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         service(key, want, observed.services.get(key), &mut ops);
     }
     addresses(&desired.floating_addresses, observed, true, &mut ops);
+    daemons(desired, observed, &mut ops);
     let gone = observed.services.keys().filter(|key| !desired.services.contains_key(key));
     ops.extend(gone.map(|key| Op::ServiceDelete { key: *key }));
     let gone = observed.routes.keys().filter(|key| !desired.routes.contains_key(key));
     ops.extend(gone.map(|key| Op::RouteDelete { key: key.clone() }));
     ops.extend(surplus().filter(|key| !at_once(key)).map(delete));
     Plan { ops }
+}
+
+/// A daemon that runs cannot be changed. Connections stay; what changes in between is sent with the next packet.
+fn daemons(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
+    let changed = observed.daemons.iter().filter(|(role, have)| desired.daemons.get(role) != Some(have));
+    ops.extend(changed.map(|(role, _)| Op::DaemonStop { role: *role }));
+    for (role, spec) in &desired.daemons {
+        if observed.daemons.get(role) != Some(spec) && observed.links.contains_key(&spec.device) {
+            ops.push(Op::DaemonStart { role: *role, spec: spec.clone() });
+        }
+    }
 }
 
 fn rules(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {

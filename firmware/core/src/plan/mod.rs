@@ -9,6 +9,7 @@ pub mod desired;
 pub mod diff;
 pub mod observed;
 pub mod op;
+pub mod rules;
 pub mod spec;
 
 pub use desired::{Desired, desired};
@@ -16,6 +17,6 @@ pub use diff::plan;
 pub use observed::Observed;
 pub use op::{Op, OpError, Plan};
 pub use spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec, ServiceKey, ServiceSpec,
-    TimeoutSpec, TunnelSpec,
+    AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec,
+    ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec,
 };

@@ -2,7 +2,8 @@
 
 use super::desired::Ruleset;
 use super::spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, TimeoutSpec,
+    AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey,
+    ServiceSpec, TimeoutSpec,
 };
 use crate::model::Device;
 use alloc::string::String;
@@ -69,6 +70,18 @@ pub enum Op {
     RulesetSet {
         /// All rules.
         ruleset: Ruleset,
+    },
+    /// Start a sync daemon.
+    DaemonStart {
+        /// Sender or receiver.
+        role: DaemonRole,
+        /// Settings.
+        spec: DaemonSpec,
+    },
+    /// Stop a sync daemon.
+    DaemonStop {
+        /// Sender or receiver.
+        role: DaemonRole,
     },
     /// Set the idle times after which connections are forgotten.
     TimeoutsSet {

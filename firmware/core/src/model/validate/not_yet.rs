@@ -4,7 +4,7 @@
 use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
-use crate::model::config::{Node, Pool, Service, Shortage, Watch};
+use crate::model::config::{Node, Pool, Shortage, Watch};
 use crate::model::system::System;
 use alloc::format;
 use alloc::string::String;
@@ -29,10 +29,6 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         refuse(found, interface.vlan.is_some(), || format!("interface {name} vlan"));
     }
     pairing(&config.cluster.pairing, found);
-    refuse(found, config.sync_daemon.is_some(), || "sync-daemon".into());
-    for (name, rule) in &config.masquerade {
-        refuse(found, rule.address.is_some(), || format!("masquerade {name} address"));
-    }
     for sysctl in config.kernel.sysctls.keys() {
         refuse(found, true, || format!("sysctl {}", crate::model::choice::Chosen::word(*sysctl)));
     }
@@ -42,17 +38,11 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     for name in config.questions.checks.keys() {
         refuse(found, true, || format!("check {name}"));
     }
-    for name in config.kernel.marks.keys() {
-        refuse(found, true, || format!("mark {name}"));
-    }
     for (name, server) in &config.real_servers {
         refuse(found, server.load_monitor.is_some(), || format!("real-server {name} load-monitor"));
     }
     for (name, pool) in &config.pools {
         check_pool(&format!("pool {name}"), pool, found);
-    }
-    for (name, service) in &config.services {
-        check_service(&format!("service {name}"), service, found);
     }
 }
 
@@ -149,8 +139,4 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
     ] {
         refuse(found, set, || format!("{path} {word}"));
     }
-}
-
-fn check_service(path: &str, service: &Service, found: &mut Findings) {
-    refuse(found, service.special.mark.is_some(), || format!("{path} mark"));
 }

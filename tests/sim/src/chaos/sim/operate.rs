@@ -70,7 +70,7 @@ impl Sim {
         let under_way = self.open.values().filter_map(|a| a.config.as_ref());
         let configs: Vec<&Config> = configs.chain(under_way).chain(late.map(|(_, config)| config)).collect();
         let wanted = |config: &&Config| {
-            let services = config.services.values().filter(|s| keys(config, s).any(|key| key == *service));
+            let services = config.services.values().filter(|s| keys(config, s).contains(service));
             services.into_iter().any(|s| match dest {
                 None => true,
                 Some(dest) => {
