@@ -5,6 +5,7 @@ mod args;
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
 use super::path::{self, Mode, Walk};
+use super::show::ipvs::Columns;
 use super::tree::Step;
 use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
 use crate::director::protocol::Power;
@@ -20,7 +21,10 @@ pub(crate) enum View {
     Addresses,
     Services,
     Servers,
-    Ipvs,
+    Ipvs(Columns),
+    IpvsTimeouts,
+    IpvsDaemons,
+    IpvsSave,
     Version,
     Alarms,
 }
@@ -108,6 +112,7 @@ const fn command(word: &'static str, help: &'static str, next: Next) -> Command 
 pub(crate) static OPERATIONAL: &[Command] = &[
     command("configure", "Change the configuration", Next::Do(Action::Configure, &[])),
     command("exit", "Leave the console", Next::Do(Action::Exit, &[])),
+    command("export", "Print for other programs", Next::Words(EXPORT)),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
@@ -150,6 +155,29 @@ static RESTART: &[Command] = &[command(
     Next::Do(Action::RestartControlPlane, &[]),
 )];
 
+static EXPORT: &[Command] = &[command(
+    "ipvsadm",
+    "The kernel's table as lines for ipvsadm -R",
+    Next::Do(Action::View(View::IpvsSave), &[]),
+)];
+
+static IPVS: &[Command] = &[
+    command("daemon", "Sync daemons", Next::Do(Action::View(View::IpvsDaemons), &[])),
+    command(
+        "persistent",
+        "Persistent connections",
+        Next::Do(Action::View(View::Ipvs(Columns::Persistent)), &[]),
+    ),
+    command("rate", "Per second, now", Next::Do(Action::View(View::Ipvs(Columns::Rate)), &[])),
+    command("stats", "Counters", Next::Do(Action::View(View::Ipvs(Columns::Stats)), &[])),
+    command(
+        "thresholds",
+        "Limits of connections",
+        Next::Do(Action::View(View::Ipvs(Columns::Thresholds)), &[]),
+    ),
+    command("timeout", "Idle times of connections", Next::Do(Action::View(View::IpvsTimeouts), &[])),
+];
+
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
     command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
@@ -168,7 +196,11 @@ static SHOW: &[Command] = &[
     ),
     command("defaults", "Values that count when none is set", Next::Do(Action::Defaults, &[])),
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
-    command("ipvs", "The kernel's table, as ipvsadm -Ln prints it", Next::Do(Action::View(View::Ipvs), &[])),
+    command(
+        "ipvs",
+        "The kernel's table, as ipvsadm -Ln prints it",
+        Next::DoOr(Action::View(View::Ipvs(Columns::Plain)), IPVS),
+    ),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
     command(
         "servers",

@@ -48,6 +48,8 @@ impl Director {
             services: self.service_status(observed),
             servers: self.server_status(observed, now),
             ipvs: ipvs(observed),
+            timeouts: observed.timeouts,
+            daemons: observed.daemons.iter().map(|(role, spec)| (*role, spec.clone())).collect(),
             notes: self.notes.clone(),
             alarms: self.alarms(observed, now),
         }

@@ -19,7 +19,7 @@ const VIEWS: [(&str, View, &[&str]); 9] = [
     ("show services web", View::Services, &["web"]),
     ("show servers", View::Servers, &[]),
     ("show servers web rs2", View::Servers, &["web", "rs2"]),
-    ("show ipvs", View::Ipvs, &[]),
+    ("show ipvs", View::Ipvs(crate::cli::show::ipvs::Columns::Plain), &[]),
     ("show version", View::Version, &[]),
     ("show alarms", View::Alarms, &[]),
 ];
