@@ -1,6 +1,7 @@
 //! What can be typed in each mode: two static trees, and the walk through them that parsing and completion share.
 
 mod args;
+mod ipvs;
 
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
@@ -13,6 +14,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use args::BACK_MAX;
+use ipvs::{EXPORT, IPVS};
 
 /// What a status table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,29 +156,6 @@ static RESTART: &[Command] = &[command(
     "The director process; connections and addresses stay",
     Next::Do(Action::RestartControlPlane, &[]),
 )];
-
-static EXPORT: &[Command] = &[command(
-    "ipvsadm",
-    "The kernel's table as lines for ipvsadm -R",
-    Next::Do(Action::View(View::IpvsSave), &[]),
-)];
-
-static IPVS: &[Command] = &[
-    command("daemon", "Sync daemons", Next::Do(Action::View(View::IpvsDaemons), &[])),
-    command(
-        "persistent",
-        "Persistent connections",
-        Next::Do(Action::View(View::Ipvs(Columns::Persistent)), &[]),
-    ),
-    command("rate", "Per second, now", Next::Do(Action::View(View::Ipvs(Columns::Rate)), &[])),
-    command("stats", "Counters", Next::Do(Action::View(View::Ipvs(Columns::Stats)), &[])),
-    command(
-        "thresholds",
-        "Limits of connections",
-        Next::Do(Action::View(View::Ipvs(Columns::Thresholds)), &[]),
-    ),
-    command("timeout", "Idle times of connections", Next::Do(Action::View(View::IpvsTimeouts), &[])),
-];
 
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
