@@ -12,11 +12,13 @@ IMAGE := build/target/debug/director-image
 LAB := build/target/debug/lab
 SCENARIO ?= five-node
 
+CAMPAIGN = $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed '$(SEED)') $(if $(COUNT),--count '$(COUNT)')
+
 # The flashed program names source files in its messages; without this the bytes would depend on the folder it was
 # built in. Only for this target, so that nothing of the host tools is compiled again.
 REMAP := --remap-path-prefix=$(CURDIR)=director --remap-path-prefix=$(CARGO_HOME)=cargo
 
-.PHONY: help setup run test lint unit sim vm fuzz provision image lab docs clean firmware image-tool lab-tool
+.PHONY: help setup run test lint unit sim vm fuzz soak bench provision image lab docs clean firmware image-tool lab-tool
 
 help: ## this list
 	@printf 'Director: firmware for a two-NIC Linux Virtual Server director. Start with run or test.\n\n'
@@ -54,6 +56,12 @@ vm: firmware lab-tool ## the lab itself, then the real image in QEMU; CASE=filte
 
 fuzz: setup ## libFuzzer over every decoder and parser, writes build/fuzz.json; TARGET=name, SECONDS=n for all together
 	@FUZZ_SECONDS='$(SECONDS)' FUZZ_TARGET='$(TARGET)' tests/fuzz/run.sh
+
+soak: firmware lab-tool ## the same for hours, with other seeds: ONLY=name, SEED=n, COUNT=n; writes build/soak.json
+	$(CARGO) run --profile soak --package director-bench --bin soak --locked -- $(CAMPAIGN)
+
+bench: firmware lab-tool ## measures beside the peers, prints a table, writes build/bench.json: ONLY=name
+	$(CARGO) run --package director-bench --bin bench --locked -- $(CAMPAIGN)
 
 image: firmware ## kernel, initramfs and disk image, with their sizes against the budget
 	@$(IMAGE) disk

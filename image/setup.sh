@@ -19,6 +19,7 @@ packages=(
   "ipxe-qemu seabios    firmware of those machines"
   "nginx                the real servers of the lab (its service is not started)"
   "curl                 the client of the lab"
+  "dnsmasq-base         the DHCP server of the lab (only the program, no service)"
   "iproute2 util-linux  network namespaces of the lab"
 )
 

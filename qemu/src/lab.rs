@@ -55,6 +55,7 @@ struct HostState {
     netns: Netns,
     web: Option<Nginx>,
     _echo: Option<Process>,
+    _dhcp: Option<Process>,
 }
 
 impl Lab {
@@ -378,6 +379,7 @@ impl Lab {
         netns.ip(&lines)?;
         self.switch.plug(self.segment(host.segment)?, host.name, tap)?;
         let folder = self.folder.node(host.name)?;
+        let leases = folder.clone();
         let web = if host.web.is_empty() {
             None
         } else {
@@ -389,7 +391,8 @@ impl Lab {
             Some(port) => Some(self.start_echo(&netns, port)?),
             None => None,
         };
-        Ok(HostState { netns, web, _echo: echo })
+        let lends = host.dhcp.map(|lends| crate::dnsmasq::start(host.name, lends, &leases, &self.hub));
+        Ok(HostState { netns, web, _echo: echo, _dhcp: lends.transpose()? })
     }
 
     fn start_echo(&self, netns: &Netns, port: u16) -> Result<Process> {

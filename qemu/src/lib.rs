@@ -10,6 +10,7 @@
 
 pub mod accel;
 mod clock;
+pub mod dnsmasq;
 pub mod frame;
 mod guest;
 pub mod helper;

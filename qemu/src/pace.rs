@@ -105,7 +105,8 @@ impl Flow {
         Ok(Paced { holds: self.holds() - begun, stuck: false })
     }
 
-    fn holds(&self) -> usize {
+    /// How often the receiver stopped it, since it was switched on.
+    pub(crate) fn holds(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).holds
     }
 }

@@ -1,5 +1,7 @@
 //! Named topologies. A new one is a function here and a line in [`ALL`].
 
+mod seeds;
+
 use std::net::Ipv4Addr;
 
 /// Text of the five-node cluster of the Piranha manual, in the shape of `set` lines.
@@ -76,10 +78,24 @@ pub struct Host {
     pub web: &'static [u16],
     /// UDP port that answers each datagram with itself.
     pub udp_echo: Option<u16>,
+    /// What its DHCP server lends.
+    pub dhcp: Option<Lends>,
+}
+
+/// A DHCP server (dnsmasq) that lends one address.
+#[derive(Clone, Copy, Debug)]
+pub struct Lends {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Router; the server itself.
+    pub router: Ipv4Addr,
+    /// Seconds; dnsmasq lends for 120 at least.
+    pub seconds: u32,
 }
 
 /// Every scenario.
-pub const ALL: [fn() -> Scenario; 5] = [five_node, five_node_blank, five_node_pair, five_node_test, lan];
+pub const ALL: [fn() -> Scenario; 7] =
+    [five_node, five_node_blank, five_node_pair, five_node_test, seeds::dhcp_outside, seeds::one_armed, lan];
 
 /// All names, for a message.
 #[must_use]
@@ -105,6 +121,7 @@ fn real_server(name: &'static str, last: u8) -> Host {
         gateway: Some(NAT_ROUTER),
         web: &[80],
         udp_echo: Some(7),
+        dhcp: None,
     }
 }
 
@@ -126,6 +143,7 @@ fn five_node() -> Scenario {
                 gateway: None,
                 web: &[8080],
                 udp_echo: None,
+                dhcp: None,
             },
         ],
         config: FIVE_NODE.to_owned(),
@@ -172,6 +190,7 @@ fn lan() -> Scenario {
         gateway: None,
         web: &[80],
         udp_echo: Some(7),
+        dhcp: None,
     };
     Scenario {
         name: "lan",

@@ -162,6 +162,12 @@ impl Serial {
         self.shared.flow.pace(bytes, baud, patience, |bytes| self.send(bytes))
     }
 
+    /// How often the machine stopped its sender with XOFF since it was switched on.
+    #[must_use]
+    pub fn holds(&self) -> usize {
+        self.shared.flow.holds()
+    }
+
     /// Waits until text was said after `mark`.
     ///
     /// # Errors

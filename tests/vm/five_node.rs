@@ -9,6 +9,7 @@ use director_qemu::scenario;
 use director_vm_tests::director::{
     LVS1, SOON, Usable, commit, kernel_weight, number, rows, server, system, wait_usable,
 };
+use director_vm_tests::storm;
 use director_vm_tests::suite::{self, Case, Suite};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -36,9 +37,11 @@ const CASES: &[Case] = &[
     ("bad_input_names_the_value_and_changes_nothing", bad_input_changes_nothing),
     ("a_stopped_server_leaves_in_time_and_comes_back_after_reentry", a_stopped_server_leaves_and_comes_back),
     ("a_reentry_time_goes_on_over_a_control_plane_restart", a_reentry_time_goes_on),
+    ("with_every_server_stopped_the_box_itself_says_sorry", every_server_stopped),
     ("a_killed_director_process_breaks_nothing", a_killed_director_process_breaks_nothing),
     ("the_reset_button_keeps_the_committed_configuration", the_reset_button_keeps_the_configuration),
     ("a_power_cut_keeps_the_committed_configuration", a_power_cut_keeps_the_configuration),
+    ("power_cuts_in_a_commit_storm_leave_a_committed_configuration", power_cuts_in_a_commit_storm),
     ("a_broken_flash_comes_up_with_what_is_left_and_says_so", a_broken_flash_says_so),
 ];
 
@@ -193,6 +196,33 @@ fn a_stopped_server_leaves_and_comes_back(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
+fn every_server_stopped(lab: &mut Lab) -> Result<()> {
+    const TEXT: &str = "Back soon";
+    const OWN: &str = "127.0.0.1";
+    commit(lab, &["set pool web sorry-page Back\\ssoon"])?;
+    ensure!(kernel_weight(lab, 80, OWN)?.is_none(), "the page is there beside usable servers");
+    for (name, _) in SERVERS {
+        lab.web(name)?.stop()?;
+    }
+    wait_usable(lab, OWN, Usable::Yes, DEAD_TIME + lab.scaled(SOON))?;
+    let argv = ["curl", "-sS", "-i", "--noproxy", "*", "--max-time", "5", VIRTUAL];
+    let seen = lab.run("client", argv, SOON)?.stdout;
+    ensure!(seen.starts_with("HTTP/1.1 503 ") && seen.contains("Retry-After: "), "{seen}");
+    ensure!(seen.ends_with(TEXT), "{seen}");
+    // A director that starts anew with all servers down shows the same page.
+    lab.ask(LVS1, "restart control-plane")?;
+    lab.hub().eventually("the page after a restart", lab.scaled(SOON), || {
+        let seen = lab.run("client", argv, SOON).map_err(|error| format!("{error:#}"))?.stdout;
+        if seen.ends_with(TEXT) { Ok(()) } else { Err(seen) }
+    })?;
+    for (name, _) in SERVERS {
+        lab.web(name)?.start()?;
+    }
+    wait_usable(lab, OWN, Usable::No, REENTRY + INTERVAL + lab.scaled(SOON))?;
+    lab.get_many("client", VIRTUAL, 10)?;
+    commit(lab, &["delete pool web sorry-page"]).map(|_| ())
+}
+
 fn a_killed_director_process_breaks_nothing(lab: &mut Lab) -> Result<()> {
     // 8 MB at 2 MB a second: it is under way all the time.
     const RANGE: &str = "0-8388607";
@@ -289,6 +319,14 @@ fn a_reentry_time_goes_on(lab: &mut Lab) -> Result<()> {
         back - before
     );
     Ok(())
+}
+
+/// `make soak` does the same many times more.
+fn power_cuts_in_a_commit_storm(lab: &mut Lab) -> Result<()> {
+    let met = storm::cut_in_storms(lab, 3, 1)?;
+    lab.hub().line("test", "figure", &format!("power cuts in commit storms: {met:?}"));
+    let weights = ["set pool web server rs1 weight 2000", "set pool web server rs2 weight 1000"];
+    commit(lab, &weights).map(|_| ())
 }
 
 /// First the newest record loses a bit, then all of them are garbage; the disk is put back afterwards.

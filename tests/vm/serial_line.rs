@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use director_qemu::lab::Lab;
+use director_qemu::pace::Paced;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario::{self, BringUp};
 use director_qemu::serial::Serial;
@@ -33,6 +34,8 @@ const DIALOGUE: &[(&str, &str)] = &[
 ];
 const VIRTUAL: &str = "http://1.2.3.1/";
 const LINES: usize = 10_000;
+const XOFF: u8 = 0x13;
+const XON: u8 = 0x11;
 /// Faster than a console over TCG can read.
 const FAST: u32 = 3_000_000;
 /// How long the line may stand still.
@@ -43,6 +46,7 @@ const CASES: &[Case] = &[
     ("a_break_and_garbage_on_the_line_are_survived", a_break_and_garbage_are_survived),
     ("ten_thousand_lines_pasted_at_115200_baud_are_all_set", pasted_at_line_speed),
     ("a_paste_faster_than_the_console_loses_nothing", pasted_too_fast),
+    ("a_console_that_cannot_write_stops_its_sender_and_loses_nothing", pasted_into_a_held_console),
 ];
 
 fn main() -> ExitCode {
@@ -114,16 +118,46 @@ fn a_break_and_garbage_are_survived(lab: &mut Lab) -> Result<()> {
 }
 
 fn pasted_at_line_speed(lab: &mut Lab) -> Result<()> {
-    paste(lab, 115_200).map(|_| ())
+    paste(lab, 115_200, false).map(|_| ())
 }
 
 fn pasted_too_fast(lab: &mut Lab) -> Result<()> {
-    // Whether XOFF came is in the timeline: an emulated UART also holds its sender by itself, so it need not.
-    paste(lab, FAST).map(|_| ())
+    // An emulated UART holds its sender by itself while its FIFO is full. So when the guest's kernel is what is slow, the
+    // console keeps up with it, its buffers never fill, and there is no reason for XOFF.
+    paste(lab, FAST, false).map(|_| ())
+}
+
+fn pasted_into_a_held_console(lab: &mut Lab) -> Result<()> {
+    let holds = paste(lab, FAST, true)?;
+    ensure!(holds > 0, "the line was never held");
+    Ok(())
+}
+
+/// Types at a speed. With `held` the terminal stops the console's output first, as a slow one does, and lets it go
+/// when the console in turn has stopped the terminal: its echo has filled every buffer there is.
+fn type_paced(lab: &Lab, text: &str, baud: u32, held: bool) -> Result<Paced> {
+    let console = line(lab)?;
+    let send = || console.send_paced(text.as_bytes(), baud, lab.scaled(PATIENCE));
+    if !held {
+        return send();
+    }
+    let before = console.holds();
+    console.send(&[XOFF])?;
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(send);
+        let stopped = lab.hub().until("XOFF of the console", lab.scaled(PATIENCE), || {
+            let holds = console.holds();
+            if holds > before { Ok(()) } else { Err(format!("{} bytes said", console.present_line().len())) }
+        });
+        console.send(&[XON])?;
+        let paced = sender.join().map_err(|_| anyhow::anyhow!("the sender panicked"))?;
+        stopped?;
+        paced
+    })
 }
 
 /// Pastes lines into a candidate, counts what arrived, and throws it away; gives how often the line was held.
-fn paste(lab: &Lab, baud: u32) -> Result<usize> {
+fn paste(lab: &Lab, baud: u32, held: bool) -> Result<usize> {
     let mut text = String::new();
     for n in 0..LINES {
         // Writing to a String cannot fail.
@@ -136,7 +170,7 @@ fn paste(lab: &Lab, baud: u32) -> Result<usize> {
     lab.tell(LVS1, "delete real-server").ok();
     let console = line(lab)?;
     let (mark, start) = (console.mark(), lab.hub().elapsed());
-    let paced = console.send_paced(text.as_bytes(), baud, lab.scaled(PATIENCE))?;
+    let paced = type_paced(lab, &text, baud, held)?;
     ensure!(!paced.stuck, "the line was held and never let go: {paced:?}");
     console.wait_for("# the end of the paste\r\n", mark, lab.scaled(PATIENCE))?;
     console.wait_prompt(mark, lab.scaled(SOON))?;

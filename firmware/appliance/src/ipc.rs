@@ -7,7 +7,7 @@
 //!                                      ^----------- router <--(SessionId, Reply)--+
 //! ```
 //! One task accepts and routes, one per session moves bytes. The main loop never waits for a console: a session that
-//! does not read its replies is closed, and so is one that sends garbage. Each request is answered at most once and a
+//! reads nothing for [`STALLED`] is closed, and so is one that sends garbage. Each request is answered at most once and a
 //! session has at most [`REQUESTS_MAX`] unanswered, which bounds every queue here.
 
 use director_core::director::frame::{self, Decoder, FrameError};
@@ -31,8 +31,12 @@ const SESSIONS_MAX: usize = 4;
 const REQUESTS_MAX: usize = 8;
 /// Sentences for a console that it has not taken yet; more are lost, they are in the log too.
 const NOTICES_MAX: usize = 8;
-/// Bytes not yet taken by the peer. Chosen: the largest message and what was left of the one before.
-const UNSENT_MAX: usize = frame::MESSAGE_MAX + frame::MESSAGE_MAX / 8;
+/// Bytes not yet taken by the peer with which no further reply is encoded; so there are never more than these and one message.
+const UNSENT_LOW: usize = 64 * 1024;
+/// Bytes not yet taken by the peer: those, and the largest message with the headers of its frames.
+const UNSENT_MAX: usize = UNSENT_LOW + frame::MESSAGE_MAX + frame::MESSAGE_MAX / 1024;
+/// A console that takes no byte of an answer for so long is given up. Chosen: it moves bytes whatever its terminal does.
+const STALLED: Duration = Duration::from_secs(10);
 /// Bytes read at once. Chosen: a quarter of a frame; consoles ask little.
 const READ_BYTES: usize = 16 * 1024;
 /// A console that lost the director tries again this often.
@@ -47,22 +51,32 @@ struct Connection {
     decoder: Decoder,
     received: Vec<u8>,
     unsent: Vec<u8>,
+    /// The peer took something since this was last asked.
+    moved: bool,
     /// Only sends: what the peer says waits in the socket.
     deaf: bool,
 }
 
 impl Connection {
     fn new(stream: UnixStream) -> Self {
-        Self { stream, decoder: Decoder::new(), received: Vec::new(), unsent: Vec::new(), deaf: false }
+        let (received, unsent) = (Vec::new(), Vec::new());
+        Self { stream, decoder: Decoder::new(), received, unsent, moved: true, deaf: false }
     }
 
     /// Queues a value; it leaves while this end waits.
     fn queue<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
+        // A peer that had nothing to take did not stall.
+        self.moved |= self.unsent.is_empty();
         frame::encode(value, &mut self.unsent).map_err(invalid)?;
         if self.unsent.len() > UNSENT_MAX {
             return Err(io::Error::new(ErrorKind::WouldBlock, "the peer does not read"));
         }
         Ok(())
+    }
+
+    /// Whether the peer took nothing since this was last asked, although there was something.
+    fn stalled(&mut self) -> bool {
+        !std::mem::take(&mut self.moved) && !self.unsent.is_empty()
     }
 
     /// Waits for the next message, sending meanwhile. The end of the stream is an error.
@@ -98,6 +112,7 @@ impl Connection {
             return Ok(());
         }
         let sent = unless_blocked(self.stream.try_write(&self.unsent))?;
+        self.moved |= sent.is_some();
         self.unsent.drain(..sent.unwrap_or(0));
         if self.unsent.is_empty() {
             // A large answer is rare; its memory is not kept.
@@ -247,10 +262,12 @@ async fn serve(
     mut replies: mpsc::Receiver<Reply>,
 ) -> SessionId {
     let mut unanswered: usize = 0;
+    let mut stalled = every(STALLED);
     loop {
         tokio::select! {
             biased;
-            reply = replies.recv() => {
+            // The others wait in their queue, which has room for as many as there may be.
+            reply = replies.recv(), if connection.unsent.len() <= UNSENT_LOW => {
                 let Some(reply) = reply else { return id };
                 if !matches!(reply, Reply::Notice(_)) {
                     unanswered = unanswered.saturating_sub(1);
@@ -265,6 +282,11 @@ async fn serve(
                     return id;
                 }
                 unanswered = unanswered.saturating_add(1);
+            }
+            _ = stalled.tick() => {
+                if connection.stalled() {
+                    return id;
+                }
             }
         }
         connection.deaf = unanswered >= REQUESTS_MAX;

@@ -15,11 +15,15 @@
 extern crate alloc;
 
 pub mod cli;
+pub mod dhcp;
 pub mod director;
 pub mod health;
 pub mod init;
+pub mod login;
 pub mod model;
 pub mod overrides;
+pub mod page;
 pub mod plan;
 pub mod store;
+pub mod syslog;
 pub mod wire;

@@ -1,11 +1,14 @@
 //! What an operator does to a running server without editing the configuration: drain, disable, another weight.
 //!
-//! Overrides outlive commits and restarts of the director (they lie in its checkpoint), not a reboot. They end by
-//! themselves when a time was given. The whole is a list with a version that rises with every change, so that a peer
+//! Overrides outlive commits and restarts of the director (they lie in its checkpoint), and a reboot when they are marked
+//! persistent (see [`crate::store::kept`]). They end by themselves when a time was given. That time is counted while the box
+//! is up: its wall clock may be wrong by decades. After a reboot a persistent one has the time left that it had when the
+//! list was last written. The whole is a list with a version that rises with every change, so that a peer
 //! can tell which of two lists is newer. What names a server that is not configured (any more) waits for it.
 
-use crate::model::{Mono, Name};
+use crate::model::{Millis, Mono, Name};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Overrides at a time. Chosen: more than anybody keeps in mind; a checkpoint stays small.
@@ -44,6 +47,21 @@ pub struct Entry {
     pub forced: Forced,
     /// Until when; for ever without.
     pub until: Option<Mono>,
+    /// Kept over a reboot.
+    pub persistent: bool,
+}
+
+/// One persistent override as it lies in flash. Record version 1 of [`crate::store::kept`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    /// Which server.
+    pub server: Name,
+    /// In which pool; in all of them without.
+    pub pool: Option<Name>,
+    /// What.
+    pub forced: Forced,
+    /// Time left when it was written; for ever without.
+    pub left: Option<Millis>,
 }
 
 /// All overrides.
@@ -97,6 +115,41 @@ impl Overrides {
         self.entries.values().filter_map(|e| e.until).min()
     }
 
+    /// The persistent ones, for the flash.
+    #[must_use]
+    pub fn kept(&self, now: Mono) -> Vec<Kept> {
+        let left =
+            |until: Mono| Millis::new(u32::try_from(until.micros_since(now) / 1000).unwrap_or(u32::MAX));
+        let persistent = self.entries.iter().filter(|(_, entry)| entry.persistent);
+        persistent
+            .map(|((server, pool), entry)| Kept {
+                server: server.clone(),
+                pool: pool.clone(),
+                forced: entry.forced,
+                left: entry.until.map(left),
+            })
+            .collect()
+    }
+
+    /// What the flash kept over a reboot.
+    #[must_use]
+    pub fn from_kept(kept: Vec<Kept>, now: Mono) -> Self {
+        let entry = |k: Kept| {
+            let until = k.left.map(|left| now.after(left));
+            ((k.server, k.pool), Entry { forced: k.forced, until, persistent: true })
+        };
+        Self { version: 0, entries: kept.into_iter().take(OVERRIDES_MAX).map(entry).collect() }
+    }
+
+    /// Whether the same is persistent in both, whatever time is left.
+    #[must_use]
+    pub fn keeps_as(&self, other: &Self) -> bool {
+        let persistent = |all: &Self| -> Vec<_> {
+            all.entries.iter().filter(|(_, e)| e.persistent).map(|(k, e)| (k.clone(), *e)).collect()
+        };
+        persistent(self) == persistent(other)
+    }
+
     /// Rises with every change.
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -113,7 +166,7 @@ mod tests {
     }
 
     fn entry(forced: Forced) -> Entry {
-        Entry { forced, until: None }
+        Entry { forced, until: None, persistent: false }
     }
 
     #[test]
@@ -132,7 +185,11 @@ mod tests {
     fn an_override_with_a_time_ends_then() {
         let mut all = Overrides::default();
         let until = Mono::from_millis(5000);
-        assert!(all.set(name("rs1"), None, Entry { forced: Forced::Disable, until: Some(until) }));
+        assert!(all.set(
+            name("rs1"),
+            None,
+            Entry { forced: Forced::Disable, until: Some(until), persistent: false }
+        ));
         assert_eq!(all.next_deadline(), Some(until));
         assert!(!all.expire(Mono::from_millis(4999)));
         assert!(all.expire(until));

@@ -5,6 +5,7 @@
 
 mod dialogue;
 mod line;
+mod login;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
@@ -30,7 +31,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a file of set lines the candidate; nothing is committed without --commit.
+    /// Make a file the candidate, set lines or braces; nothing is committed without --commit.
     Push {
         /// The file.
         file: PathBuf,
@@ -54,6 +55,9 @@ enum Command {
         /// How many.
         #[arg(default_value_t = 40)]
         lines: u32,
+        /// And then each new one, until C-c.
+        #[arg(long, short)]
+        follow: bool,
     },
 }
 
@@ -68,13 +72,14 @@ fn main() -> Result<()> {
         Command::Push { file, commit } => {
             let text =
                 std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            if let Err(errors) = director_core::cli::parse_set_lines(&text) {
-                let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            if let Err(wrong) = director_core::cli::parse_text(&text) {
+                let mut all: Vec<String> = wrong.errors.iter().map(ToString::to_string).collect();
+                all.extend((wrong.more > 0).then(|| format!("and {} more", wrong.more)));
                 bail!("{} was not sent:\n{}", file.display(), all.join("\n"));
             }
             dialogue::push(&mut line, &text)?;
             if commit {
-                let answer = dialogue::command(&mut line, "commit")?;
+                let answer = dialogue::run(&mut line, "commit")?;
                 println!("{answer}");
                 if !answer.contains("Committed as generation") && !answer.contains("Nothing to commit") {
                     bail!("the box did not commit it: see above; the candidate is kept");
@@ -93,7 +98,12 @@ fn main() -> Result<()> {
             }
         }
         Command::Run { words } => println!("{}", dialogue::run(&mut line, &words.join(" "))?),
-        Command::Log { lines } => println!("{}", dialogue::run(&mut line, &format!("show log {lines}"))?),
+        Command::Log { lines, follow: true } => {
+            dialogue::follow(&mut line, lines, |text| println!("{text}"))?;
+        }
+        Command::Log { lines, follow: false } => {
+            println!("{}", dialogue::run(&mut line, &format!("show log {lines}"))?)
+        }
     }
     Ok(())
 }

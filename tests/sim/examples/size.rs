@@ -94,7 +94,14 @@ impl Box_ {
                     | Effect::Checkpoint(_)
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
+                    | Effect::Access(_)
+                    | Effect::Maintain { .. }
+                    | Effect::Pages(_)
+                    | Effect::Syslog(_)
+                    | Effect::DhcpListen(_)
+                    | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }
+                    | Effect::Keep(_)
                     | Effect::Notify { .. }
                     | Effect::Stopped => continue,
                 };
@@ -117,6 +124,7 @@ fn main() {
         source: String::new(),
         notes: Vec::new(),
         trial: None,
+        kept: Vec::new(),
         checkpoint: None,
     };
     let mut now = Mono::from_millis(1000);

@@ -48,7 +48,24 @@ impl ModelKernel {
             }
             Op::LinkUp { device } => state.links.get_mut(device).ok_or("ENODEV")?.up = true,
             Op::LinkMtu { device, mtu } => state.links.get_mut(device).ok_or("ENODEV")?.mtu = *mtu,
+            Op::VlanAdd { device, spec } => {
+                if state.links.contains_key(device) {
+                    return exists();
+                }
+                let mtu = state.links.get(&spec.parent).ok_or("ENODEV")?.mtu;
+                let link = Link { mtu, vlan: Some(spec.clone()), ..Link::default() };
+                state.links.insert(device.clone(), link);
+            }
+            Op::VlanDelete { device } => {
+                if state.links.remove(device).is_none() {
+                    return missing();
+                }
+                state.addresses.retain(|key, _| key.device != *device);
+            }
             Op::AddressAdd { key, spec } => {
+                if !state.links.contains_key(&key.device) {
+                    return Err("ENODEV".into());
+                }
                 if state.addresses.contains_key(key) {
                     return exists();
                 }

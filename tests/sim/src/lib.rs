@@ -5,4 +5,6 @@
 
 pub mod chaos;
 pub mod kernel;
+pub mod lender;
+pub mod many;
 pub mod world;

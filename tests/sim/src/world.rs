@@ -5,6 +5,7 @@ use director_core::director::protocol::{Recall, Recalled, Reply, Request, Sessio
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
 use director_core::model::{Config, Mono};
+use director_core::overrides::Kept;
 use director_core::plan::{Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
@@ -37,6 +38,8 @@ pub struct World {
     pub kernel: ModelKernel,
     /// The flash; survives a power cut.
     pub flash: BTreeMap<Generation, (SlotState, Config)>,
+    /// The persistent server actions in it.
+    pub kept: Vec<Kept>,
     /// Sentences shown on every console.
     pub notices: Vec<String>,
     /// Servers by checked address; others refuse.
@@ -49,8 +52,12 @@ pub struct World {
     pub replies: Vec<Reply>,
     /// Operations that the kernel refuses from now on, by a word of their description.
     pub refuse: Option<fn(&Op) -> bool>,
+    /// What a DHCP server outside lends; `None`: there is no server.
+    pub dhcp: Option<crate::lender::Lender>,
     /// The flash fails from now on.
     pub flash_broken: bool,
+    /// From now on the flash refuses to change the state of a record, and does it all the same when it becomes good.
+    pub flash_lies: bool,
     /// Whether the director released everything and is done.
     pub stopped: bool,
     restart_asked: bool,
@@ -72,13 +79,16 @@ impl World {
             now: Mono::from_millis(500),
             kernel,
             flash: BTreeMap::new(),
+            kept: Vec::new(),
             notices: Vec::new(),
             servers: BTreeMap::new(),
             log: Vec::new(),
             ops: Vec::new(),
             replies: Vec::new(),
             refuse: None,
+            dhcp: None,
             flash_broken: false,
+            flash_lies: false,
             stopped: false,
             restart_asked: false,
             director: None,
@@ -97,7 +107,11 @@ impl World {
 
     /// Starts a director from what the flash and `/run` hold.
     pub fn start(&mut self) {
-        let good = self.flash.iter().rev().find(|(_, (state, _))| *state == SlotState::Good);
+        let refused = self.checkpoint.as_ref().map(|c| c.undo.clone()).unwrap_or_default();
+        let good = |(g, (state, _)): &(&Generation, &(SlotState, Config))| {
+            *state == SlotState::Good && !refused.contains(g)
+        };
+        let good = self.flash.iter().rev().find(good);
         let (generation, config) =
             good.map_or_else(|| (Generation(0), Config::default()), |(g, (_, c))| (*g, c.clone()));
         let start = Start {
@@ -111,6 +125,7 @@ impl World {
             source: "simulation".to_string(),
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
+            kept: self.kept.clone(),
             trial: std::mem::take(&mut self.restart_asked).then(|| self.on_trial()).flatten(),
         };
         let mut effects = Vec::new();
@@ -255,10 +270,20 @@ impl World {
                 }
                 Effect::Mark { generation, state } => {
                     let config = self.flash.get(&generation).map(|(_, c)| c.clone());
-                    let result = config.map_or(Err(StoreError::NoSuchGeneration(generation)), |config| {
-                        self.write(generation, state, config)
-                    });
+                    let lies = self.flash_lies;
+                    let mut result = Err(StoreError::NoSuchGeneration(generation));
+                    if let Some(config) = config.filter(|_| !lies || state == SlotState::Good) {
+                        result = self.write(generation, state, config);
+                    }
+                    let result = if lies { Err(StoreError::ReadBack) } else { result };
                     self.post(Event::Saved { generation, result }, ANSWER_US);
+                }
+                Effect::Keep(_) if self.flash_broken => {
+                    self.post(Event::Kept(Err(StoreError::ReadBack)), ANSWER_US);
+                }
+                Effect::Keep(kept) => {
+                    self.kept = kept;
+                    self.post(Event::Kept(Ok(())), ANSWER_US);
                 }
                 Effect::Notify { text, .. } => self.notices.push(text),
                 Effect::Recall { session, what, running } => {
@@ -268,7 +293,17 @@ impl World {
                 Effect::Reply { reply, .. } => self.replies.push(*reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.log.push((self.now, text)),
-                Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::DhcpListen(_) => {}
+                Effect::DhcpSend { device, message, .. } => {
+                    if let Some(message) = self.dhcp.and_then(|lends| lends.answer(&message)) {
+                        self.post(Event::Dhcp { device, message }, ANSWER_US);
+                    }
+                }
+                Effect::Syslog(_) | Effect::Hostname(_) => {}
+                Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Maintain { session, what, .. } => {
+                    self.post(Event::Maintained { session, what, result: Ok(()) }, ANSWER_US);
+                }
                 Effect::Stopped => self.stopped = true,
             }
         }
@@ -278,6 +313,7 @@ impl World {
         let commit = |config: &Config| Commit { config: config.clone(), ..Commit::default() };
         match what {
             Recall::List => Ok(Recalled::List(Vec::new())),
+            Recall::Rescue => Err(StoreError::NoRescue),
             Recall::Back(back) => {
                 let mut good = self.flash.range(..running).rev().filter(|(_, (s, _))| *s == SlotState::Good);
                 let found = good.nth(usize::from(back) - 1).map(|(generation, (_, config))| {

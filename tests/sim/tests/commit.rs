@@ -271,3 +271,31 @@ fn a_commit_that_is_under_way_at_the_deadline_is_given_up() {
     world.run_ms(5000);
     assert_eq!(weight(&world), 2000);
 }
+
+#[test]
+fn a_refused_commit_that_the_flash_may_hold_as_good_is_taken_back_as_soon_as_the_flash_works_again() {
+    let mut world = running();
+    world.flash_lies = true;
+    commit(&mut world, 1, 500, None);
+    assert!(matches!(world.replies.last(), Some(Reply::Refused { .. })), "{:?}", world.replies.last());
+    assert_eq!(world.flash[&Generation(2)].0, SlotState::Good);
+    world.run_ms(30_000);
+    let alarm = "commit 2 was refused, but the flash may hold it as good: after a power cut it may run; a new commit settles it";
+    assert!(alarms(&mut world).iter().any(|a| a == alarm));
+    // A director that starts now does not run it either.
+    world.kill_director();
+    world.start();
+    world.run_ms(1000);
+    assert_eq!(weight(&world), 2000);
+    world.flash_lies = false;
+    world.run_ms(11_000);
+    assert_eq!(world.flash[&Generation(2)].0, SlotState::Tentative);
+    assert!(alarms(&mut world).iter().all(|a| !a.contains("commit 2")));
+}
+
+fn alarms(world: &mut World) -> Vec<String> {
+    world.ask(Request::Status);
+    world.run_ms(100);
+    let Some(Reply::Status(status)) = world.replies.last() else { panic!("{:?}", world.replies) };
+    status.alarms.clone()
+}

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 const DEVICES: [&str; 2] = ["eth0", "eth1"];
+/// There only when it is desired.
+const VLAN: &str = "dmz";
 
 fn ip(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
@@ -19,7 +21,11 @@ fn ip(last: u8) -> IpAddr {
 
 fn address_key() -> impl Strategy<Value = AddressKey> {
     // eth9 does not exist.
-    (prop_oneof![Just("eth0"), Just("eth1"), Just("eth9")], 1..4_u8, prop_oneof![Just(24_u8), Just(32)])
+    (
+        prop_oneof![Just("eth0"), Just("eth1"), Just("eth9"), Just(VLAN)],
+        1..4_u8,
+        prop_oneof![Just(24_u8), Just(32)],
+    )
         .prop_map(|(device, last, prefix)| AddressKey {
             device: device.parse().unwrap(),
             cidr: Cidr::new(ip(last), prefix).unwrap(),
@@ -79,9 +85,10 @@ fn desired_state() -> impl Strategy<Value = Desired> {
     let sysctl = prop_oneof![Just("0".to_string()), Just("1".to_string())];
     let ruleset = any::<bool>().prop_map(|defragment| Ruleset { defragment, ..Ruleset::default() });
     let links = btree_set(0..DEVICES.len(), 0..=2);
+    let vlan = proptest::option::of((0..DEVICES.len(), 5..7_u16));
     let timeouts = (1..3_u32).prop_map(|tcp_s| TimeoutSpec { tcp_s, tcp_fin_s: 120, udp_s: 300 });
-    (floating, node, services, routes, (sysctl, ruleset, links, timeouts), any::<bool>()).prop_map(
-        |(floating, node, services, routes, (forward, ruleset, links, timeouts), active)| {
+    (floating, node, services, routes, (sysctl, ruleset, links, vlan, timeouts), any::<bool>()).prop_map(
+        |(floating, node, services, routes, (forward, ruleset, links, vlan, timeouts), active)| {
             let mut want = Desired { services, routes, ruleset: Some(ruleset), ..Desired::default() };
             want.timeouts = Some(timeouts);
             let role = if active { DaemonRole::Master } else { DaemonRole::Backup };
@@ -98,7 +105,12 @@ fn desired_state() -> impl Strategy<Value = Desired> {
                 want.released.retain(|key| !want.node_addresses.contains_key(key));
             }
             for index in links {
-                want.links.insert(DEVICES[index].parse().unwrap(), DesiredLink { mtu: None });
+                want.links.insert(DEVICES[index].parse().unwrap(), DesiredLink::default());
+            }
+            if let Some((parent, id)) = vlan {
+                let vlan = VlanSpec { parent: DEVICES[parent].parse().unwrap(), id };
+                want.links.insert(vlan.parent.clone(), DesiredLink::default());
+                want.links.insert(VLAN.parse().unwrap(), DesiredLink { mtu: None, vlan: Some(vlan) });
             }
             want
         },
@@ -124,6 +136,11 @@ fn possible(desired: &Desired, observed: &Observed) -> BTreeMap<AddressKey, Addr
 
 fn check_reached(want: &Desired, kernel: &ModelKernel) {
     assert_eq!(kernel.state.addresses, possible(want, &kernel.state));
+    let vlans = |links: Vec<_>| -> Vec<_> {
+        links.into_iter().filter(|(_, v): &(_, Option<_>)| v.is_some()).collect()
+    };
+    let have = vlans(kernel.state.links.iter().map(|(d, l)| (d.clone(), l.vlan.clone())).collect());
+    assert_eq!(have, vlans(want.links.iter().map(|(d, l)| (d.clone(), l.vlan.clone())).collect()));
     assert_eq!(kernel.state.routes, want.routes);
     assert_eq!(kernel.state.timeouts, want.timeouts);
     assert_eq!(kernel.state.daemons, want.daemons);
@@ -299,4 +316,27 @@ fn a_sysctl_without_file_is_left_alone() {
         ..Desired::default()
     };
     assert_eq!(plan(&want, &Observed::default()).ops, []);
+}
+
+#[test]
+fn an_address_waits_for_its_first_service_but_not_for_one_that_joins_others() {
+    let key = AddressKey { device: "eth0".parse().unwrap(), cidr: Cidr::new(ip(1), 24).unwrap() };
+    let service = |port| ServiceKey::Address { protocol: Protocol::Tcp, address: ip(1), port };
+    let fresh = || DesiredService { spec: ServiceSpec::new(Scheduler::Rr, None), dests: BTreeMap::new() };
+    let mut want = Desired::default();
+    want.services.insert(service(80), fresh());
+    let mut kernel = kernel_at(&want);
+    want.services.insert(service(443), fresh());
+    want.floating_addresses.insert(key.clone(), AddressSpec::default());
+    // What is tried when the kernel refuses to add the service on port 443.
+    let tried = |kernel: &ModelKernel| {
+        let ops = plan(&want, &kernel.state).ops;
+        let refused = |op: &Op| matches!(op, Op::ServiceAdd { key, .. } if key.port() == 443);
+        let at = ops.iter().position(refused).unwrap();
+        let address = ops.iter().position(|op| matches!(op, Op::AddressAdd { .. })).unwrap();
+        address < at || !ops[address].needs(&ops[at])
+    };
+    assert!(tried(&kernel), "port 80 serves already");
+    kernel.state.services.clear();
+    assert!(!tried(&kernel), "nothing is there that would answer");
 }

@@ -28,7 +28,14 @@ fn weights(world: &World) -> Vec<u32> {
 
 fn act(world: &mut World, server: &str, forced: Forced, lasts: Option<u32>, agreed: bool) -> Reply {
     let lasts = lasts.map(Millis::from_secs);
-    let ask = ServerAction { server: server.parse().unwrap(), pool: None, forced, lasts, agreed };
+    let ask = ServerAction {
+        server: server.parse().unwrap(),
+        pool: None,
+        forced,
+        lasts,
+        persistent: false,
+        agreed,
+    };
     world.ask(Request::Server(ask));
     world.run_ms(100);
     world.replies.last().unwrap().clone()
@@ -91,4 +98,62 @@ fn every_view_says_what_was_done_and_what_remains() {
 fn a_server_that_does_not_exist_is_refused() {
     let mut world = running();
     assert!(matches!(act(&mut world, "rs9", Forced::Drain, None, false), Reply::Refused { .. }));
+}
+
+fn persist(world: &mut World, server: &str, forced: Forced, lasts: Option<u32>) -> Reply {
+    let lasts = lasts.map(Millis::from_secs);
+    let (server, pool) = (server.parse().unwrap(), None);
+    world.ask(Request::Server(ServerAction { server, pool, forced, lasts, persistent: true, agreed: true }));
+    world.run_ms(100);
+    world.replies.last().unwrap().clone()
+}
+
+fn reboot(world: &mut World) {
+    world.power_cut();
+    world.start();
+    world.run_ms(5000);
+}
+
+#[test]
+fn only_what_is_persistent_survives_a_power_cut_until_it_is_undone() {
+    let mut world = running();
+    assert!(matches!(persist(&mut world, "rs1", Forced::Drain, None), Reply::Done { .. }));
+    act(&mut world, "rs2", Forced::Drain, None, false);
+    assert_eq!(weights(&world), [0, 0, 1000]);
+    reboot(&mut world);
+    assert_eq!(weights(&world), [0, 1000, 1000]);
+    world.ask(Request::Status);
+    world.run_ms(100);
+    let Some(Reply::Status(status)) = world.replies.last() else { panic!() };
+    let reason = &status.servers[0].reason;
+    assert!(reason.starts_with("drained by hand, persistent, 0 connections remain"), "{reason}");
+    act(&mut world, "rs1", Forced::Normal, None, false);
+    reboot(&mut world);
+    assert_eq!(weights(&world), [2000, 1000, 1000]);
+}
+
+#[test]
+fn the_time_of_a_persistent_action_is_counted_while_the_box_is_up() {
+    let mut world = running();
+    persist(&mut world, "rs1", Forced::Drain, Some(60));
+    world.run_ms(20_000);
+    reboot(&mut world);
+    let back = world.run_while_not(90_000, |w| weights(w)[0] == 2000).expect("never came back");
+    assert!((54_000..=55_000).contains(&back), "{back} ms after a boot of 5 s");
+    assert!(world.kept.is_empty(), "what is over does not come back");
+}
+
+#[test]
+fn a_flash_that_refuses_the_list_is_said_and_asked_again() {
+    let mut world = running();
+    world.flash_broken = true;
+    persist(&mut world, "rs1", Forced::Drain, None);
+    assert!(world.notices.last().unwrap().starts_with("persistent server actions are not in flash"));
+    world.ask(Request::Status);
+    world.run_ms(100);
+    let Some(Reply::Status(status)) = world.replies.last() else { panic!() };
+    assert!(status.alarms.iter().any(|a| a.contains("not in flash")), "{:?}", status.alarms);
+    world.flash_broken = false;
+    world.run_ms(61_000);
+    assert_eq!(world.kept.len(), 1);
 }

@@ -1,4 +1,5 @@
 //! What the VM suites share: running cases on one lab, and reading a director's answers.
 
 pub mod director;
+pub mod storm;
 pub mod suite;

@@ -3,6 +3,7 @@
 
 mod pump;
 
+use crate::director::boot::RUN;
 use crate::init::child;
 use crate::ipc::{self, Link};
 use crate::platform::kmsg::Log;
@@ -50,7 +51,7 @@ fn start(log: &Log) -> Result<std::convert::Infallible, Failure> {
         })?;
         log.write(Level::Info, format_args!("serves {name} at {} bit/s", options.baud));
         let link = Link::open(Path::new(ipc::SOCKET)).await;
-        let error = Pump::new(&tty, &tty, link, log).run().await;
+        let error = Pump::new(&tty, &tty, link, log, Path::new(RUN)).run().await;
         Err(Failure::Broken(format!("{name}: {error}")))
     })
 }

@@ -7,22 +7,31 @@
 //! One task, one wait. Reading stops while the session has no room or the terminal is far behind, so that flow
 //! control of the line does its work.
 
-use crate::director::boot::RESTART_ASKED;
+use crate::director::boot::{RESTART_ASKED, read_access};
 use crate::init::request;
 use crate::ipc::{Link, LinkEvent};
 use crate::platform::clock;
 use crate::platform::kmsg::{self, Log};
+use crate::platform::password;
+use director_core::cli::seal::SALT_BYTES;
 use director_core::cli::session::{OUTPUT_BYTES, Output, Session};
 use director_core::director::event::Level;
 use director_core::init::Ask;
+use director_core::login::Hash;
 use director_core::model::Mono;
 use embedded_io_async::{Read, Write};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
+use tokio::task::{JoinError, JoinHandle};
 
 /// Bytes read at once. Chosen: a fast paste at 115200 baud for 20 ms.
 const READ_BYTES: usize = 256;
 /// Bytes for the terminal above which C-c throws them away: who types it into a long listing has seen enough.
 const DISCARD_BYTES: usize = 2048;
+/// How many wrong passwords were typed in a row.
+const WRONG_PASSWORDS: &str = "director.wrong-passwords";
 /// Interrupt, as typed.
 const INTERRUPT: u8 = 0x03;
 
@@ -33,9 +42,20 @@ pub(super) struct Pump<'a, R, W> {
     output: W,
     link: Link,
     log: &'a Log,
+    /// Where consoles and director leave each other files.
+    run: &'a Path,
     session: Session,
     /// Not yet taken by the terminal.
     unwritten: Vec<u8>,
+    /// Where passwords are hashed, one at a time.
+    crypt: Option<JoinHandle<Crypt>>,
+}
+
+/// What came of a password.
+#[derive(Debug)]
+enum Crypt {
+    Verified(Result<bool, String>),
+    Hashed(Result<Hash, String>),
 }
 
 /// What one wait gave.
@@ -43,6 +63,7 @@ enum Happened<E> {
     Link(LinkEvent),
     Read(Result<usize, E>),
     Written(Result<usize, E>),
+    Crypt(Result<Crypt, JoinError>),
     /// The session has bytes that were typed ahead.
     Busy,
     /// The session's deadline is here.
@@ -55,8 +76,17 @@ where
     W: Write<Error = E>,
     E: std::fmt::Display,
 {
-    pub(super) fn new(input: R, output: W, link: Link, log: &'a Log) -> Self {
-        Self { input, output, link, log, session: session(), unwritten: Vec::new() }
+    pub(super) fn new(input: R, output: W, link: Link, log: &'a Log, run: &'a Path) -> Self {
+        Self {
+            input,
+            output,
+            link,
+            log,
+            run,
+            session: Session::new(None),
+            unwritten: Vec::new(),
+            crypt: None,
+        }
     }
 
     /// Runs until the line fails; gives why.
@@ -78,6 +108,7 @@ where
                 read = self.input.read(buffer.get_mut(..room).unwrap_or(&mut [])), if reads => {
                     Happened::Read(read)
                 }
+                done = crypted(&mut self.crypt), if self.crypt.is_some() => Happened::Crypt(done),
                 () = std::future::ready(()), if busy => Happened::Busy,
                 () = until(deadline), if deadline.is_some() => Happened::Time,
             };
@@ -85,6 +116,11 @@ where
             self.session.tick(clock::now(), &mut out);
             match happened {
                 Happened::Time => {}
+                Happened::Crypt(done) => self.crypted(done, &mut out),
+                // The director has read the flash: now it is known who may type.
+                Happened::Link(LinkEvent::Back) if self.session.limited() => {
+                    self.greet();
+                }
                 Happened::Link(LinkEvent::Reply(reply)) => self.session.reply(*reply, &mut out),
                 Happened::Link(LinkEvent::Back) => self.session.director_back(&mut out),
                 Happened::Link(LinkEvent::Lost) => self.session.director_lost(&mut out),
@@ -105,7 +141,6 @@ where
             if self.carry_out(out) {
                 // The next one at this line gets nothing of the one before.
                 self.link.reopen().await;
-                self.session = session();
                 self.greet();
             }
         }
@@ -114,6 +149,9 @@ where
     /// Begins a session; the last words of the boot stay above.
     fn greet(&mut self) {
         let name = hostname();
+        let before = std::mem::replace(&mut self.session, Session::new(None));
+        self.session = before.successor(name.as_deref());
+        self.session.admit(read_access(self.run).as_ref(), wrong_passwords(self.run));
         let node = name.as_deref().unwrap_or("not named yet");
         let version = env!("CARGO_PKG_VERSION");
         let banner = format!("\r\nDirector {version}, node {node}\r\n");
@@ -154,12 +192,51 @@ where
                         }
                         self.ask_init(Ask::RestartDirector);
                     }
+                    Output::Verify { password, hash } => {
+                        self.start(move || Crypt::Verified(password::verify(&password, hash.reveal())));
+                    }
+                    Output::Hash(new) => self.start(move || Crypt::Hashed(password::hash(&new))),
+                    Output::WrongPasswords(count) => self.count_wrong(count),
+                    Output::Salt => self.session.salt(salt(), &mut more),
                     Output::Logout => left = true,
                 }
             }
             out = more;
         }
         left
+    }
+
+    fn start(&mut self, work: impl FnOnce() -> Crypt + Send + 'static) {
+        self.crypt = Some(tokio::task::spawn_blocking(work));
+    }
+
+    fn crypted(&mut self, done: Result<Crypt, JoinError>, out: &mut Vec<Output>) {
+        self.crypt = None;
+        match done {
+            Ok(Crypt::Verified(Ok(right))) => self.session.verified(right, out),
+            Ok(Crypt::Verified(Err(why))) => {
+                self.log.write(Level::Error, format_args!("password-hash: {why}"));
+                self.session.verified(false, out);
+            }
+            Ok(Crypt::Hashed(hash)) => self.session.hashed(hash, out),
+            Err(error) => {
+                self.log.write(Level::Error, format_args!("hashing a password: {error}"));
+                // The session waits for only one of the two and ignores the other.
+                self.session.verified(false, out);
+                self.session.hashed(Err("hashing failed; show log says why".to_owned()), out);
+            }
+        }
+    }
+
+    /// Kept in memory, so that a console that is started again does not forget; a reboot does.
+    fn count_wrong(&self, count: u32) {
+        if count > 0 {
+            let text = format_args!("wrong password on the console, {count} in a row");
+            self.log.write(Level::Warning, text);
+        }
+        if let Err(error) = std::fs::write(self.run.join(WRONG_PASSWORDS), count.to_string()) {
+            self.log.write(Level::Warning, format_args!("{WRONG_PASSWORDS}: {error}"));
+        }
     }
 
     /// Asks PID 1 and not the director, which does not answer.
@@ -180,8 +257,23 @@ async fn until(deadline: Option<Mono>) {
     _ = tokio::time::timeout(left, std::future::pending::<()>()).await;
 }
 
-fn session() -> Session {
-    Session::new(hostname().as_deref())
+async fn crypted(work: &mut Option<JoinHandle<Crypt>>) -> Result<Crypt, JoinError> {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Wrong passwords in a row, as [`Pump::count_wrong`] kept them.
+fn wrong_passwords(run: &Path) -> u32 {
+    std::fs::read_to_string(run.join(WRONG_PASSWORDS)).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Random bytes of the kernel; none before its generator is ready, which a console reaches long after.
+fn salt() -> Option<[u8; SALT_BYTES]> {
+    let mut bytes = [0; SALT_BYTES];
+    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes)).ok()?;
+    Some(bytes)
 }
 
 /// The kernel's host name, once the director has set one.

@@ -7,13 +7,16 @@ use crate::platform::flash::{self, Flash};
 use crate::platform::kmsg::Log;
 use crate::platform::uevent;
 use director_core::director::{Checkpoint, Level, Start};
+use director_core::login::Access;
 use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity, Role};
-use director_core::store::{Generation, slots};
-use std::fs;
+use director_core::store::{Commit, Generation, kept, reset, slots};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Where [`save_checkpoint`] writes: memory, so it is gone after a reboot, as it should be.
+/// Where [`CheckpointFile`] writes: memory, so it is gone after a reboot, as it should be.
 const CHECKPOINT: &str = "/run/director.checkpoint";
 /// Written while the checkpoint is being replaced.
 const CHECKPOINT_NEW: &str = "/run/director.checkpoint.new";
@@ -26,10 +29,23 @@ const SLOT_NOTES_MAX: usize = 3;
 /// How long a disk may take to appear. Chosen: USB disks settle within 2 s; virtio, AHCI and NVMe are there before PID 1.
 const FLASH_WAIT: Millis = Millis::from_secs(4);
 
+/// What consoles must know of [`Access`]; only root may read it. Kept over a crash of the director.
+const ACCESS: &str = "director.access";
+/// Written while it is being replaced.
+const ACCESS_NEW: &str = "director.access.new";
+/// Memory: gone after a reboot.
+pub(crate) const RUN: &str = "/run";
+
 /// Gathers everything.
 pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
     let mut notes = Vec::new();
     let mut flash = open_flash(&mut notes);
+    if let Some(opened) = &mut flash
+        && let Err(note) = finish_reset(opened)
+    {
+        notes.push(note);
+        flash = None;
+    }
     let mut start = Start {
         identity: Role::default(),
         boots: 0,
@@ -42,6 +58,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
         notes: Vec::new(),
         checkpoint: read_checkpoint(&mut notes),
         trial: None,
+        kept: Vec::new(),
     };
     match &mut flash {
         None => notes.push("no flash partition: nothing that is committed survives a power cut".to_owned()),
@@ -51,7 +68,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             (start.identity, start.boots) = (identity.role, identity.boots);
             let loaded = slots::load(flash);
             start.newest = loaded.newest;
-            match loaded.best {
+            match accepted(flash, loaded.best, start.checkpoint.as_ref()) {
                 None => {
                     notes.push("no usable configuration in flash: the factory configuration runs".to_owned())
                 }
@@ -65,14 +82,34 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             if more > 0 {
                 notes.push(format!("{more} more flash slots are damaged"));
             }
+            let (list, warnings) = kept::load(flash);
+            notes.extend(warnings);
+            start.kept = list;
             start.trial = trial(flash, start.checkpoint.as_ref(), &mut notes);
         }
     }
+    // Before consoles can connect: they ask for the password from the first moment on.
+    save_access(log, Path::new(RUN), &Access::of(&start.config));
     for note in &notes {
         log.write(Level::Warning, format_args!("{note}"));
     }
     start.notes = notes;
     (start, flash)
+}
+
+/// The newest good configuration that was not refused: a flash that failed may hold a refused one as good.
+fn accepted(
+    flash: &mut Flash,
+    best: Option<(Generation, Commit)>,
+    checkpoint: Option<&Checkpoint>,
+) -> Option<(Generation, Commit)> {
+    let refused = checkpoint.map_or(&[][..], |c| &c.undo);
+    let mut best = best?;
+    while refused.contains(&best.0) {
+        // Each is older than the one before, so this ends.
+        best = slots::recall(flash, best.0, 1).ok()?;
+    }
+    Some(best)
 }
 
 /// The configuration on trial, when init was asked to restart the director. After a crash the trial is over.
@@ -93,6 +130,17 @@ fn trial(
             None
         }
     }
+}
+
+/// Ends a reset to factory state that a power cut interrupted. A flash that cannot be wiped is not used: what it holds
+/// was to be gone, and what would be stored there would be.
+fn finish_reset(flash: &mut Flash) -> Result<(), String> {
+    if !reset::pending(flash) {
+        return Ok(());
+    }
+    reset::finish(flash).map_err(|error| {
+        format!("the reset to factory state cannot be finished, the flash is not used: {error}; replace it")
+    })
 }
 
 /// Looks for the flash partition, again with each device that appears, until [`FLASH_WAIT`] has passed.
@@ -137,16 +185,57 @@ fn read_checkpoint(notes: &mut Vec<String>) -> Option<Checkpoint> {
     }
 }
 
-/// Replaces the checkpoint in one step. `/run` is memory: this does not wait for a disk.
-pub(super) fn save_checkpoint(log: &Log, checkpoint: &Checkpoint) {
-    let written = postcard::to_stdvec(checkpoint)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| fs::write(CHECKPOINT_NEW, bytes).map_err(|error| error.to_string()))
-        .and_then(|()| fs::rename(CHECKPOINT_NEW, CHECKPOINT).map_err(|error| error.to_string()));
-    if let Err(error) = written {
-        log.write(
-            Level::Warning,
-            format_args!("{CHECKPOINT}: {error}; a restart would start the checks over"),
-        );
+/// Writes the checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct CheckpointFile {
+    /// The last one could not be written, and that was said.
+    failing: bool,
+}
+
+impl CheckpointFile {
+    /// Replaces the checkpoint in one step. `/run` is memory: this does not wait for a disk. A failure is said once, however
+    /// often it comes in a row.
+    pub(super) fn save(&mut self, log: &Log, checkpoint: &Checkpoint) {
+        match write_checkpoint(checkpoint) {
+            Ok(()) if self.failing => {
+                self.failing = false;
+                log.write(Level::Notice, format_args!("{CHECKPOINT} is written again"));
+            }
+            Err(error) if !self.failing => {
+                self.failing = true;
+                let text = "a restart would start the checks over and forget drained servers";
+                log.write(Level::Warning, format_args!("{CHECKPOINT}: {error}; {text}"));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
+}
+
+/// Replaces what consoles know in one step.
+pub(crate) fn save_access(log: &Log, run: &Path, access: &Access) {
+    let written = postcard::to_stdvec(access)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| write_private(&run.join(ACCESS_NEW), &bytes).map_err(|error| error.to_string()))
+        .and_then(|()| fs::rename(run.join(ACCESS_NEW), run.join(ACCESS)).map_err(|error| error.to_string()));
+    if let Err(error) = written {
+        log.write(Level::Error, format_args!("{ACCESS}: {error}; consoles go by the password before"));
+    }
+}
+
+/// Writes a file that only its owner may read.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path)?.write_all(bytes)
+}
+
+/// What [`save_access`] wrote, if a director of this boot got that far.
+pub(crate) fn read_access(run: &Path) -> Option<Access> {
+    postcard::from_bytes(&fs::read(run.join(ACCESS)).ok()?).ok()
+}
+
+fn write_checkpoint(checkpoint: &Checkpoint) -> Result<(), String> {
+    let bytes = postcard::to_stdvec(checkpoint).map_err(|error| error.to_string())?;
+    fs::write(CHECKPOINT_NEW, bytes).map_err(|error| error.to_string())?;
+    fs::rename(CHECKPOINT_NEW, CHECKPOINT).map_err(|error| error.to_string())
 }

@@ -14,8 +14,11 @@
 //! delay a deadline, and no console can delay anything. Each queue that is full holds back its producer.
 
 pub(crate) mod boot;
+mod dhcp;
 mod kernel_shell;
 mod shells;
+mod sorry;
+mod syslog;
 
 use crate::init::report::Reporter;
 use crate::platform::clock;

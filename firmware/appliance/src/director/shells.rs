@@ -1,19 +1,23 @@
 //! Executes effects, and collects what comes back.
 
-use super::boot::save_checkpoint;
+use super::boot::{CheckpointFile, RUN, save_access};
+use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
+use super::sorry::Sorry;
+use super::syslog::Syslog;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
-use director_core::director::protocol::{Recall, SessionId};
+use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
+use director_core::model::Config;
 use director_core::plan::OpError;
-use director_core::store::{Commit, Generation, StoreError, blob};
+use director_core::store::{Comment, Commit, Generation, StoreError, blob};
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -30,6 +34,9 @@ const PROBE_QUEUE: usize = 1024;
 /// Answers of the flash: one commit at a time.
 const FLASH_QUEUE: usize = 16;
 
+/// DHCP messages that were not taken yet. Full: more are dropped, as on any network.
+const DHCP_QUEUE: usize = 16;
+
 /// Where events come from.
 #[derive(Debug)]
 pub(super) struct Inputs {
@@ -37,6 +44,7 @@ pub(super) struct Inputs {
     kernel: mpsc::Receiver<Event>,
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
     flash: mpsc::Receiver<Event>,
+    dhcp: mpsc::Receiver<Event>,
     consoles: ipc::Server,
 }
 
@@ -50,6 +58,7 @@ impl Inputs {
             Some(event) = self.kernel.recv() => event,
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
             Some(event) = self.flash.recv() => event,
+            Some(event) = self.dhcp.recv() => event,
             Some((session, request)) = self.consoles.next() => Event::Request { session, request },
         }
     }
@@ -65,7 +74,7 @@ impl Inputs {
         if let Ok(event) = self.flash.try_recv() {
             return Some(event);
         }
-        None
+        self.dhcp.try_recv().ok()
     }
 }
 
@@ -75,7 +84,11 @@ pub(super) struct Shells {
     kernel: mpsc::Sender<Job>,
     prober: Prober,
     flash: Option<FlashWorker>,
+    sorry: Sorry,
+    syslog: Syslog,
+    dhcp: Dhcp,
     log: Rc<Log>,
+    checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
     refused: VecDeque<Event>,
 }
@@ -86,6 +99,7 @@ impl Shells {
         let (jobs, job_queue) = mpsc::channel(KERNEL_JOBS);
         let (kernel_events, kernel) = mpsc::channel(KERNEL_QUEUE);
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
+        let (dhcp_events, dhcp) = mpsc::channel(DHCP_QUEUE);
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
         tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
@@ -93,12 +107,16 @@ impl Shells {
             kernel: jobs,
             prober: Prober::new(probe_events),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
+            sorry: Sorry::new(Rc::clone(log)),
+            syslog: Syslog::default(),
+            dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
             log: Rc::clone(log),
+            checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
         let consoles = ipc::Server::bind(Path::new(ipc::SOCKET))?;
-        Ok((shells, Inputs { stop, kernel, probes, flash: flash_queue, consoles }))
+        Ok((shells, Inputs { stop, kernel, probes, flash: flash_queue, dhcp, consoles }))
     }
 
     /// Executes effects in order. False when the director is done.
@@ -117,15 +135,38 @@ impl Shells {
                 Effect::Mark { generation, state } => {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
+                Effect::Keep(list) => {
+                    let full = |refused| StoreError::device("write", &refused);
+                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
+                    let taken = flash.and_then(|flash| flash.submit(FlashJob::Keep(list)).map_err(full));
+                    if taken.is_err() {
+                        self.refused.push_back(Event::Kept(taken));
+                    }
+                }
                 Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
+                Effect::Maintain { session, what, rescue } => self.maintain(session, what, rescue),
+                Effect::Access(access) => save_access(&self.log, Path::new(RUN), &access),
                 Effect::Notify { but, text } => inputs.consoles.tell_all(but, &text),
                 Effect::Reply { session, reply } => {
                     if !inputs.consoles.reply(session, *reply) {
                         self.log.write(Level::Warning, format_args!("a console's reply found no room"));
                     }
                 }
-                Effect::Checkpoint(checkpoint) => save_checkpoint(&self.log, &checkpoint),
-                Effect::Log { level, text } => self.log.write(level, format_args!("{text}")),
+                Effect::Checkpoint(checkpoint) => self.checkpoint.save(&self.log, &checkpoint),
+                Effect::Log { level, text } => {
+                    self.log.write(level, format_args!("{text}"));
+                    self.syslog.send(level, &text);
+                }
+                Effect::Syslog(receiver) => {
+                    if let Err(error) = self.syslog.set(receiver) {
+                        self.log.write(Level::Error, format_args!("syslog: {error}"));
+                    }
+                }
+                Effect::DhcpListen(devices) => self.dhcp.listen(&devices),
+                Effect::DhcpSend { device, message, from, to } => {
+                    self.dhcp.send(&device, &message, from, to);
+                }
+                Effect::Pages(pages) => self.sorry.show(&pages),
                 Effect::Hostname(name) => {
                     if let Err(error) = nix::unistd::sethostname(&name) {
                         self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
@@ -167,6 +208,21 @@ impl Shells {
             None => StoreError::NoDevice,
         };
         self.refused.push_back(Event::Recalled { session, result: Err(refused) });
+    }
+
+    fn maintain(&mut self, session: SessionId, what: Maintenance, rescue: Option<(Comment, Box<Config>)>) {
+        let encoded = rescue.map(|(comment, config)| {
+            blob::encode(&Commit { at_unix_s: clock::unix_s(), comment, config: *config })
+        });
+        let job = FlashJob::Maintain { session, what, rescue: encoded.unwrap_or_default() };
+        let error = match &self.flash {
+            Some(flash) => match flash.submit(job) {
+                Ok(()) => return,
+                Err(refused) => StoreError::device("write", &refused),
+            },
+            None => StoreError::NoDevice,
+        };
+        self.refused.push_back(Event::Maintained { session, what, result: Err(error) });
     }
 
     fn ask_flash(&mut self, generation: Generation, job: FlashJob) {

@@ -133,29 +133,43 @@ fn a_session_has_a_bounded_number_of_unanswered_requests() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_is_given_up() {
+fn two_replies_of_the_largest_size_reach_a_console_that_reads_late() {
     run(async {
-        let path = path("deaf");
+        let path = path("large");
         let mut server = Server::bind(&path).unwrap();
         let mut link = Link::open(&path).await;
-        let connection = link.connection.as_mut().unwrap();
-        for _ in 0..4 {
-            connection.queue(&Request::Status).unwrap();
-        }
+        link.ask(&Request::Status);
+        link.ask(&Request::Status);
         send_all(&mut link).await;
-        for _ in 0..4 {
+        // The message is the text, its tag and its length.
+        let largest = || refused(frame::MESSAGE_MAX - 6);
+        for _ in 0..2 {
             let (session, _) = server.next().await.unwrap();
-            assert!(server.reply(session, refused(4_000_000)));
+            assert!(server.reply(session, largest()));
         }
         // The server's tasks have their turns while this end reads nothing.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        let mut got = 0;
-        while matches!(link.next().await, LinkEvent::Reply(_)) {
-            got += 1;
+        for _ in 0..2 {
+            assert!(matches!(link.next().await, LinkEvent::Reply(r) if *r == largest()));
         }
-        assert!(got < 4, "{got}");
         std::fs::remove_file(path).unwrap();
+    });
+}
+
+#[test]
+fn a_peer_that_takes_nothing_between_two_looks_is_given_up() {
+    run(async {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(near);
+        assert!(!connection.stalled());
+        assert!(!connection.stalled(), "there was nothing to take");
+        connection.queue(&refused(4_000_000)).unwrap();
+        assert!(!connection.stalled(), "it was just queued");
+        connection.stream.writable().await.unwrap();
+        connection.send().unwrap();
+        assert!(!connection.stalled(), "it took a part");
+        assert!(connection.stalled());
     });
 }

@@ -54,19 +54,19 @@ impl Announcer {
     }
 
     fn send(&self, link: &LinkInfo, to: [u8; 6], frame: &[u8]) -> Result<(), OpError> {
-        let address = packet_address(link.link.index, to)
+        let address = packet_address(link.link.index, 0, to)
             .ok_or_else(|| refuse(Errno::ENODEV, format!("{}: bad device number", link.device)))?;
         let sent = self.socket.send_to(frame, &address);
         sent.map(drop).map_err(|error| from_io(&format!("announcement on {}", link.device), &error))
     }
 }
 
-/// `struct sockaddr_ll` (`include/uapi/linux/if_packet.h`): where the frame goes out. The header is in the frame.
-fn packet_address(index: u32, to: [u8; 6]) -> Option<SockAddr> {
+/// `struct sockaddr_ll` (`include/uapi/linux/if_packet.h`): a device, and a neighbour on it. `protocol` is an `ETH_P_*`.
+pub(super) fn packet_address(index: u32, protocol: u16, to: [u8; 6]) -> Option<SockAddr> {
     let [a, b, c, d, e, f] = to;
     let link = libc::sockaddr_ll {
         sll_family: u16::try_from(libc::AF_PACKET).ok()?,
-        sll_protocol: 0,
+        sll_protocol: protocol.to_be(),
         sll_ifindex: i32::try_from(index).ok()?,
         sll_hatype: 0,
         sll_pkttype: 0,

@@ -4,11 +4,12 @@
 //! sends each result back. A job that was accepted is answered exactly once, unless the receiver is gone.
 
 use director_core::director::Event;
-use director_core::director::protocol::{Recall, Recalled, SessionId};
+use director_core::director::protocol::{Maintenance, Recall, Recalled, SessionId};
+use director_core::overrides::Kept;
 use director_core::store::device::Device;
 use director_core::store::record::SlotState;
 use director_core::store::superblock::{self, Found};
-use director_core::store::{Generation, slots};
+use director_core::store::{Generation, StoreError, kept, rescue, reset, slots};
 use embedded_io_adapters::std::FromStd;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::fmt;
@@ -121,6 +122,8 @@ pub(crate) enum Job {
         /// The encoded [`director_core::store::Commit`].
         payload: Vec<u8>,
     },
+    /// Write the list of persistent server actions: [`kept::save`].
+    Keep(Vec<Kept>),
     /// Read commits for a console: [`slots::history`] or [`slots::recall`].
     Recall {
         /// Who asked.
@@ -129,6 +132,15 @@ pub(crate) enum Job {
         what: Recall,
         /// What runs.
         running: Generation,
+    },
+    /// Change the flash beside the commits.
+    Maintain {
+        /// Who asked.
+        session: SessionId,
+        /// What.
+        what: Maintenance,
+        /// The encoded commit of [`Maintenance::RescueSave`].
+        rescue: Vec<u8>,
     },
     /// Change the state of a record: [`slots::mark`].
     Mark {
@@ -198,8 +210,21 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
         Job::Mark { generation, state } => {
             Event::Saved { generation, result: slots::mark(flash, generation, state) }
         }
+        Job::Keep(list) => Event::Kept(kept::save(flash, &list)),
         Job::Recall { session, what: Recall::List, .. } => {
             Event::Recalled { session, result: Ok(Recalled::List(slots::history(flash))) }
+        }
+        Job::Recall { session, what: Recall::Rescue, .. } => {
+            let found = rescue::load(flash).map(|commit| Recalled::Rescue(Box::new(commit)));
+            Event::Recalled { session, result: found }
+        }
+        Job::Maintain { session, what, rescue } => {
+            let result = match what {
+                Maintenance::RescueSave => rescue::save(flash, &rescue),
+                Maintenance::RescueDelete => rescue::delete(flash),
+                Maintenance::FactoryReset => factory_reset(flash),
+            };
+            Event::Maintained { session, what, result }
         }
         Job::Recall { session, what: Recall::Back(back), running } => {
             let found = slots::recall(flash, running, back);
@@ -207,6 +232,17 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
             Event::Recalled { session, result: found.map(commit) }
         }
     }
+}
+
+/// Wipes the flash. Once the order is on the medium this has succeeded: what is not done now is done at the next start.
+fn factory_reset(flash: &mut Flash) -> Result<(), StoreError> {
+    let ordered = reset::order(flash);
+    if !reset::pending(flash) {
+        return ordered.and(Err(StoreError::ReadBack));
+    }
+    // A failure is met, and said, at the start that follows.
+    reset::finish(flash).unwrap_or_default();
+    Ok(())
 }
 
 /// Looks at the partition as a whole, and mends a superblock of which one copy is damaged. Sentences for the console.

@@ -71,6 +71,8 @@ impl Kernel {
             Op::SysctlSet { name, value } => sysctl::write(name, value),
             Op::LinkUp { device } => self.rtnl.set_up(device).await,
             Op::LinkMtu { device, mtu } => self.rtnl.set_mtu(device, *mtu).await,
+            Op::VlanAdd { device, spec } => self.rtnl.add_vlan(device, spec).await,
+            Op::VlanDelete { device } => self.rtnl.delete_vlan(device).await,
             Op::AddressAdd { key, spec } => self.rtnl.add_address(key, spec).await,
             Op::AddressRelabel { key, spec } => match self.rtnl.delete_address(key).await {
                 Ok(()) => self.rtnl.add_address(key, spec).await,

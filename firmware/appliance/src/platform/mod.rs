@@ -3,6 +3,7 @@
 pub(crate) mod announce;
 pub(crate) mod changes;
 pub(crate) mod clock;
+pub(crate) mod dhcp;
 pub(crate) mod flash;
 pub(crate) mod ipvs;
 pub(crate) mod kernel;
@@ -10,6 +11,7 @@ pub(crate) mod kmsg;
 pub(crate) mod loopback;
 pub(crate) mod netlink;
 pub(crate) mod nft;
+pub(crate) mod password;
 pub(crate) mod priority;
 pub(crate) mod probe;
 pub(crate) mod rtnl;

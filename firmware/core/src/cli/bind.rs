@@ -121,7 +121,7 @@ macro_rules! bound_word {
                 match value {
                     $(Value::Word($word) => Some($make),)+
                     Value::Word(_) | Value::Number(_) | Value::Span(_) | Value::Cidr(_) | Value::Ip(_)
-                    | Value::Codes(..) | Value::Text(_) | Value::Secret(_) => None,
+                    | Value::Codes(..) | Value::Text(_) | Value::Secret(_) | Value::Held(_) => None,
                 }
             }
             fn to_value(&self) -> Value {

@@ -3,9 +3,9 @@
 use super::grammar::{self, Arg, Command, Expect, Point};
 use super::path::{self, Mode, Walk};
 use super::schema::{Item, Kind};
-use super::tree::{Found, Step, Tree};
+use super::tree::{Found as At, Step, Tree};
 use super::value::Type;
-use super::words::{Fault, Token, Worded};
+use super::words::{self, Fault, Found, Token, Worded};
 use crate::director::status::Status;
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -47,16 +47,23 @@ pub(crate) fn complete<'a>(
     edit: &[Step],
     names: Names<'_>,
 ) -> Result<Completion<'a>, Fault> {
-    let words = grammar::words(table, line);
-    let (done, partial): (&[Token<'_>], &str) = match words.split_last() {
+    let typed = grammar::words(table, line);
+    let (done, partial): (&[Token<'_>], &str) = match typed.split_last() {
         Some((last, done)) if last.text != "|" && line.ends_with(last.text) => (done, last.text),
-        Some(_) | None => (&words, ""),
+        Some(_) | None => (&typed, ""),
     };
     let point = grammar::advance(table, done, edit)?;
     let mut all = Vec::new();
     let free_text = collect(&point, names, &mut all);
     let fits = |c: &Candidate| if c.literal { c.text.starts_with(partial) } else { c.text.starts_with('<') };
     all.retain(fits);
+    // A word that cannot be shortened does not stand in the way of one that can.
+    if let Expect::Commands(table) = &point.expect
+        && let Found::One(_, meant) = words::find(table, partial)
+    {
+        let whole = |text: &str| table.iter().any(|c| c.whole() && c.word != meant.word && c.word == text);
+        all.retain(|c| !whole(&c.text));
+    }
     // "Enter" is a possibility only where no word has been begun.
     if partial.is_empty() && ends(&point) {
         all.push(Candidate { text: String::from("Enter"), help: String::from("Do it"), literal: false });
@@ -71,7 +78,11 @@ fn ends(point: &Point) -> bool {
     };
     let ends =
         !matches!(point.expect, Expect::Filter(_) | Expect::Text | Expect::Args([Arg::Terminal(_), ..]));
-    point.action.is_some() && walked && ends
+    let whole = !matches!(point.expect, Expect::Args([Arg::ServerAction, ..])) || server_ends(&point.args);
+    let missing = matches!(point.expect, Expect::Args([Arg::Back | Arg::Comment, ..]))
+        && point.args.is_empty()
+        && point.action != Some(grammar::Action::Compare);
+    point.action.is_some() && walked && ends && whole && !missing
 }
 
 fn word(text: &str, help: &str) -> Candidate {
@@ -115,7 +126,8 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
             Arg::Server => found.extend(
                 status.servers.iter().filter(|s| in_pool(s.pool.as_str())).map(|s| s.name.to_string()),
             ),
-            Arg::Count | Arg::Back | Arg::Window | Arg::ServerAction | Arg::Comment | Arg::Terminal(_) => {}
+            Arg::Count | Arg::Back | Arg::BackOrRescue | Arg::Window | Arg::Comment | Arg::Terminal(_) => {}
+            Arg::ServerAction => return server_words(status, before, all),
         }
     }
     let help = arg.help().to_string();
@@ -124,6 +136,69 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
     } else {
         all.extend(found.into_iter().map(|text| Candidate { text, help: help.clone(), literal: true }));
     }
+}
+
+/// What can follow in `server NAME [in POOL] ACTION [for TIME]`.
+fn server_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
+    let open =
+        |text: &str, help: &str| Candidate { text: text.to_string(), help: help.to_string(), literal: false };
+    let before: Vec<&str> = before.iter().map(String::as_str).collect();
+    match before.as_slice() {
+        [] => {
+            let names: BTreeSet<String> = status.servers.iter().map(|s| s.name.to_string()).collect();
+            all.extend(names.iter().map(|name| word(name, "Server")));
+            if names.is_empty() {
+                all.push(open("<server>", "There is none yet: a service's pool names its servers"));
+            }
+        }
+        [name, "in"] => {
+            let pools: BTreeSet<String> = status
+                .servers
+                .iter()
+                .filter(|s| s.name.as_str() == *name)
+                .map(|s| s.pool.to_string())
+                .collect();
+            all.extend(pools.iter().map(|pool| word(pool, "Only in this pool")));
+            if pools.is_empty() {
+                all.push(open("<pool>", "No pool has a server of this name"));
+            }
+        }
+        [_] | [_, "in", _] => {
+            if before.len() == 1 {
+                all.push(word("in", "Only in one pool; without it in every pool that has the server"));
+            }
+            all.push(word("disable", "No connection at all: those it has end"));
+            all.push(word("drain", "No new connections; those it has go on"));
+            all.push(word("enable", "As configured again"));
+            all.push(word("weight", "Another share of the connections"));
+        }
+        [_, "weight"] | [_, "in", _, "weight"] => {
+            all.push(open("<weight>", &format!("0 to {}", crate::model::limits::WEIGHT_MAX)));
+        }
+        [.., "for"] => all.push(open("<time>", "How long, for example 30m or 2h; then as configured again")),
+        [.., "for", _] | [.., "enable"] => {}
+        [.., "drain" | "disable"] | [.., "weight", _] => {
+            all.push(word("for", "Only for a time; without it until enable"));
+        }
+        _ => {}
+    }
+}
+
+/// Whether `server ...` is complete.
+fn server_ends(before: &[String]) -> bool {
+    let before: Vec<&str> = before.iter().map(String::as_str).collect();
+    let rest = match before.as_slice() {
+        [_, "in", _, rest @ ..] | [_, rest @ ..] => rest,
+        [] => &[],
+    };
+    matches!(
+        rest,
+        ["enable"]
+            | ["drain" | "disable"]
+            | ["drain" | "disable", "for", _]
+            | ["weight", _]
+            | ["weight", _, "for", _]
+    )
 }
 
 /// Candidates inside a configuration path; says whether free text comes next.
@@ -164,7 +239,7 @@ fn value_candidates(
             (Type::Refer(list), Some(tree)) => tree.names(list).into_iter().collect(),
             (_, _) => BTreeSet::new(),
         };
-        if let Some(Found::List(entries)) = there {
+        if let Some(At::List(entries)) = there {
             known.extend(entries.keys().map(ToString::to_string));
         }
         all.extend(known.iter().map(|name| word(name, help)));
@@ -173,10 +248,10 @@ fn value_candidates(
         return matches!(kind, Type::Text | Type::Target);
     }
     match there {
-        Some(Found::List(entries)) => all.extend(entries.keys().map(|k| word(&k.to_string(), help))),
-        Some(Found::Leaf(value)) => all.push(word(&value.to_string(), help)),
-        Some(Found::Values(values)) => all.extend(values.iter().map(|v| word(&v.to_string(), help))),
-        Some(Found::Branch(_)) | None => {}
+        Some(At::List(entries)) => all.extend(entries.keys().map(|k| word(&k.to_string(), help))),
+        Some(At::Leaf(value)) => all.push(word(&value.to_string(), help)),
+        Some(At::Values(values)) => all.extend(values.iter().map(|v| word(&v.to_string(), help))),
+        Some(At::Branch(_)) | None => {}
     }
     if mode == Mode::Show && walk.complete {
         all.push(word("|", "Filter what is shown"));

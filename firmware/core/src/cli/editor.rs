@@ -8,7 +8,7 @@
 //! Only printable ASCII gets into the line. Control bytes end a broken escape sequence and then do their work, so no
 //! garbage can swallow an Enter.
 
-mod keys;
+pub(super) mod keys;
 mod search;
 
 use alloc::boxed::Box;

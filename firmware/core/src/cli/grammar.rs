@@ -1,12 +1,17 @@
 //! What can be typed in each mode: two static trees, and the walk through them that parsing and completion share.
 
+mod action;
 mod args;
 mod ipvs;
+mod small;
 
+pub(crate) use action::{Action, Terminal, View};
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
 use super::path::{self, Mode, Walk};
+use super::session::{ExportHow, Load};
 use super::show::ipvs::Columns;
+use super::text::load::Form;
 use super::tree::Step;
 use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
 use crate::director::protocol::Power;
@@ -14,67 +19,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use args::BACK_MAX;
-use ipvs::{EXPORT, IPVS};
-
-/// What a status table shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum View {
-    Interfaces,
-    Addresses,
-    Services,
-    Servers,
-    Ipvs(Columns),
-    IpvsTimeouts,
-    IpvsDaemons,
-    IpvsSave,
-    Version,
-    Alarms,
-}
-
-/// What a line asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Action {
-    View(View),
-    Log,
-    Running,
-    Defaults,
-    Configure,
-    Power(Power),
-    RestartControlPlane,
-    Setup,
-    Terminal(Terminal),
-    Help,
-    Exit,
-    Set,
-    Delete,
-    Edit,
-    Candidate,
-    Compare,
-    Commit,
-    CommitComment,
-    CommitConfirmed,
-    Confirm,
-    Rollback,
-    Commits,
-    ShowCommit,
-    Server,
-    Check,
-    Discard,
-    Up,
-    Top,
-    Transfer,
-}
-
-/// A setting of the session's terminal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Terminal {
-    /// Rows, 0 for no paging.
-    Length,
-    /// Columns.
-    Width,
-    /// Minutes without input.
-    Idle,
-}
+use ipvs::IPVS;
+pub(crate) use small::LIMITED;
+use small::{RESCUE, RESTART, TERMINAL};
 
 /// A word of a command tree.
 #[derive(Debug)]
@@ -89,6 +36,8 @@ pub(crate) struct Command {
 pub(crate) enum Next {
     /// Another word must follow.
     Words(&'static [Command]),
+    /// As `Do` without arguments; its word cannot be shortened.
+    Whole(Action),
     /// Arguments may follow.
     Do(Action, &'static [Arg]),
     /// Another word may follow.
@@ -104,6 +53,9 @@ impl Worded for Command {
     fn help(&self) -> &'static str {
         self.help
     }
+    fn whole(&self) -> bool {
+        matches!(self.next, Next::Whole(_))
+    }
 }
 
 const fn command(word: &'static str, help: &'static str, next: Next) -> Command {
@@ -113,11 +65,18 @@ const fn command(word: &'static str, help: &'static str, next: Next) -> Command 
 /// Operational mode.
 pub(crate) static OPERATIONAL: &[Command] = &[
     command("configure", "Change the configuration", Next::Do(Action::Configure, &[])),
+    command("confirm", "Keep the commit that is on trial", Next::Whole(Action::Confirm)),
+    EXPORT_COMMAND,
     command("exit", "Leave the console", Next::Do(Action::Exit, &[])),
-    command("export", "Print for other programs", Next::Words(EXPORT)),
+    command(
+        "factory-reset",
+        "Overwrite the configuration, its history and every secret, and start over",
+        Next::Do(Action::FactoryReset, &[]),
+    ),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "server",
@@ -132,30 +91,6 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
 ];
-
-static TERMINAL: &[Command] = &[
-    command(
-        "idle",
-        "Minutes without input after which the session ends",
-        Next::Do(Action::Terminal(Terminal::Idle), &[Arg::Terminal(Terminal::Idle)]),
-    ),
-    command(
-        "length",
-        "Rows; long output stops after so many",
-        Next::Do(Action::Terminal(Terminal::Length), &[Arg::Terminal(Terminal::Length)]),
-    ),
-    command(
-        "width",
-        "Columns",
-        Next::Do(Action::Terminal(Terminal::Width), &[Arg::Terminal(Terminal::Width)]),
-    ),
-];
-
-static RESTART: &[Command] = &[command(
-    "control-plane",
-    "The director process; connections and addresses stay",
-    Next::Do(Action::RestartControlPlane, &[]),
-)];
 
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
@@ -181,6 +116,7 @@ static SHOW: &[Command] = &[
         Next::DoOr(Action::View(View::Ipvs(Columns::Plain)), IPVS),
     ),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
+    command("rescue", "The rescue configuration", Next::Do(Action::ShowRescue, &[])),
     command(
         "servers",
         "Real servers by pool",
@@ -190,10 +126,42 @@ static SHOW: &[Command] = &[
     command("version", "Firmware, node and running generation", Next::Do(Action::View(View::Version), &[])),
 ];
 
+const fn export(form: Form, sealed: bool) -> Action {
+    Action::Export(ExportHow { form, sealed })
+}
+
+const EXPORT_COMMAND: Command = command(
+    "export",
+    "Print the configuration so that load can read it",
+    Next::DoOr(export(Form::Set, false), EXPORT),
+);
+
+static EXPORT: &[Command] = &[
+    command("braces", "The tree with braces", Next::DoOr(export(Form::Braces, false), EXPORT_BRACES)),
+    command("passphrase", SEAL, Next::Do(export(Form::Set, true), &[])),
+    ipvs::SAVE,
+    command("set", "As set lines", Next::DoOr(export(Form::Set, false), EXPORT_SET)),
+];
+static EXPORT_BRACES: &[Command] = &[command("passphrase", SEAL, Next::Do(export(Form::Braces, true), &[]))];
+static EXPORT_SET: &[Command] = &[command("passphrase", SEAL, Next::Do(export(Form::Set, true), &[]))];
+const SEAL: &str = "With its secrets, sealed with a passphrase that is asked for";
+
+static LOAD: &[Command] = &[
+    command("braces", "Braces, added to the candidate", Next::Do(Action::Load(Load::Braces), &[])),
+    command("merge", "Either form, added to the candidate", Next::Do(Action::Load(Load::Merge), &[])),
+    command(
+        "override",
+        "Either form, in place of the candidate",
+        Next::Do(Action::Load(Load::Override), &[]),
+    ),
+    command("set", "Lines of set and delete, added to the candidate", Next::Do(Action::Load(Load::Set), &[])),
+];
+
 /// What `run` takes: everything operational that does not change the mode.
 pub(crate) static RUN: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "server",
@@ -219,6 +187,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
                     "Go back unless confirmed in time",
                     Next::Do(Action::CommitConfirmed, &[Arg::Window, Arg::Comment]),
                 ),
+                command(
+                    "force",
+                    "Do not ask, whatever it costs (check says what)",
+                    Next::Do(Action::CommitForce, &[]),
+                ),
             ],
         ),
     ),
@@ -227,9 +200,15 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("delete", "Remove something from the candidate", Next::Path(Action::Delete, Mode::Delete)),
     command("discard", "Throw all changes away", Next::Do(Action::Discard, &[])),
     command("edit", "Go to a part of the configuration", Next::Path(Action::Edit, Mode::Edit)),
+    EXPORT_COMMAND,
     command("exit", "Back to the top, or leave configure mode", Next::Do(Action::Exit, &[])),
     command("help", "How to use this console", Next::Do(Action::Help, &[])),
-    command("rollback", "Make an earlier commit the candidate", Next::Do(Action::Rollback, &[Arg::Back])),
+    command("load", "Paste a configuration into the candidate", Next::Words(LOAD)),
+    command(
+        "rollback",
+        "Make an earlier commit the candidate",
+        Next::Do(Action::Rollback, &[Arg::BackOrRescue]),
+    ),
     command("run", "Run an operational command", Next::Words(RUN)),
     command("set", "Set values in the candidate", Next::Path(Action::Set, Mode::Set)),
     command("show", "Show the candidate", Next::Path(Action::Candidate, Mode::Show)),
@@ -285,7 +264,7 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
         Action::View(_) | Action::Log | Action::Commits => VIEW_FILTERS,
-        Action::Running | Action::ShowCommit | Action::Candidate => CONFIG_FILTERS,
+        Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure
         | Action::Power(_)
@@ -299,13 +278,18 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Edit
         | Action::Commit
         | Action::CommitComment
+        | Action::CommitForce
         | Action::CommitConfirmed
         | Action::Confirm
         | Action::Rollback
+        | Action::Rescue(_)
+        | Action::FactoryReset
         | Action::Server
         | Action::Discard
         | Action::Up
         | Action::Top
+        | Action::Load(_)
+        | Action::Export(_)
         | Action::Transfer => &[],
     }
 }
@@ -388,6 +372,10 @@ pub(crate) fn advance(table: &'static [Command], words: &[Token<'_>], edit: &[St
                 point.action = None;
                 match &command.next {
                     Next::Words(words) => point.expect = Expect::Commands(words),
+                    Next::Whole(action) => {
+                        point.action = Some(*action);
+                        point.expect = Expect::Args(&[]);
+                    }
                     Next::Do(action, args) => {
                         point.action = Some(*action);
                         point.expect = Expect::Args(args);
@@ -435,7 +423,11 @@ fn take_arg(
             return Err(Fault::value("number of lines", token, &format!("must be 1 to {LOG_LINES_MAX}")));
         }
     }
-    if *arg == Arg::Back && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX) {
+    let rescue = *arg == Arg::BackOrRescue && token.text == "rescue";
+    if matches!(arg, Arg::Back | Arg::BackOrRescue)
+        && !rescue
+        && !token.text.parse::<u8>().is_ok_and(|n| n <= BACK_MAX)
+    {
         return Err(Fault::value("number of commits ago", token, &format!("must be 0 to {BACK_MAX}")));
     }
     if let Arg::Terminal(setting) = arg {
@@ -540,59 +532,4 @@ pub(crate) fn parse(table: &'static [Command], line: &str, edit: &[Step]) -> Res
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn action(line: &str) -> Action {
-        parse(OPERATIONAL, line, &[]).unwrap().unwrap().action
-    }
-
-    fn fault(table: &'static [Command], line: &str) -> (FaultKind, usize, String) {
-        let fault = parse(table, line, &[]).unwrap_err();
-        (fault.kind, fault.column, fault.message)
-    }
-
-    #[test]
-    fn a_unique_prefix_is_enough_and_an_exact_word_beats_longer_ones() {
-        assert_eq!(action("sh ver"), Action::View(View::Version));
-        assert_eq!(action("conf"), Action::Configure);
-        let (kind, column, message) = fault(OPERATIONAL, "show serv");
-        assert_eq!((kind, column), (FaultKind::Ambiguous, 5));
-        assert_eq!(message, "\"serv\" can be servers or services: type more letters");
-        // `check` is a word of its own and the start of `check-port`.
-        let parsed = parse(CONFIGURE, "set pool web check http", &[]).unwrap().unwrap();
-        assert_eq!(parsed.walk.unwrap().changes.len(), 1);
-    }
-
-    #[test]
-    fn filters_come_after_a_show_and_need_no_blanks() {
-        let parsed = parse(OPERATIONAL, "show services web|match a b | count", &[]).unwrap().unwrap();
-        assert_eq!(parsed.args, ["web"]);
-        assert_eq!(parsed.pipes, [Pipe::Match("a b".to_string()), Pipe::Count]);
-        let parsed = parse(CONFIGURE, "show pool web | set", &[]).unwrap().unwrap();
-        assert_eq!((parsed.action, parsed.pipes.as_slice()), (Action::Candidate, &[Pipe::Set][..]));
-        assert_eq!(parsed.walk.unwrap().path.len(), 2);
-    }
-
-    #[test]
-    fn wrong_lines_say_what_is_possible() {
-        for (line, kind, column, message) in [
-            ("show", FaultKind::Incomplete, 5, "more must follow: addresses, alarms"),
-            ("shwo", FaultKind::NoMatch, 0, "did you mean \"show\"?"),
-            ("show version now", FaultKind::NoMatch, 13, "too much"),
-            ("show version | set", FaultKind::NoMatch, 15, "use count, json, match, more"),
-            ("show version |", FaultKind::Incomplete, 15, "count, json, match, more or no-more"),
-            ("show version | match", FaultKind::Incomplete, 21, "the text to look for"),
-            ("show version | match | count", FaultKind::Incomplete, 21, "before this"),
-            ("show version | count | json", FaultKind::BadValue, 23, "must be the first"),
-            ("configure | json", FaultKind::NoMatch, 10, "after a complete show"),
-            ("| json", FaultKind::NoMatch, 0, "after a complete show"),
-            ("show log 0", FaultKind::BadValue, 9, "must be 1 to 5000"),
-        ] {
-            let got = fault(OPERATIONAL, line);
-            assert_eq!((got.0, got.1), (kind, column), "{line}: {}", got.2);
-            assert!(got.2.contains(message), "{line}: {}", got.2);
-        }
-        assert!(parse(OPERATIONAL, "  # nothing", &[]).unwrap().is_none());
-    }
-}
+mod tests;

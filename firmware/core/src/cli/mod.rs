@@ -13,6 +13,7 @@ pub mod json;
 mod path;
 pub mod reference;
 pub mod schema;
+pub mod seal;
 pub mod session;
 mod setup;
 pub mod show;
@@ -26,4 +27,4 @@ mod words;
 mod testing;
 
 pub use session::{Output, Session};
-pub use text::{LineError, export_set_lines, parse_set_lines};
+pub use text::{LineError, export_braces, export_set_lines, parse_set_lines, parse_text};

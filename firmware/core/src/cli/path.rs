@@ -2,8 +2,9 @@
 
 use super::schema::{CONFIG, Item, Kind};
 use super::tree::{Change, Step, item_at};
-use super::value::Value;
+use super::value::{Type, Value};
 use super::words::{Fault, FaultKind, Token, Worded, either, pick, quoted, suggestion};
+use crate::model::text::REDACTED;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,12 +14,20 @@ use alloc::vec::Vec;
 pub(crate) enum Mode {
     /// Assign; several leaves on one line.
     Set,
+    /// As `Set`, of a whole text: a secret may be sealed or left out.
+    Load,
     /// Remove one thing of any depth.
     Delete,
     /// Look at one thing of any depth.
     Show,
     /// Go to a branch or list entry.
     Edit,
+}
+
+impl Mode {
+    fn sets(self) -> bool {
+        matches!(self, Self::Set | Self::Load)
+    }
 }
 
 /// What may come next.
@@ -82,7 +91,7 @@ pub(crate) fn advance(from: &[Step], mode: Mode, words: &[Token<'_>]) -> Result<
             }
         }
     }
-    if mode == Mode::Set && walk.complete && walk.changes.is_empty() {
+    if mode.sets() && walk.complete && walk.changes.is_empty() {
         walk.changes.push(Change { path: base, value: None });
     }
     Ok(walk)
@@ -107,7 +116,7 @@ fn take_word(
         Kind::Branch { items, presence } => {
             base.clone_from(&walk.path);
             walk.expect = Expect::Words(items);
-            walk.complete = mode != Mode::Set || *presence;
+            walk.complete = !mode.sets() || *presence;
         }
         Kind::List { .. } => {
             walk.expect = Expect::Value(item);
@@ -118,7 +127,7 @@ fn take_word(
                 return Err(Fault::bad(token, "this is a single value; change it with set"));
             }
             walk.expect = if mode == Mode::Show { Expect::End } else { Expect::Value(item) };
-            walk.complete = mode != Mode::Set;
+            walk.complete = !mode.sets();
         }
     }
     Ok(())
@@ -132,7 +141,16 @@ fn take_value(
     token: Token<'_>,
 ) -> Result<(), Fault> {
     let Some(kind) = item.value_type() else { return Err(Fault::bad(token, "no value goes here")) };
-    let value = kind.parse(token.text).map_err(|why| Fault::value(item.word, token, &why))?;
+    let held = if mode == Mode::Load { kind.held(token.text) } else { None };
+    let value = match held {
+        Some(held) => held,
+        None => kind.parse(token.text).map_err(|why| {
+            // What was meant to be a secret is not repeated.
+            let secret = matches!(kind, Type::Secret | Type::Hash);
+            let shown = if secret { Token { text: REDACTED, ..token } } else { token };
+            Fault::value(item.word, shown, &why)
+        })?,
+    };
     walk.complete = true;
     match &item.kind {
         Kind::Branch { .. } | Kind::List { .. } => {
@@ -141,7 +159,7 @@ fn take_value(
             walk.expect = Expect::Words(item.items());
         }
         Kind::Leaf { .. } | Kind::Values { .. } => {
-            if mode == Mode::Set {
+            if mode.sets() {
                 walk.changes.push(Change { path: walk.path.clone(), value: Some(value) });
                 walk.expect = Expect::Words(level(base));
             } else {

@@ -13,28 +13,36 @@
 
 mod actions;
 mod commits;
+mod job;
+mod login;
+mod maintain;
 mod pager;
 mod print;
 mod question;
 mod replies;
 mod servers;
 mod setup;
+mod text_io;
 mod time;
 mod transfer;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
-use super::grammar::{CONFIGURE, Command, OPERATIONAL, Pipe, View};
+use super::grammar::{CONFIGURE, Command, LIMITED as LIMITED_TABLE, OPERATIONAL, Pipe};
 use super::tree::{Step, Tree};
-use crate::director::protocol::{Power, Recalled, Reply, Request, ServerAction};
+use crate::director::protocol::{Power, Request, ServerAction};
 use crate::director::status::Status;
+use crate::login::Password;
+use crate::model::text::Secret;
 use crate::store::Generation;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use job::{Job, Pending};
 use question::Question;
+pub(crate) use text_io::{Export as ExportHow, Load};
 
 /// Bytes kept while a request is outstanding. Chosen: more than five seconds at 115200 baud; [`Session::room`] lets the
 /// shell stop reading before.
@@ -65,99 +73,21 @@ pub enum Output {
     DirectPower(Power),
     /// Ask init to end the director process and start another. Works whatever state the director is in.
     RestartDirector,
+    /// Compare a password with its hash, beside the loop, and call [`Session::verified`].
+    Verify {
+        /// As typed.
+        password: Password,
+        /// The configured hash.
+        hash: Secret,
+    },
+    /// Hash a new password, beside the loop, and call [`Session::hashed`].
+    Hash(Password),
+    /// So many wrong passwords were typed in a row: log it, and keep it for the next session.
+    WrongPasswords(u32),
+    /// Get random bytes and give them to [`Session::salt`].
+    Salt,
     /// The operator left.
     Logout,
-}
-
-/// What a reply is for.
-#[derive(Debug)]
-enum Job {
-    /// Names for the prompt and completion; nobody waits for it.
-    Refresh,
-    /// The first one of a session: the prompt waits for it, for a bounded time.
-    Greet,
-    View {
-        view: View,
-        args: Vec<String>,
-        pipes: Vec<Pipe>,
-    },
-    Running {
-        pipes: Vec<Pipe>,
-    },
-    Configure,
-    /// The director came back while a candidate exists; nobody waits for it.
-    Rebase,
-    Discard,
-    Check {
-        pipes: Vec<Pipe>,
-    },
-    /// What becomes the running configuration.
-    Commit(Box<Tree>),
-    Confirm,
-    Server(Box<ServerAction>),
-    Commits {
-        pipes: Vec<Pipe>,
-    },
-    Recall(commits::Use),
-    Power(Power),
-    /// Which devices there are.
-    SetupStatus,
-    /// What the dialogue would replace.
-    SetupConfig,
-    /// As `Commit`, of the dialogue's answers.
-    SetupCommit(Box<Tree>),
-}
-
-impl Job {
-    /// Whether a reply answers this.
-    fn fits(&self, reply: &Reply) -> bool {
-        match self {
-            Self::Refresh | Self::Greet | Self::View { .. } | Self::SetupStatus => {
-                matches!(reply, Reply::Status(_))
-            }
-            Self::Running { .. } | Self::Configure | Self::Rebase | Self::Discard | Self::SetupConfig => {
-                matches!(reply, Reply::Config { .. })
-            }
-            Self::Check { .. } => matches!(reply, Reply::Checked { .. } | Reply::Refused { .. }),
-            Self::Commit(_) => matches!(
-                reply,
-                Reply::Committed { .. }
-                    | Reply::OnTrial { .. }
-                    | Reply::Confirmed { .. }
-                    | Reply::Refused { .. }
-            ),
-            Self::SetupCommit(_) => {
-                matches!(reply, Reply::Committed { .. } | Reply::Confirmed { .. } | Reply::Refused { .. })
-            }
-            Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
-            Self::Server(_) => {
-                matches!(reply, Reply::Done { .. } | Reply::Emptied { .. } | Reply::Refused { .. })
-            }
-            Self::Commits { .. } => {
-                matches!(
-                    reply,
-                    Reply::Recalled { result: Ok(Recalled::List(_)) | Err(_), .. } | Reply::Refused { .. }
-                )
-            }
-            Self::Recall(_) => matches!(
-                reply,
-                Reply::Recalled { result: Ok(Recalled::Commit { .. }) | Err(_), .. } | Reply::Refused { .. }
-            ),
-            Self::Power(_) => matches!(reply, Reply::Stopping | Reply::Refused { .. }),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Pending {
-    job: Job,
-    abandoned: bool,
-}
-
-impl Pending {
-    fn blocks(&self) -> bool {
-        !self.abandoned && !matches!(self.job, Job::Refresh | Job::Rebase)
-    }
 }
 
 /// A configuration in the making.
@@ -186,6 +116,17 @@ pub struct Session {
     pending: VecDeque<Pending>,
     /// `show log` waits for its lines.
     log: Option<Vec<Pipe>>,
+    /// The password was not typed yet.
+    lock: Option<login::Lock>,
+    /// A line that is not shown.
+    entry: Option<Box<login::Entry>>,
+    hashing: login::Hashing,
+    /// This session began with a password.
+    guarded: bool,
+    /// Nobody knows who may type.
+    limited: bool,
+    /// Uncommitted changes of a session that ended by itself.
+    kept: Option<Box<Candidate>>,
     typed_ahead: VecDeque<u8>,
     typed_lost: bool,
     lost: bool,
@@ -199,6 +140,8 @@ pub struct Session {
     /// The operator left; bytes are ignored.
     over: bool,
     transfer: transfer::Transfer,
+    /// What is typed is no command.
+    taking: Option<text_io::Taking>,
 }
 
 impl Session {
@@ -216,6 +159,12 @@ impl Session {
             setup: None,
             pending: VecDeque::new(),
             log: None,
+            lock: None,
+            entry: None,
+            hashing: login::Hashing::No,
+            guarded: false,
+            limited: false,
+            kept: None,
             typed_ahead: VecDeque::new(),
             typed_lost: false,
             lost: false,
@@ -225,6 +174,7 @@ impl Session {
             ending: false,
             over: false,
             transfer: transfer::Transfer::default(),
+            taking: None,
         }
     }
 
@@ -237,6 +187,22 @@ impl Session {
     /// Greets and asks for the state of the box; the first prompt comes with the answer, with the loss of the director, or
     /// with C-c.
     pub fn start(&mut self, out: &mut Vec<Output>) {
+        if self.limited {
+            self.lost = true;
+            self.say(out, LIMITED);
+            return self.prompt(out);
+        }
+        if self.locked() {
+            return self.ask_password(out);
+        }
+        self.open_session(out);
+    }
+
+    /// Nothing is between the operator and the prompt.
+    fn open_session(&mut self, out: &mut Vec<Output>) {
+        if self.kept.is_some() {
+            self.say(out, "The session before left uncommitted changes: \"configure\" goes on with them.");
+        }
         print::line(out, "Type ? for what is possible here, help for how this console works.");
         self.greet(out);
     }
@@ -248,7 +214,9 @@ impl Session {
 
     /// Whether a reply or log lines are awaited.
     pub fn waiting(&self) -> bool {
-        self.log.is_some() || self.pending.iter().any(Pending::blocks)
+        self.log.is_some()
+            || self.hashing == login::Hashing::Awaited
+            || self.pending.iter().any(Pending::blocks)
     }
 
     /// Whether kept bytes can be processed now. The shell writes what it got, then calls [`Self::input`] again, with
@@ -265,6 +233,14 @@ impl Session {
             self.screen.pasting = at.saturating_add(1) < bytes.len();
             if self.over {
                 return;
+            }
+            // A break of the line is a zero.
+            if *byte == 0 && self.guarded && !self.locked() && !self.transfer.active() {
+                return self.line_broke(out);
+            }
+            if self.locked() {
+                self.hidden_byte(*byte, out);
+                continue;
             }
             if *byte == 0x03 && self.waiting() {
                 self.abandon(out);
@@ -301,11 +277,14 @@ impl Session {
         self.typed_ahead.clear();
         self.typed_lost = false;
         self.log = None;
+        if self.hashing == login::Hashing::Awaited {
+            self.hashing = login::Hashing::Abandoned;
+        }
         let mut text = "Not waiting any longer.";
         for pending in self.pending.iter_mut().filter(|p| p.blocks()) {
             pending.abandoned = true;
             match pending.job {
-                Job::Commit(_) | Job::SetupCommit(_) => {
+                Job::Commit(..) | Job::SetupCommit(_) => {
                     text = "Not waiting any longer; the commit goes on. Its end will be shown here."
                 }
                 Job::Power(_) => {
@@ -316,6 +295,7 @@ impl Session {
                 | Job::Greet
                 | Job::View { .. }
                 | Job::Running { .. }
+                | Job::Export(_)
                 | Job::Configure
                 | Job::Rebase
                 | Job::Discard
@@ -323,6 +303,8 @@ impl Session {
                 | Job::Server(_)
                 | Job::Commits { .. }
                 | Job::Recall(_)
+                | Job::Maintain(_)
+                | Job::Rescue { .. }
                 | Job::SetupStatus
                 | Job::SetupConfig
                 | Job::Check { .. } => {}
@@ -335,6 +317,12 @@ impl Session {
     fn feed(&mut self, byte: u8, out: &mut Vec<Output>) {
         if self.transfer.active() {
             return self.transfer_byte(byte, out);
+        }
+        if self.entry.is_some() {
+            return self.hidden_byte(byte, out);
+        }
+        if self.taking.is_some() {
+            return self.taking_byte(byte, out);
         }
         if self.pager.is_some() {
             return self.pager_key(byte, out);
@@ -378,13 +366,19 @@ impl Session {
         self.clock.use_now();
         match self.question.take() {
             Some(question) => self.answer(question, line, out),
-            None => {
-                self.editor.remember(line);
-                self.execute(line, out);
-            }
+            None => self.command(line, out),
         }
         if !self.waiting() && !self.over && !self.transfer.active() {
             self.prompt(out);
+        }
+    }
+
+    fn command(&mut self, line: &str, out: &mut Vec<Output>) {
+        let edit: Vec<Step> = self.candidate.as_ref().map(|c| c.edit.clone()).unwrap_or_default();
+        // Such a line may have a password in it.
+        if !self.set_password(line, &edit, out) {
+            self.editor.remember(line);
+            self.execute(line, out);
         }
     }
 
@@ -395,6 +389,9 @@ impl Session {
     }
 
     fn prompt_text(&self) -> String {
+        if let Some(entry) = &self.entry {
+            return entry.prompt().to_string();
+        }
         if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
             return dialogue.prompt();
         }
@@ -408,13 +405,14 @@ impl Session {
     }
 
     fn prompt(&mut self, out: &mut Vec<Output>) {
-        if self.pager.is_some() {
+        if self.pager.is_some() || self.deaf() || self.taking_prompt(out) {
             return;
         }
         if let (Some(Question::Setup), Some(dialogue)) = (&self.question, &self.setup) {
             dialogue.above().iter().for_each(|text| self.say(out, text));
         }
         if self.question.is_none()
+            && self.entry.is_none()
             && let Some(candidate) = &self.candidate
             && !candidate.edit.is_empty()
         {
@@ -427,6 +425,9 @@ impl Session {
 
     /// Prints something that nobody asked for just now, without disturbing the line being typed.
     fn notice(&mut self, out: &mut Vec<Output>, text: &str) {
+        if self.transfer.active() {
+            return self.transfer.keep(text);
+        }
         let waiting = self.waiting();
         self.hide_more(out);
         if !waiting && self.pager.is_none() {
@@ -449,6 +450,9 @@ impl Session {
     }
 
     fn table(&self) -> &'static [Command] {
+        if self.limited {
+            return LIMITED_TABLE;
+        }
         if self.candidate.is_some() { CONFIGURE } else { OPERATIONAL }
     }
 
@@ -566,6 +570,8 @@ impl Session {
     }
 }
 
+const LIMITED: &str = "The director has not read the configuration yet, so who may log in is not known. \"show log\", \
+                       \"restart control-plane\", \"reboot\" and \"poweroff\" work meanwhile.";
 const NO_DIRECTOR: &str =
     "The director is not running. \"show log\" says why; \"reboot\" and \"poweroff\" work without it.";
 

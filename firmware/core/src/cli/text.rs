@@ -15,6 +15,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::Write as _;
 
+pub mod load;
+pub(crate) mod secrets;
+
 /// Something wrong with one line of configuration text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LineError {
@@ -42,6 +45,27 @@ pub fn parse_set_lines(text: &str) -> Result<Config, Vec<LineError>> {
         }
     }
     Err(errors)
+}
+
+/// Reads a text of either form, by its first word. Secrets that are sealed or left out are not set.
+pub fn parse_text(text: &str) -> Result<Config, load::Wrong> {
+    let mut tree = load::read(&Tree::default(), text, load::Form::of(text))?;
+    let settled = secrets::settle(&mut tree, &Tree::default(), true, None);
+    settled.and_then(|_| bind::to_config(&tree).map_err(|e| e.to_string())).map_err(|why| {
+        let mut wrong = load::Wrong::default();
+        wrong.add(0, 0, why);
+        wrong
+    })
+}
+
+/// The configuration with braces; what equals its default is left out, and a secret is asterisks.
+pub fn export_braces(config: &Config) -> String {
+    let mut out = String::new();
+    for line in braces(&bind::to_tree(config), &[]) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
 }
 
 pub(crate) fn parse_tree(text: &str) -> (Tree, Vec<LineError>) {
@@ -104,6 +128,12 @@ pub(crate) fn set_lines_at(tree: &Tree, path: &[Step]) -> Vec<String> {
     out
 }
 
+/// The type of the value that a path leads to.
+fn type_at(path: &[Step]) -> Option<super::value::Type> {
+    let (Step::Word(index), outer) = path.split_last()? else { return None };
+    item_at(super::path::level(outer), *index)?.value_type()
+}
+
 /// A path as it is typed.
 pub(crate) fn path_text(path: &[Step]) -> String {
     let mut items = CONFIG;
@@ -162,10 +192,14 @@ fn list_lines(
 ) {
     for (key, entry) in entries {
         let prefix = format!("{prefix} {key}");
-        if entry.is_empty() {
+        let mut named = false;
+        lines(items, entry, &prefix, &mut |line| {
+            named |= !line.starts_with('#');
+            out(line);
+        });
+        // An entry exists by its name, also when nothing but a secret that is left out is in it.
+        if !named {
             out(&prefix);
-        } else {
-            lines(items, entry, &prefix, out);
         }
     }
 }
@@ -203,9 +237,10 @@ fn brace_branch(items: &'static [Item], branch: &Branch, depth: usize, out: &mut
     for (item, node) in set_items(items, branch) {
         let word = item.word;
         match node {
-            Node::Leaf(value) => out.push(indented(depth, &format!("{word} {value}"))),
+            Node::Leaf(value) => out.push(indented(depth, &format!("{word} {}", load::braced(value)))),
             Node::Values(values) => {
-                out.extend(values.iter().map(|value| indented(depth, &format!("{word} {value}"))));
+                let line = |value| indented(depth, &format!("{word} {}", load::braced(value)));
+                out.extend(values.iter().map(line));
             }
             Node::Branch(child) => brace_block(word, item.items(), child, depth, out),
             Node::List(entries) => brace_list(word, item.items(), entries, depth, out),
@@ -221,7 +256,7 @@ fn brace_list(
     out: &mut Vec<String>,
 ) {
     for (key, entry) in entries {
-        brace_block(&format!("{word} {key}"), items, entry, depth, out);
+        brace_block(&format!("{word} {}", load::braced(key)), items, entry, depth, out);
     }
 }
 
@@ -362,6 +397,7 @@ fn json_value(value: &Value, json: &mut Json) {
         Value::Word("off") => json.boolean(false),
         // A secret prints as asterisks.
         Value::Secret(_)
+        | Value::Held(_)
         | Value::Word(_)
         | Value::Text(_)
         | Value::Cidr(_)

@@ -104,6 +104,42 @@ impl Branch {
         }
     }
 
+    fn change_secrets(
+        &mut self,
+        items: &'static [Item],
+        path: &mut Vec<Step>,
+        change: &mut dyn FnMut(&[Step], &Value) -> Option<Value>,
+    ) {
+        self.0.retain_mut(|(index, node)| {
+            let Some(item) = item_at(items, *index) else { return true };
+            path.push(Step::Word(*index));
+            let stays = match node {
+                Node::Leaf(value @ (Value::Secret(_) | Value::Held(_))) => match change(path, value) {
+                    Some(new) => {
+                        *value = new;
+                        true
+                    }
+                    None => false,
+                },
+                Node::Leaf(_) | Node::Values(_) => true,
+                Node::Branch(branch) => {
+                    branch.change_secrets(item.items(), path, change);
+                    !branch.is_empty() || matches!(item.kind, Kind::Branch { presence: true, .. })
+                }
+                Node::List(entries) => {
+                    for (key, entry) in entries {
+                        path.push(Step::Key(key.clone()));
+                        entry.change_secrets(item.items(), path, change);
+                        path.pop();
+                    }
+                    true
+                }
+            };
+            path.pop();
+            stays
+        });
+    }
+
     pub(crate) fn put(
         &mut self,
         items: &'static [Item],
@@ -308,6 +344,11 @@ impl Tree {
     /// Removes a path, or one value of a leaf-list; says whether something was there.
     pub fn remove(&mut self, path: &[Step], value: Option<&Value>) -> bool {
         self.root.remove(CONFIG, path, value)
+    }
+
+    /// Shows every secret, and what stands for one, with its path. What `change` gives takes its place; nothing removes it.
+    pub(crate) fn change_secrets(&mut self, change: &mut dyn FnMut(&[Step], &Value) -> Option<Value>) {
+        self.root.change_secrets(CONFIG, &mut Vec::new(), change);
     }
 
     /// Keys of the list that a path leads to.

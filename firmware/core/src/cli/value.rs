@@ -1,7 +1,7 @@
 //! Values of the configuration: their types as the table names them, and how they are written and read.
 
 use super::words::{Found, Worded, either, find, suggestion};
-use crate::model::text::{Escaped, Mac, Secret};
+use crate::model::text::{Escaped, Mac, REDACTED, Secret};
 use crate::model::{Cidr, Device, Hostname, Label, Millis, Name, name::Text};
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,6 +10,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
+
+/// How a sealed secret begins.
+pub(crate) const SEALED: &str = "sealed:";
 
 /// A checked value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -30,6 +33,8 @@ pub enum Value {
     Text(Box<str>),
     /// What is never shown.
     Secret(Secret),
+    /// What stands for a secret in a text: sealed, or left out. Never part of a configuration.
+    Held(Box<str>),
 }
 
 impl fmt::Display for Value {
@@ -44,6 +49,7 @@ impl fmt::Display for Value {
             Self::Word(word) => f.write_str(word),
             Self::Text(text) => f.write_str(text),
             Self::Secret(secret) => write!(f, "{secret}"),
+            Self::Held(text) => f.write_str(text),
         }
     }
 }
@@ -117,6 +123,12 @@ pub enum Type {
 }
 
 impl Type {
+    /// What stands for a secret, where a secret belongs.
+    pub(crate) fn held(&self, text: &str) -> Option<Value> {
+        let stands = text == REDACTED || text.starts_with(SEALED);
+        (matches!(self, Self::Secret | Self::Hash) && stands).then(|| Value::Held(text.into()))
+    }
+
     /// Reads a value; the error says what is allowed.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
         match self {
@@ -144,10 +156,13 @@ impl Type {
                 .map(|mac| Value::Text(mac.to_string().into()))
                 .map_err(ToString::to_string),
             Self::Escaped => plain::<Escaped>(text),
-            Self::Hash if !text.starts_with("$argon2id$v=19$") => {
-                Err("must be an argon2id hash in PHC form: $argon2id$v=19$...".to_string())
+            Self::Secret if text.starts_with(SEALED) => {
+                Err("is sealed: load asks for its passphrase, set cannot".to_string())
             }
             Self::Secret | Self::Hash => {
+                if matches!(self, Self::Hash) {
+                    crate::login::Hash::parse(text)?;
+                }
                 text.parse().map(Value::Secret).map_err(|e: crate::model::name::NameError| e.to_string())
             }
             Self::Fingerprint => fingerprint(text),

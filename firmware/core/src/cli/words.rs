@@ -42,6 +42,10 @@ fn push<'a>(line: &'a str, start: Option<usize>, end: usize, found: &mut Vec<Tok
 pub(crate) trait Worded {
     fn word(&self) -> &'static str;
     fn help(&self) -> &'static str;
+    /// Whether it must be typed in full.
+    fn whole(&self) -> bool {
+        false
+    }
 }
 
 /// Which entry a word means.
@@ -57,13 +61,13 @@ pub(crate) fn find<T: Worded>(table: &'static [T], text: &str) -> Found<T> {
     if let Some((i, item)) = table.iter().enumerate().find(|(_, item)| item.word() == text) {
         return Found::One(i, item);
     }
-    let mut fits =
-        table.iter().enumerate().filter(|(_, item)| !text.is_empty() && item.word().starts_with(text));
+    let shortened = |item: &T| !text.is_empty() && !item.whole() && item.word().starts_with(text);
+    let mut fits = table.iter().enumerate().filter(|(_, item)| shortened(item));
     match (fits.next(), fits.next()) {
         (None, _) => Found::None,
         (Some((i, item)), None) => Found::One(i, item),
         (Some(_), Some(_)) => {
-            Found::Many(table.iter().map(Worded::word).filter(|w| w.starts_with(text)).collect())
+            Found::Many(table.iter().filter(|item| shortened(item)).map(Worded::word).collect())
         }
     }
 }

@@ -1,14 +1,19 @@
 //! Everything that goes into the director, and everything that comes out.
 
 use super::Checkpoint;
-use super::protocol::{Power, Recall, Recalled, Reply, Request, SessionId};
+use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
-use crate::model::{Config, Mono};
+use crate::login::Access;
+use crate::model::{Config, Device, Mono};
+use crate::overrides::Kept;
+use crate::plan::fallback::Pages;
 use crate::plan::{Observed, Op, OpError};
 use crate::store::{Comment, Generation, StoreError, record::SlotState};
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// One input.
@@ -43,12 +48,30 @@ pub enum Event {
         /// Whether it was read back intact.
         result: Result<(), StoreError>,
     },
+    /// A DHCP message came in on a device.
+    Dhcp {
+        /// Which.
+        device: Device,
+        /// The UDP payload, at most [`crate::wire::dhcp::MESSAGE_MAX`] bytes.
+        message: Vec<u8>,
+    },
+    /// The answer to [`Effect::Keep`].
+    Kept(Result<(), StoreError>),
     /// The answer to [`Effect::Recall`].
     Recalled {
         /// Who asked.
         session: SessionId,
         /// What was found.
         result: Result<Recalled, StoreError>,
+    },
+    /// The answer to [`Effect::Maintain`].
+    Maintained {
+        /// Who asked.
+        session: SessionId,
+        /// What.
+        what: Maintenance,
+        /// Whether it was done.
+        result: Result<(), StoreError>,
     },
     /// A console asks.
     Request {
@@ -100,6 +123,8 @@ pub enum Effect {
         /// New state.
         state: SlotState,
     },
+    /// Write the list of persistent server actions ([`crate::store::kept`]) and send [`Event::Kept`].
+    Keep(Vec<Kept>),
     /// Read from flash ([`crate::store::slots::history`], [`crate::store::slots::recall`]) and send [`Event::Recalled`].
     Recall {
         /// Who asked.
@@ -109,6 +134,18 @@ pub enum Effect {
         /// What runs.
         running: Generation,
     },
+    /// Change the flash beside the commits ([`crate::store::rescue`], [`crate::store::reset`]) and send
+    /// [`Event::Maintained`].
+    Maintain {
+        /// Who asked.
+        session: SessionId,
+        /// What.
+        what: Maintenance,
+        /// What is kept by [`Maintenance::RescueSave`], and where it came from.
+        rescue: Option<(Comment, Box<Config>)>,
+    },
+    /// Tell consoles, also future ones, who may type.
+    Access(Access),
     /// Show a sentence on every console.
     Notify {
         /// Except this one, which knows.
@@ -134,6 +171,23 @@ pub enum Effect {
         /// One line, no control characters.
         text: String,
     },
+    /// Listen for DHCP messages on these devices, and on no others.
+    DhcpListen(BTreeSet<Device>),
+    /// Send a DHCP message.
+    DhcpSend {
+        /// By this device.
+        device: Device,
+        /// The UDP payload.
+        message: Vec<u8>,
+        /// From this address of ours; without one from 0.0.0.0.
+        from: Option<Ipv4Addr>,
+        /// To this server; without one to everybody.
+        to: Option<Ipv4Addr>,
+    },
+    /// Show these pages of the box itself, and no others.
+    Pages(Pages),
+    /// Send log lines to this receiver too, under this name; `None`: to nobody.
+    Syslog(Option<(SocketAddr, String)>),
     /// Set the kernel's host name.
     Hostname(String),
     /// Everything is released; init may stop the machine.

@@ -12,34 +12,48 @@ pub mod announce;
 pub mod commit;
 pub mod event;
 pub mod frame;
+mod hardware;
+pub mod impact;
+mod leases;
+mod maintain;
+mod pages;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
 mod servers;
 pub mod status;
 pub mod trial;
+mod undo;
 mod view;
 
 pub use event::{Effect, Event, Level};
 
 use crate::cli::show::ops::describe;
+use crate::dhcp::Lease;
 use crate::health::{self, Health};
-use crate::model::{Config, Millis, Mono, Name};
-use crate::overrides::{Forced, Overrides};
-use crate::plan::desired::{Circumstances, Usable, sysctls};
+use crate::login::Access;
+use crate::model::{Config, Device, Millis, Mono, Name};
+use crate::overrides::{Forced, Kept, Overrides};
+use crate::plan::desired::{Circumstances, Usable};
+use crate::plan::fallback::Pages;
 use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
 use crate::store::Generation;
 use crate::store::identity::Role;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use announce::Announcer;
 use commit::{Stage, Transaction};
+use core::net::SocketAddr;
+use leases::Leases;
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
+use servers::Keeping;
 use trial::{SavedTrial, Trial};
+use undo::Marks;
 
 /// Requests that wait for a fresh dump, at most. Consoles are few; more are answered from the last dump.
 const STATUS_WAITERS_MAX: usize = 16;
@@ -80,6 +94,8 @@ pub struct Start {
     pub notes: Vec<String>,
     /// What an earlier process left in `/run`.
     pub checkpoint: Option<Checkpoint>,
+    /// What the flash kept of what operators did to servers; the checkpoint knows better.
+    pub kept: Vec<Kept>,
     /// The stored configuration that the checkpoint says is on trial, when this process was started on request. After
     /// a crash there is none: the trial is over.
     pub trial: Option<(Generation, Box<Config>)>,
@@ -94,6 +110,12 @@ pub struct Checkpoint {
     pub trial: Option<SavedTrial>,
     /// What operators did to servers.
     pub overrides: Overrides,
+    /// Refused commits that may be good in flash all the same: not to be run, whatever the flash says.
+    pub undo: Vec<Generation>,
+    /// Kernel parameters as they were before the configuration set them.
+    pub originals: BTreeMap<String, String>,
+    /// What DHCP servers lent us, by device.
+    pub leases: BTreeMap<Device, Lease>,
 }
 
 /// Everything the director knows.
@@ -112,18 +134,27 @@ pub struct Director {
     transaction: Option<Transaction>,
     trial: Option<Trial>,
     overrides: Overrides,
+    keeping: Keeping,
+    marks: Marks,
     /// A commit was taken back without anybody asking; until the next one.
     fell_back: Option<String>,
     /// Stored commits being read.
     reads: usize,
     status_waiters: Vec<SessionId>,
     stopping: bool,
+    /// Its flash is being overwritten.
+    resetting: bool,
     stopped: bool,
     operations: u64,
     last_plan: u32,
     last_error: Option<String>,
     /// What the kernel refused in the last batch.
     failing: Vec<Op>,
+    /// Pages of the box itself that are being shown.
+    pages: Pages,
+    /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
+    originals: BTreeMap<String, String>,
+    leases: Leases,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -135,6 +166,7 @@ struct Now<'a> {
     health: &'a Health,
     observed: &'a Observed,
     overrides: &'a Overrides,
+    leases: &'a Leases,
 }
 
 impl Circumstances for Now<'_> {
@@ -148,6 +180,10 @@ impl Circumstances for Now<'_> {
 
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec> {
         self.observed.services.get(service).and_then(|s| s.dests.get(dest)).map(|d| d.spec)
+    }
+
+    fn lease(&self, device: &Device) -> Option<Lease> {
+        self.leases.lease(device)
     }
 
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
@@ -171,22 +207,33 @@ impl Director {
             announcer: Announcer::default(),
             transaction: None,
             trial: None,
-            overrides: start.checkpoint.as_ref().map(|c| c.overrides.clone()).unwrap_or_default(),
+            overrides: match &start.checkpoint {
+                Some(checkpoint) => checkpoint.overrides.clone(),
+                None => Overrides::from_kept(start.kept.clone(), now),
+            },
+            keeping: Keeping::default(),
+            marks: Marks::default(),
             fell_back: None,
             reads: 0,
             status_waiters: Vec::new(),
             stopping: false,
+            resetting: false,
             stopped: false,
             operations: 0,
             last_plan: 0,
             last_error: None,
             failing: Vec::new(),
+            pages: Pages::new(),
+            leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
+            originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             unsaved: false,
             verdicts_due: now,
             start,
         };
         director.log(Level::Notice, format!("director {}: {}", director.start.version, director.source), out);
         director.resume_trial(now, out);
+        director.resume_undo(out);
+        director.resume_keeping(now, out);
         director.configured(now, out);
         if director.start.checkpoint.as_ref().is_some_and(|c| c.trial.is_some()) {
             director.checkpoint(out);
@@ -203,7 +250,10 @@ impl Director {
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
+            Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
+            Event::Maintained { session, what, result } => self.on_maintained(session, what, result, out),
+            Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
             Event::Stop => self.stop(now, out),
@@ -234,6 +284,9 @@ impl Director {
             self.announcer.next_deadline(),
             self.trial_next(),
             self.overrides.next_deadline(),
+            self.marks.next_deadline(),
+            self.leases.next_deadline(),
+            self.keeping.again,
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -249,11 +302,15 @@ impl Director {
         }
         self.with_health(now, out, |h, o| h.on_deadline(now, o));
         self.keep_verdicts(now, out);
+        let before = self.overrides.clone();
         if self.overrides.expire(now) {
             self.log(Level::Notice, "the time of what was done to a server by hand is over", out);
-            self.overridden(out);
+            self.overridden(&before, now, out);
         }
+        self.keep_again(now, out);
         self.trial_deadline(now, out);
+        self.undo_again(now, out);
+        self.leases_due(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -271,7 +328,11 @@ impl Director {
         self.config = config;
         let hostname =
             self.node().hostname.as_ref().map_or_else(|| "director".to_string(), ToString::to_string);
+        let receiver =
+            self.config.system.syslog.as_ref().and_then(|s| Some(SocketAddr::new(s.server?, s.port)));
+        out.push(Effect::Syslog(receiver.map(|receiver| (receiver, hostname.clone()))));
         out.push(Effect::Hostname(hostname));
+        out.push(Effect::Access(Access::of(&self.config)));
         self.reconcile.desired_changed();
         self.reconcile.retry_now();
     }
@@ -328,18 +389,20 @@ impl Director {
             health: self.health.checkpoint(),
             trial,
             overrides: self.overrides.clone(),
+            undo: self.marks.undoing(),
+            originals: self.originals.clone(),
+            leases: self.leases.all(),
         })));
     }
 
     /// What the kernel should hold now.
     fn desired(&self, config: &Config, observed: &Observed) -> crate::plan::Desired {
+        let config = &*self.bound(config, observed);
         let node = node_of(config, self.start.identity);
-        desired(
-            config,
-            node,
-            self.active(config),
-            &Now { health: &self.health, observed, overrides: &self.overrides },
-        )
+        let now = Now { health: &self.health, observed, overrides: &self.overrides, leases: &self.leases };
+        let mut want = desired(config, node, self.active(config), &now);
+        self.restore_parameters(&mut want);
+        want
     }
 
     /// Whether this node should hold the floating addresses of `config`. With two nodes configured it is the primary: taking over needs
@@ -359,7 +422,7 @@ impl Director {
                 Step::Wait if self.reconcile.pausing() => return self.answer_status_waiters(now, out),
                 Step::Wait => return,
                 Step::Observe => {
-                    out.push(Effect::Observe(sysctls(&self.config).into_keys().collect()));
+                    out.push(Effect::Observe(self.parameters()));
                     return;
                 }
                 Step::Plan => self.plan(now, out),
@@ -368,8 +431,9 @@ impl Director {
     }
 
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        self.lend(now, out);
         // A restart must not know less than the kernel shows.
-        if self.unsaved {
+        if self.remember_parameters() || self.unsaved {
             self.checkpoint(out);
         }
         let Some(observed) = self.reconcile.observed() else { return };
@@ -385,12 +449,17 @@ impl Director {
             }
         }
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
+        let pages = want.pages;
         match self.reconcile.planned(ops.clone(), now) {
             Some(batch) => {
+                self.show_pages_before(&pages, out);
                 self.last_plan = count;
                 out.push(Effect::Apply { batch, ops });
             }
-            None => self.on_settled(now, out),
+            None => {
+                self.show_pages(pages, out);
+                self.on_settled(now, out);
+            }
         }
     }
 
@@ -468,10 +537,14 @@ impl Director {
         self.end(out);
     }
 
-    /// Ends, when asked to, unless a record is being marked. All is released.
+    /// Ends, when asked to, unless the flash is at work for us. All is released.
     fn end(&mut self, out: &mut Vec<Effect>) {
-        let confirming = self.trial.as_ref().is_some_and(|t| t.confirming.is_some());
-        if self.stopping && !self.stopped && self.transaction.is_none() && !confirming {
+        if self.stopping
+            && !self.stopped
+            && self.transaction.is_none()
+            && self.marks.idle()
+            && !self.keeping.busy
+        {
             self.stopped = true;
             out.push(Effect::Stopped);
         }

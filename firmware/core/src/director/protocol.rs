@@ -1,6 +1,7 @@
 //! What a console and the director say to each other. Both ends are the same binary, so the encoding
 //! (postcard in bounded frames, [`crate::director::frame`]) needs no versions.
 
+use super::impact::Impact;
 use super::status::Status;
 use crate::model::validate::Finding;
 use crate::model::{Config, Millis, Name};
@@ -41,8 +42,21 @@ pub enum Request {
     Server(ServerAction),
     /// Something that lies in flash.
     Recall(Recall),
+    /// Something that changes the flash beside the commits.
+    Maintain(Maintenance),
     /// Release everything in order, then reboot or power off.
     Power(Power),
+}
+
+/// What is done to the flash beside commits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Maintenance {
+    /// Keep the running configuration as the rescue configuration.
+    RescueSave,
+    /// Forget the rescue configuration.
+    RescueDelete,
+    /// Overwrite every configuration, then reboot.
+    FactoryReset,
 }
 
 /// How to commit.
@@ -52,6 +66,8 @@ pub struct CommitOptions {
     pub comment: Comment,
     /// On trial: unless confirmed within this time, the configuration before it runs again.
     pub confirm: Option<Millis>,
+    /// The operator knows that it leaves services without a server, or ends one that is in use.
+    pub agreed: bool,
 }
 
 /// What to do to a running server.
@@ -65,6 +81,8 @@ pub struct ServerAction {
     pub forced: Forced,
     /// For how long; until undone without.
     pub lasts: Option<Millis>,
+    /// Kept over a reboot.
+    pub persistent: bool,
     /// The operator knows that services are left without a server.
     pub agreed: bool,
 }
@@ -76,6 +94,8 @@ pub enum Recall {
     List,
     /// The configuration of so many commits ago, 1 or more.
     Back(u8),
+    /// The rescue configuration.
+    Rescue,
 }
 
 /// What was read from flash.
@@ -90,6 +110,8 @@ pub enum Recalled {
         /// What it is.
         commit: Box<Commit>,
     },
+    /// The rescue configuration.
+    Rescue(Box<Commit>),
 }
 
 /// How the machine ends.
@@ -119,6 +141,13 @@ pub enum Reply {
         findings: Vec<Finding>,
         /// Operations; empty when there are errors.
         ops: Vec<Op>,
+        /// What it would cost.
+        impact: Impact,
+    },
+    /// To [`Request::Commit`]: not done, it would cost this; ask again with `agreed`.
+    Harmful {
+        /// What it would cost.
+        impact: Impact,
     },
     /// To [`Request::Commit`]: it is in flash and in the kernel.
     Committed {
@@ -154,7 +183,7 @@ pub enum Reply {
         /// What was found, or why nothing was.
         result: Result<Recalled, StoreError>,
     },
-    /// To [`Request::Server`]: done.
+    /// To [`Request::Server`] and [`Request::Maintain`]: done.
     Done {
         /// What, in words.
         text: String,

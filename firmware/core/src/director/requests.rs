@@ -2,6 +2,7 @@
 
 use super::commit::{APPLY_TIMEOUT, Stage, Transaction};
 use super::event::{Effect, Level};
+use super::impact::Impact;
 use super::protocol::{CommitOptions, Power, Recall, Recalled, Reply, Request, SessionId};
 use super::{Director, READS_MAX, REFUSALS_LOGGED, STATUS_WAITERS_MAX};
 use crate::cli::show::ops::describe;
@@ -45,6 +46,7 @@ impl Director {
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
             Request::Recall(what) => self.recall(session, what, out),
+            Request::Maintain(what) => self.maintain(session, what, out),
             Request::Power(power) => {
                 let word = match power {
                     Power::Reboot => "reboot",
@@ -66,19 +68,8 @@ impl Director {
     /// Findings of the model, and those that need the box at hand.
     fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings = validate(config);
-        for (role, interface) in &config.interfaces {
-            let (Some(device), Some(observed)) = (&interface.device, self.reconcile.observed()) else {
-                continue;
-            };
-            if !observed.links.contains_key(device) {
-                let present: Vec<&str> =
-                    observed.links.keys().map(|d| d.as_str()).filter(|d| *d != "lo").collect();
-                findings.push(Finding {
-                    severity: Severity::Error,
-                    path: format!("interface {role} device"),
-                    message: format!("this box has no {device}; it has {}", present.join(", ")),
-                });
-            }
+        if let Some(observed) = self.reconcile.observed() {
+            findings.extend(self.missing_cards(config, observed));
         }
         if !self.start.flash {
             findings.push(Finding {
@@ -92,11 +83,15 @@ impl Director {
 
     fn check(&self, config: &Config) -> Reply {
         let findings = self.findings(config);
-        let ops = match self.reconcile.observed() {
-            Some(observed) if !has_errors(&findings) => plan(&self.desired(config, observed), observed).ops,
-            Some(_) | None => Vec::new(),
+        let (ops, impact) = match self.reconcile.observed() {
+            Some(observed) if !has_errors(&findings) => {
+                let ops = plan(&self.desired(config, observed), observed).ops;
+                let impact = self.impact(config, &ops, observed);
+                (ops, impact)
+            }
+            Some(_) | None => (Vec::new(), Impact::default()),
         };
-        Reply::Checked { findings, ops }
+        Reply::Checked { findings, ops, impact }
     }
 
     fn commit(
@@ -109,7 +104,7 @@ impl Director {
         let refuse = |reason: String, findings, out: &mut Vec<Effect>| {
             answer(session, Reply::Refused { reason, findings }, out);
         };
-        if self.stopping {
+        if self.stopping || self.resetting {
             return refuse("the director is stopping".to_string(), Vec::new(), out);
         }
         if self.transaction.is_some() {
@@ -123,29 +118,23 @@ impl Director {
             );
             return refuse(reason, Vec::new(), out);
         }
-        if self.reconcile.observed().is_none() {
+        let Some(observed) = self.reconcile.observed() else {
             let reason = "the devices of this box are not known yet; try again in a moment".to_string();
             return refuse(reason, Vec::new(), out);
-        }
+        };
         let findings = self.findings(&config);
         if has_errors(&findings) {
             return refuse("the configuration has errors".to_string(), findings, out);
         }
-        if *config == *self.config && self.trial.is_some() {
-            let Some(window) = options.confirm else { return self.confirm(session, now, out) };
-            self.extend_trial(window, now);
-            self.checkpoint(out);
-            let (generation, back) = (self.generation, self.trial.as_ref().map(|t| t.back_generation));
-            let back = back.unwrap_or_default();
-            return answer(
-                session,
-                Reply::OnTrial { generation, operations: 0, findings, window, back },
-                out,
-            );
-        }
         if *config == *self.config {
-            let reply = Reply::Committed { generation: self.generation, operations: 0, findings };
-            return answer(session, reply, out);
+            return self.commit_again(session, &options, findings, now, out);
+        }
+        if !options.agreed {
+            let ops = plan(&self.desired(&config, observed), observed).ops;
+            let impact = self.impact(&config, &ops, observed);
+            if impact.asks() {
+                return answer(session, Reply::Harmful { impact }, out);
+            }
         }
         let generation = Generation(self.newest.0.saturating_add(1));
         self.newest = generation;
@@ -176,8 +165,42 @@ impl Director {
         }
     }
 
+    /// A commit of what runs already: it confirms or prolongs a trial.
+    fn commit_again(
+        &mut self,
+        session: SessionId,
+        options: &CommitOptions,
+        findings: Vec<Finding>,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        let generation = self.generation;
+        let Some(back) = self.trial.as_ref().map(|t| t.back_generation) else {
+            return answer(session, Reply::Committed { generation, operations: 0, findings }, out);
+        };
+        let Some(window) = options.confirm else { return self.confirm(session, now, out) };
+        self.extend_trial(window, now);
+        self.checkpoint(out);
+        answer(session, Reply::OnTrial { generation, operations: 0, findings, window, back }, out);
+    }
+
     /// The flash answered.
     pub(super) fn on_saved(
+        &mut self,
+        generation: Generation,
+        result: Result<(), StoreError>,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.marked(generation, &result, now, out) {
+            self.transaction_saved(generation, result, now, out);
+        }
+        if self.reconcile.settled() {
+            self.end(out);
+        }
+    }
+
+    fn transaction_saved(
         &mut self,
         generation: Generation,
         result: Result<(), StoreError>,
@@ -268,7 +291,7 @@ impl Director {
         transaction.stage = Stage::Marking;
         let generation = transaction.generation;
         if self.start.flash {
-            out.push(Effect::Mark { generation, state: SlotState::Good });
+            self.mark(generation, SlotState::Good, out);
         } else {
             self.committed(out);
         }
@@ -283,6 +306,7 @@ impl Director {
         }
         self.source = format!("configuration {generation}, committed on this console");
         self.fell_back = None;
+        self.outranked(generation, out);
         self.trial_outlived(out);
         self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
         answer(session, Reply::Committed { generation, operations, findings }, out);
@@ -303,8 +327,7 @@ impl Director {
                 self.config = transaction.other;
                 // It may be good in flash all the same, and would be what the next start finds.
                 if self.start.flash {
-                    let generation = transaction.generation;
-                    out.push(Effect::Mark { generation, state: SlotState::Tentative });
+                    self.undo(transaction.generation, out);
                 }
             }
         }

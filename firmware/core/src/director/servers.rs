@@ -6,13 +6,82 @@ use super::protocol::{Reply, ServerAction, SessionId};
 use super::requests::answer;
 use crate::health::State;
 use crate::model::config::{Member, Pool};
-use crate::model::{Mono, Name};
-use crate::overrides::{Entry, Forced, Overrides};
+use crate::model::{Millis, Mono, Name};
+use crate::overrides::{Entry, Forced, Kept, Overrides};
+use crate::store::StoreError;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+/// Pause before the list of persistent actions that the flash refused is written again. Chosen: an alarm stands meanwhile.
+const KEEP_RETRY: Millis = Millis::from_secs(60);
+
+/// The list of persistent actions on its way to the flash.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    /// The flash is at it.
+    pub(super) busy: bool,
+    /// It changed meanwhile.
+    dirty: bool,
+    /// When a failed write is tried again.
+    pub(super) again: Option<Mono>,
+    /// Why the last write failed, for the alarms.
+    pub(super) failed: Option<String>,
+}
+
 impl Director {
+    fn keep(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if !self.start.flash {
+            return;
+        }
+        if self.keeping.busy {
+            self.keeping.dirty = true;
+            return;
+        }
+        (self.keeping.busy, self.keeping.dirty, self.keeping.again) = (true, false, None);
+        out.push(Effect::Keep(self.overrides.kept(now)));
+    }
+
+    /// A process before may have ended before its list was in flash.
+    pub(super) fn resume_keeping(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let what = |kept: Vec<Kept>| kept.into_iter().map(|k| (k.server, k.pool, k.forced, k.left.is_some()));
+        if !what(self.overrides.kept(now)).eq(what(self.start.kept.clone())) {
+            self.keep(now, out);
+        }
+    }
+
+    /// The flash answered.
+    pub(super) fn kept(&mut self, result: Result<(), StoreError>, now: Mono, out: &mut Vec<Effect>) {
+        self.keeping.busy = false;
+        match result {
+            Ok(()) => self.keeping.failed = None,
+            Err(error) => {
+                let text = format!(
+                    "persistent server actions are not in flash ({error}): after a reboot the list before holds"
+                );
+                if self.keeping.failed.is_none() {
+                    self.log(Level::Error, text.clone(), out);
+                    out.push(Effect::Notify { but: None, text: format!("{text}.") });
+                }
+                self.keeping.failed = Some(text);
+                self.keeping.again = Some(now.after(KEEP_RETRY));
+            }
+        }
+        if self.keeping.dirty {
+            self.keep(now, out);
+        }
+        if self.reconcile.settled() {
+            self.end(out);
+        }
+    }
+
+    /// Tries again.
+    pub(super) fn keep_again(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.keeping.again.is_some_and(|at| at <= now) && !self.stopping {
+            self.keep(now, out);
+        }
+    }
+
     pub(super) fn server_action(
         &mut self,
         session: SessionId,
@@ -31,7 +100,12 @@ impl Director {
             return refuse(format!("no server {} in {place}: show servers lists them", ask.server), out);
         }
         let mut next = self.overrides.clone();
-        let entry = Entry { forced: ask.forced, until: ask.lasts.map(|span| now.after(span)) };
+        if ask.persistent && !self.start.flash {
+            let reason = "no flash partition: nothing persists; leave the word persistent out".to_string();
+            return refuse(reason, out);
+        }
+        let until = ask.lasts.map(|span| now.after(span));
+        let entry = Entry { forced: ask.forced, until, persistent: ask.persistent };
         if !next.set(ask.server.clone(), ask.pool.clone(), entry) {
             return refuse("too many servers are drained, disabled or weighted by hand".to_string(), out);
         }
@@ -39,15 +113,18 @@ impl Director {
         if !emptied.is_empty() && !ask.agreed {
             return answer(session, Reply::Emptied { services: emptied }, out);
         }
-        self.overrides = next;
+        let before = core::mem::replace(&mut self.overrides, next);
         let text = format!("server {}: {}", ask.server, words(&entry, now));
         self.log(Level::Notice, text.clone(), out);
-        self.overridden(out);
+        self.overridden(&before, now, out);
         answer(session, Reply::Done { text }, out);
     }
 
     /// Overrides changed.
-    pub(super) fn overridden(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn overridden(&mut self, before: &Overrides, now: Mono, out: &mut Vec<Effect>) {
+        if !self.overrides.keeps_as(before) {
+            self.keep(now, out);
+        }
         self.reconcile.desired_changed();
         self.checkpoint(out);
     }
@@ -93,8 +170,9 @@ fn words(entry: &Entry, now: Mono) -> String {
         Forced::Disable => "disabled by hand".to_string(),
         Forced::Weight(weight) => format!("weight {weight} by hand"),
     };
+    let what = if entry.persistent { format!("{what}, persistent,") } else { what };
     match entry.until {
-        None => what,
+        None => what.trim_end_matches(',').to_string(),
         Some(until) => {
             format!("{what} for {}", crate::cli::show::words::span(until.micros_since(now)))
         }

@@ -86,6 +86,8 @@ pub struct InterfaceStatus {
     pub device: Device,
     /// As seen; `None` when the configured device does not exist.
     pub link: Option<Link>,
+    /// What its DHCP client does and has.
+    pub dhcp: Option<(crate::dhcp::State, Option<crate::dhcp::Lease>)>,
 }
 
 /// An address.

@@ -174,7 +174,7 @@ impl Director {
                 trial.confirming = Some(session);
                 let generation = trial.generation;
                 if flash {
-                    out.push(Effect::Mark { generation, state: SlotState::Good });
+                    self.mark(generation, SlotState::Good, out);
                 } else {
                     self.confirmation_saved(Ok(()), now, out);
                 }
@@ -207,6 +207,7 @@ impl Director {
                     self.notes.clear();
                 }
                 self.source = format!("configuration {generation}, committed on this console");
+                self.outranked(generation, out);
                 self.checkpoint(out);
                 self.log(Level::Notice, format!("commit {generation} confirmed"), out);
                 answer(session, Reply::Confirmed { generation }, out);
@@ -229,7 +230,7 @@ impl Director {
         if let Some(trial) = self.trial.take() {
             if self.start.flash {
                 // For the history only: the later one is good already and counts.
-                out.push(Effect::Mark { generation: trial.generation, state: SlotState::Good });
+                self.mark(trial.generation, SlotState::Good, out);
             }
             self.checkpoint(out);
         }
@@ -273,7 +274,7 @@ impl Director {
         let Trial { generation, back, back_generation, back_source, confirming, doubtful, .. } = trial;
         if self.start.flash && (doubtful || confirming.is_some()) {
             // Behind the write that failed or hangs: whatever that did, this undoes it.
-            out.push(Effect::Mark { generation, state: SlotState::Tentative });
+            self.undo(generation, out);
         }
         self.config = back;
         self.generation = back_generation;

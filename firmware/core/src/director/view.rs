@@ -8,9 +8,11 @@ use super::status::{
     TrialStatus,
 };
 use crate::health::State;
-use crate::model::config::{Pool, Service};
+use crate::model::choice::Chosen as _;
+use crate::model::config::Pool;
 use crate::model::{Mono, Name};
 use crate::plan::desired::{asked_port, dest_port, keys, service_spec};
+use crate::plan::fallback::place;
 use crate::plan::observed::{Observed, ObservedDest, Stats};
 use crate::plan::{DestKey, ServiceKey};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -74,7 +76,7 @@ impl Director {
 
     fn interface_status(&self, observed: &Observed) -> Vec<InterfaceStatus> {
         let mut roles = BTreeMap::new();
-        for (role, interface) in &self.config.interfaces {
+        for (role, interface) in &self.bound(&self.config, observed).interfaces {
             if let Some(device) = &interface.device {
                 roles.insert(device.clone(), role.clone());
             }
@@ -89,12 +91,14 @@ impl Director {
                 role: roles.remove(device),
                 device: device.clone(),
                 link: Some(link.clone()),
+                dhcp: self.leases.state(device).map(|state| (state, self.leases.lease(device))),
             })
             .collect();
         all.extend(roles.into_iter().map(|(device, role)| InterfaceStatus {
             role: Some(role),
             device,
             link: None,
+            dhcp: None,
         }));
         all
     }
@@ -131,7 +135,7 @@ impl Director {
             else {
                 continue;
             };
-            for key in self.keys_of(service) {
+            for key in keys(&self.config, service) {
                 let have = observed.services.get(&key);
                 let spec = service_spec(service, key.family());
                 let usable = pool.servers.iter().filter(|(server, member)| {
@@ -162,16 +166,11 @@ impl Director {
         all
     }
 
-    /// The virtual servers that a service stands for.
-    fn keys_of(&self, service: &Service) -> BTreeSet<ServiceKey> {
-        keys(&self.config, service)
-    }
-
     fn server_status(&self, observed: &Observed, now: Mono) -> Vec<ServerStatus> {
         let mut users: BTreeMap<&Name, Vec<ServiceKey>> = BTreeMap::new();
         for service in self.config.services.values() {
             if let Some(pool) = &service.pool {
-                users.entry(pool).or_default().extend(self.keys_of(service));
+                users.entry(pool).or_default().extend(keys(&self.config, service));
             }
         }
         let mut all = Vec::new();
@@ -237,11 +236,21 @@ impl Director {
             alarms.push(format!("commit {} is on trial: {}", self.generation, self.trial_words(now)));
         }
         alarms.extend(self.fell_back.clone());
-        for (role, interface) in &self.config.interfaces {
-            let Some(device) = &interface.device else { continue };
+        alarms.extend(self.marks.alarm());
+        alarms.extend(self.keeping.failed.clone());
+        for (role, interface) in &self.bound(&self.config, observed).interfaces {
+            let Some(device) = &interface.device else {
+                if let Some(mac) = self.node().macs.get(role) {
+                    alarms.push(format!("interface {role}: this box has no network card {mac}"));
+                }
+                continue;
+            };
             match observed.links.get(device) {
                 None => alarms.push(format!("interface {role}: this box has no device {device}")),
                 Some(link) if !link.carrier => alarms.push(format!("interface {role} ({device}): no link")),
+                Some(_) if interface.dhcp && self.leases.lease(device).is_none() => {
+                    alarms.push(format!("interface {role} ({device}): no DHCP server gave an address"));
+                }
                 Some(_) => {}
             }
         }
@@ -249,9 +258,18 @@ impl Director {
             alarms
                 .push("two nodes are configured, but this version does not take over by itself".to_string());
         }
+        if self.reconcile.observed().is_some() {
+            let words = self.config.kernel.sysctls.keys().map(|sysctl| sysctl.word());
+            for word in words.filter(|word| !observed.sysctls.contains_key(*word)) {
+                alarms.push(format!("sysctl {word}: this kernel does not have it"));
+            }
+        }
         for service in self.service_status(observed) {
             if service.usable == 0 {
-                alarms.push(format!("service {}: no usable server in pool {}", service.name, service.pool));
+                let shown = place(&service.key).is_some_and(|place| self.pages.contains_key(&place));
+                let page = if shown { "; the sorry page is shown" } else { "" };
+                let name = &service.name;
+                alarms.push(format!("service {name}: no usable server in pool {}{page}", service.pool));
             }
         }
         alarms.extend(self.health.alarms(now));

@@ -57,3 +57,5 @@ pub const POOL_CHECKS: usize = 4;
 pub const LOAD_MONITORS: usize = 64;
 /// Flags of one scheduler: the kernel has three bits.
 pub const SCHEDULER_FLAGS: usize = 3;
+/// Virtual servers with a page of the box itself: each needs a socket while the page is shown.
+pub const PAGES: usize = 256;

@@ -20,4 +20,5 @@ pub mod validate;
 pub use config::Config;
 pub use name::{Device, Hostname, Label, Name};
 pub use net::Cidr;
+pub use text::Escaped;
 pub use time::{Millis, Mono};

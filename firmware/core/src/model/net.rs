@@ -49,6 +49,11 @@ impl Cidr {
         Self { address, prefix: bits(address) }
     }
 
+    /// 0.0.0.0/0.
+    pub const fn any_ipv4() -> Self {
+        Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 0 }
+    }
+
     /// The address, host bits included.
     pub const fn address(self) -> IpAddr {
         self.address

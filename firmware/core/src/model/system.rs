@@ -106,6 +106,11 @@ impl Sysctl {
     }
 }
 
+/// Silence that ends a session when nothing else is set. Chosen: as Junos and IOS do, about.
+pub const IDLE_DEFAULT: Millis = Millis::from_secs(15 * 60);
+/// The shortest that may be set.
+pub const IDLE_MIN: Millis = Millis::from_secs(10);
+
 /// `system`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct System {
@@ -127,7 +132,7 @@ impl Default for System {
             domain: None,
             time_servers: heapless::Vec::new(),
             syslog: None,
-            idle_timeout: Millis::from_secs(0),
+            idle_timeout: IDLE_DEFAULT,
             password: None,
         }
     }

@@ -1,12 +1,14 @@
 //! What the kernel should hold: a pure function of configuration, role and verdicts.
 
+use super::fallback::{self, Pages};
 use super::rules::ruleset;
 pub use super::rules::{MarkRule, Ruleset, SourceNatRule, tracks};
 use super::spec::{
     AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec,
-    ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec,
+    ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec, VlanSpec,
 };
-use crate::model::choice::Chosen;
+use crate::dhcp::Lease;
+use crate::model::choice::Chosen as _;
 use crate::model::config::{Config, Forward, Member, Node, OnFailure, Pool, Service};
 use crate::model::ipvs::Mark;
 use crate::model::{Cidr, Device, Name};
@@ -14,7 +16,8 @@ use crate::overrides::Forced;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// A virtual server as it should be.
@@ -27,10 +30,12 @@ pub struct DesiredService {
 }
 
 /// A device as it should be. Devices without a role are left alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct DesiredLink {
     /// Bytes; `None` leaves the driver's.
     pub mtu: Option<u32>,
+    /// Made by us on top of another.
+    pub vlan: Option<VlanSpec>,
 }
 
 /// Switches forwarding by virtual servers off while a sync daemon receives (`ip_vs_core.c`, `sysctl_backup_only`).
@@ -57,6 +62,8 @@ pub struct Desired {
     pub daemons: BTreeMap<DaemonRole, DaemonSpec>,
     /// Virtual servers. The same in both roles (design 2.3).
     pub services: BTreeMap<ServiceKey, DesiredService>,
+    /// Pages that the box itself shows; no kernel object.
+    pub pages: Pages,
     /// Idle times of connections; `None`: left alone.
     pub timeouts: Option<TimeoutSpec>,
 }
@@ -78,6 +85,11 @@ pub trait Circumstances {
     fn usable(&self, pool: &Name, server: &Name, port: u16) -> Usable;
     /// What the kernel holds now for a real server of a virtual server.
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec>;
+    /// What a DHCP server lent to a device.
+    fn lease(&self, device: &Device) -> Option<Lease> {
+        let _: &Device = device;
+        None
+    }
     /// What an operator did to `server` of `pool` at run time.
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
         let _: (&Name, &Name) = (pool, server);
@@ -91,7 +103,15 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
     let mut want = Desired { sysctls: sysctls(config), ..Desired::default() };
     for interface in config.interfaces.values() {
         if let Some(device) = &interface.device {
-            want.links.insert(device.clone(), DesiredLink { mtu: interface.mtu.map(u32::from) });
+            let vlan = match &interface.vlan {
+                None => None,
+                Some(vlan) => match (vlan.parent.as_ref().and_then(|p| device_of(config, p)), vlan.id) {
+                    (Some(parent), Some(id)) => Some(VlanSpec { parent: parent.clone(), id }),
+                    // Its card is not there: nothing to make it on.
+                    _ => continue,
+                },
+            };
+            want.links.insert(device.clone(), DesiredLink { mtu: interface.mtu.map(u32::from), vlan });
         }
     }
     for (role, addresses) in &node.addresses {
@@ -101,6 +121,7 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
             want.node_addresses.insert(key, AddressSpec::default());
         }
     }
+    lent(config, circumstances, &mut want);
     if active {
         want.floating_addresses = floating_addresses(config);
     } else {
@@ -117,6 +138,7 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
     for service in config.services.values() {
         add_service(config, service, circumstances, &mut want.services);
     }
+    want.pages = fallback::pages(config, &want.services);
     want.timeouts = Some(TimeoutSpec::of(&config.kernel.timeouts));
     want.ruleset = Some(ruleset(config, node, active));
     if let Some(sync) = &config.sync_daemon
@@ -128,6 +150,21 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
         want.sysctls.insert(BACKUP_ONLY.to_owned(), if active { "0" } else { "1" }.to_owned());
     }
     want
+}
+
+/// Addresses lent by DHCP servers, and the first router that comes with one. A configured default route wins.
+fn lent(config: &Config, circumstances: &impl Circumstances, want: &mut Desired) {
+    let default = Cidr::any_ipv4();
+    let mut router = None;
+    for device in config.interfaces.values().filter(|i| i.dhcp).filter_map(|i| i.device.as_ref()) {
+        let Some(lease) = circumstances.lease(device) else { continue };
+        let key = AddressKey { device: device.clone(), cidr: lease.cidr() };
+        want.node_addresses.entry(key).or_default();
+        router = router.or(lease.router);
+    }
+    if let Some(router) = router.filter(|_| config.routes.get(&default).is_none_or(|r| r.via.is_none())) {
+        want.routes.insert(RouteKey { to: default, metric: 0 }, RouteSpec { via: IpAddr::V4(router) });
+    }
 }
 
 /// The device bound to an interface role.
@@ -160,7 +197,8 @@ fn add_service(
     };
     for key in keys(config, service) {
         let asked = asked_port(config, service, &key);
-        let dests = dests(config, (&key, asked), (pool_name, pool), circumstances);
+        let mut dests = dests(config, (&key, asked), (pool_name, pool), circumstances);
+        fallback::insert(config, (&key, asked), (pool_name, pool), circumstances, &mut dests);
         services.insert(key, DesiredService { spec: service_spec(service, key.family()), dests });
     }
 }
@@ -300,6 +338,11 @@ pub fn sysctls(config: &Config) -> BTreeMap<String, String> {
         want.insert(format!("net.ipv4.conf.{device}.send_redirects"), "0".to_owned());
         // Addresses come from the configuration alone.
         want.insert(format!("net.ipv6.conf.{device}.accept_ra"), "0".to_owned());
+    }
+    for (sysctl, value) in &config.kernel.sysctls {
+        if let Some(value) = value {
+            want.insert(sysctl.word().to_owned(), value.to_string());
+        }
     }
     want
 }

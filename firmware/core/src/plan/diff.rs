@@ -3,19 +3,22 @@
 //! The order, and why every prefix of it is safe:
 //! 1. floating addresses that go: nothing may answer for an address that the peer may take over;
 //! 2. packet rules, then sysctls (forwarding first: switching it resets per-device settings): forwarding never runs without its rules;
-//! 3. devices up, node addresses, routes;
-//! 4. virtual servers: added ones, then in each the real servers added, raised, lowered, removed, so that a pool is
-//!    never emptier than both its old and its new state;
-//! 5. floating addresses that come, each announced when it is there: its services are complete by then;
+//! 3. devices made and up, node addresses, routes; a VLAN that lies on another device or has another id is made anew;
+//! 4. virtual servers that are there: in each the real servers added, raised, lowered, removed, so that a pool is
+//!    never emptier than both its old and its new state; then the floating addresses that come to them;
+//! 5. virtual servers that come, and the floating addresses of those alone, each announced when it is there: its services
+//!    are complete by then. One that the kernel refuses keeps its address away, but not from others that serve;
 //! 6. sync daemons, which need the devices and addresses;
-//! 7. virtual servers, routes and node addresses that go.
+//! 7. virtual servers, routes, node addresses and VLANs that go.
 
-use super::desired::{Desired, DesiredService};
+use super::desired::{Desired, DesiredLink, DesiredService};
 use super::observed::{Observed, ObservedService};
 use super::op::{Op, Plan, forwards};
 use super::spec::{AddressKey, AddressSpec, ServiceKey};
-use alloc::collections::BTreeMap;
+use crate::model::Device;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// Operations that lead from `observed` to `desired`, in an order of which every prefix is a safe state.
 /// Empty when nothing differs. Devices that do not exist get no operations.
@@ -36,9 +39,13 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     let at_once = |key: &AddressKey| desired.released.contains(key) || (serves(key) && !moving(key));
 
     ops.extend(surplus().filter(|key| at_once(key)).map(delete));
+    let remade = remade(desired, observed);
+    if !remade.is_empty() {
+        return replanned(desired, observed, ops, remade);
+    }
     rules(desired, observed, &mut ops);
     links(desired, observed, &mut ops);
-    addresses(&desired.node_addresses, observed, false, &mut ops);
+    addresses(&desired.node_addresses, (desired, observed), false, &mut ops);
     for (key, spec) in &desired.routes {
         if observed.routes.get(key) != Some(spec) {
             ops.push(Op::RouteSet { key: key.clone(), spec: spec.clone() });
@@ -49,16 +56,50 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     {
         ops.push(Op::TimeoutsSet { timeouts: want });
     }
-    for (key, want) in &desired.services {
-        service(key, want, observed.services.get(key), &mut ops);
+    let (there, fresh): (Vec<_>, Vec<_>) =
+        desired.services.iter().partition(|(key, _)| observed.services.contains_key(key));
+    let serving: BTreeSet<IpAddr> = there.iter().filter_map(|(key, _)| key.address()).collect();
+    let (serving, idle): (BTreeMap<_, _>, BTreeMap<_, _>) = desired
+        .floating_addresses
+        .iter()
+        .map(|(key, spec)| (key.clone(), spec.clone()))
+        .partition(|(key, _)| serving.contains(&key.cidr.address()));
+    for (services, addresses_of) in [(there, serving), (fresh, idle)] {
+        for (key, want) in services {
+            service(key, want, observed.services.get(key), &mut ops);
+        }
+        addresses(&addresses_of, (desired, observed), true, &mut ops);
     }
-    addresses(&desired.floating_addresses, observed, true, &mut ops);
     daemons(desired, observed, &mut ops);
     let gone = observed.services.keys().filter(|key| !desired.services.contains_key(key));
     ops.extend(gone.map(|key| Op::ServiceDelete { key: *key }));
     let gone = observed.routes.keys().filter(|key| !desired.routes.contains_key(key));
     ops.extend(gone.map(|key| Op::RouteDelete { key: key.clone() }));
     ops.extend(surplus().filter(|key| !at_once(key)).map(delete));
+    let gone = observed.links.iter().filter(|(device, have)| {
+        have.vlan.is_some() && desired.links.get(*device).is_none_or(|want| want.vlan.is_none())
+    });
+    ops.extend(gone.map(|(device, _)| Op::VlanDelete { device: device.clone() }));
+    Plan { ops }
+}
+
+/// VLANs of ours whose device below or id is another one now.
+fn remade(desired: &Desired, observed: &Observed) -> Vec<Op> {
+    let differs = |(device, want): (&Device, &DesiredLink)| {
+        let have = observed.links.get(device)?.vlan.as_ref()?;
+        want.vlan.as_ref().filter(|vlan| *vlan != have).map(|_| Op::VlanDelete { device: device.clone() })
+    };
+    desired.links.iter().filter_map(differs).collect()
+}
+
+/// The plan after `first` and `then`: what they take away is planned anew.
+fn replanned(desired: &Desired, observed: &Observed, first: Vec<Op>, then: Vec<Op>) -> Plan {
+    let mut ops = first;
+    ops.extend(then);
+    let mut later = observed.clone();
+    ops.iter().for_each(|op| later.assume(op));
+    // Nothing is left to remake: this ends here.
+    ops.extend(plan(desired, &later).ops);
     Plan { ops }
 }
 
@@ -93,8 +134,20 @@ fn rules(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
 }
 
 fn links(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
-    for (device, want) in &desired.links {
-        let Some(have) = observed.links.get(device) else { continue };
+    let below = |device: &Device| observed.links.contains_key(device) && desired.links.contains_key(device);
+    // Devices that others lie on come first.
+    let (on_top, cards): (Vec<_>, Vec<_>) = desired.links.iter().partition(|(_, want)| want.vlan.is_some());
+    for (device, want) in cards.into_iter().chain(on_top) {
+        let Some(have) = observed.links.get(device) else {
+            if let Some(spec) = want.vlan.as_ref().filter(|vlan| below(&vlan.parent)) {
+                ops.push(Op::VlanAdd { device: device.clone(), spec: spec.clone() });
+                if let Some(mtu) = want.mtu {
+                    ops.push(Op::LinkMtu { device: device.clone(), mtu });
+                }
+                ops.push(Op::LinkUp { device: device.clone() });
+            }
+            continue;
+        };
         if let Some(mtu) = want.mtu.filter(|mtu| *mtu != have.mtu) {
             ops.push(Op::LinkMtu { device: device.clone(), mtu });
         }
@@ -106,11 +159,16 @@ fn links(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
 
 fn addresses(
     want: &BTreeMap<AddressKey, AddressSpec>,
-    observed: &Observed,
+    (desired, observed): (&Desired, &Observed),
     announce: bool,
     ops: &mut Vec<Op>,
 ) {
-    for (key, spec) in want.iter().filter(|(key, _)| observed.links.contains_key(&key.device)) {
+    let comes = |device: &Device| {
+        let vlan = desired.links.get(device).and_then(|want| want.vlan.as_ref());
+        vlan.is_some_and(|v| observed.links.contains_key(&v.parent) && desired.links.contains_key(&v.parent))
+    };
+    let there = |device: &Device| observed.links.contains_key(device) || comes(device);
+    for (key, spec) in want.iter().filter(|(key, _)| there(&key.device)) {
         match observed.addresses.get(key) {
             Some(have) if have == spec => {}
             Some(_) => ops.push(Op::AddressRelabel { key: key.clone(), spec: spec.clone() }),

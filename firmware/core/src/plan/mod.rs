@@ -5,8 +5,10 @@
 //! happen: a flush; a delete and an add of the same key (an edit keeps connections); an operation on a service
 //! that did not change; any operation at all when nothing differs.
 
+pub mod bind;
 pub mod desired;
 pub mod diff;
+pub mod fallback;
 pub mod observed;
 pub mod op;
 pub mod rules;
@@ -18,5 +20,5 @@ pub use observed::Observed;
 pub use op::{Op, OpError, Plan};
 pub use spec::{
     AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec,
-    ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec,
+    ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec, VlanSpec,
 };

@@ -3,7 +3,7 @@
 use super::op::Op;
 use super::spec::{
     AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey,
-    ServiceSpec, TimeoutSpec,
+    ServiceSpec, TimeoutSpec, VlanSpec,
 };
 use crate::model::Device;
 use alloc::collections::BTreeMap;
@@ -25,6 +25,8 @@ pub struct Link {
     pub mac: [u8; 6],
     /// Received and sent: packets, bytes (`IFLA_STATS64`).
     pub counters: LinkCounters,
+    /// What it is made on top of, when it is a VLAN.
+    pub vlan: Option<VlanSpec>,
 }
 
 /// Counters of a device since boot.
@@ -148,6 +150,14 @@ impl Observed {
                     link.mtu = *mtu;
                 }
             }
+            Op::VlanAdd { device, spec } => {
+                let link = Link { vlan: Some(spec.clone()), mtu: self.mtu(&spec.parent), ..Link::default() };
+                self.links.insert(device.clone(), link);
+            }
+            Op::VlanDelete { device } => {
+                self.links.remove(device);
+                self.addresses.retain(|key, _| key.device != *device);
+            }
             Op::AddressAdd { key, spec } | Op::AddressRelabel { key, spec } => {
                 self.addresses.insert(key.clone(), spec.clone());
             }
@@ -172,6 +182,10 @@ impl Observed {
             | Op::DestEdit { .. }
             | Op::DestDelete { .. } => self.assume_ipvs(op),
         }
+    }
+
+    fn mtu(&self, device: &Device) -> u32 {
+        self.links.get(device).map_or(0, |link| link.mtu)
     }
 
     fn assume_ipvs(&mut self, op: &Op) {
@@ -210,6 +224,8 @@ impl Observed {
             Op::SysctlSet { .. }
             | Op::LinkUp { .. }
             | Op::LinkMtu { .. }
+            | Op::VlanAdd { .. }
+            | Op::VlanDelete { .. }
             | Op::AddressAdd { .. }
             | Op::AddressRelabel { .. }
             | Op::AddressDelete { .. }

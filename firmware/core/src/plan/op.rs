@@ -3,7 +3,7 @@
 use super::desired::Ruleset;
 use super::spec::{
     AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey,
-    ServiceSpec, TimeoutSpec,
+    ServiceSpec, TimeoutSpec, VlanSpec,
 };
 use crate::model::Device;
 use alloc::string::String;
@@ -33,6 +33,18 @@ pub enum Op {
         device: Device,
         /// Bytes.
         mtu: u32,
+    },
+    /// Make a VLAN device.
+    VlanAdd {
+        /// Its name.
+        device: Device,
+        /// Device below and id.
+        spec: VlanSpec,
+    },
+    /// Remove a VLAN device with its addresses.
+    VlanDelete {
+        /// Its name.
+        device: Device,
     },
     /// Add an address.
     AddressAdd {
@@ -142,12 +154,16 @@ pub enum Op {
 
 impl Op {
     /// Whether this operation must not be tried when `earlier`, of the same batch, failed: nothing is announced that is not
-    /// there, and nothing is forwarded without its rules.
+    /// there, nothing is forwarded without its rules, and no address answers before its first virtual server is there (the
+    /// plan adds an address that serves already before it adds to what it serves).
     #[must_use]
     pub fn needs(&self, earlier: &Self) -> bool {
         match (self, earlier) {
             (Self::Announce { key }, Self::AddressAdd { key: added, .. }) => key == added,
             (Self::SysctlSet { name, value }, Self::RulesetSet { .. }) => value != "0" && forwards(name),
+            (Self::AddressAdd { key, .. }, Self::ServiceAdd { key: service, .. }) => {
+                Some(key.cidr.address()) == service.address()
+            }
             _ => false,
         }
     }

@@ -212,8 +212,11 @@ fn inside(config: &Config, networks: &[(Device, Cidr)]) -> BTreeSet<(Device, Cid
     let servers: BTreeSet<&Name> = config
         .pools
         .values()
-        .flat_map(|pool| pool.servers.iter().filter(|(_, member)| pool.forward_of(member) == Forward::Nat))
-        .map(|(name, _)| name)
+        .flat_map(|pool| {
+            let nat = pool.servers.iter().filter(|(_, member)| pool.forward_of(member) == Forward::Nat);
+            let sorry = pool.shortage.sorry_server.iter().filter(|_| pool.forward == Forward::Nat);
+            nat.map(|(name, _)| name).chain(sorry)
+        })
         .collect();
     let behind_nat = servers.into_iter().filter_map(|name| config.real_servers.get(name)?.address);
     let connected = |address| networks.iter().find(|(_, network)| network.contains(address));

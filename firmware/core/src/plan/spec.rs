@@ -23,6 +23,15 @@ pub struct AddressSpec {
     pub label: Option<Label>,
 }
 
+/// A VLAN device: 802.1Q frames of one id on the device below.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VlanSpec {
+    /// The device below.
+    pub parent: Device,
+    /// 802.1Q id, 1 to 4094.
+    pub id: u16,
+}
+
 /// What identifies a static route in the main table.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct RouteKey {

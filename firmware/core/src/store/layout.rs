@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   MiB
-//!     0  superblock (4 KiB), then unused
+//!     0  superblock (4 KiB); from 512 KiB on the order to reset (512 bytes, [`super::reset`])
 //!     1  identity record, copy A (512 bytes), then unused
-//!     2  unused
+//!     2  rescue configuration, copy A: header sector, then payload from the next 4 KiB on
+//!     3  unused
 //!     4  configuration slot 0   each: header sector, then payload from the next 4 KiB on
 //!     5  configuration slot 1
 //!    ..
@@ -12,8 +13,10 @@
 //!    20  upgrade state A        reserved for image upgrades
 //!    21  upgrade state B
 //!    22  event ring (4 MiB)     reserved for the flight recorder
-//!    26  unused
+//!    26  persistent server actions, copy A, then unused
+//!    27  rescue configuration, copy B
 //!    28  identity record, copy B (512 bytes), then unused
+//!    30  persistent server actions, copy B, then unused
 //!    32  smallest end of the partition; the last 4 KiB, wherever they are, hold the superblock's copy
 //! ```
 //!
@@ -61,6 +64,14 @@ pub const SLOT_BYTES: u64 = MIB;
 pub const PAYLOAD_MAX: u32 = 0x0010_0000 - 4096;
 /// Slots from one generation to the next.
 pub const STRIDE: u8 = 7;
+/// The order to reset, in a block that nothing else is written to while the box runs.
+pub const RESET_AT: u64 = MIB / 2;
+/// The rescue configuration's copies, 1 MiB each, far apart as those of the identity are.
+pub const RESCUE_AT: [u64; 2] = [2 * MIB, 27 * MIB];
+/// What a reset to factory state overwrites: everything but the superblock, the identity and the upgrade state.
+pub const RESET_REGIONS: [(u64, u64); 3] = [(2 * MIB, 18 * MIB), (22 * MIB, 6 * MIB), (29 * MIB, 2 * MIB)];
+/// The copies of the list of persistent server actions.
+pub const KEPT_AT: [u64; 2] = [26 * MIB, 30 * MIB];
 /// Reserved: the two copies of the upgrade state, 1 MiB each.
 pub const UPGRADE_AT: [u64; 2] = [20 * MIB, 21 * MIB];
 /// Reserved: the event ring.
@@ -86,7 +97,10 @@ mod tests {
     fn regions_do_not_overlap_and_lie_inside_the_smallest_partition() {
         let mut regions =
             alloc::vec![(SUPERBLOCK_AT, BLOCK_BYTES), (PARTITION_MIN - BLOCK_BYTES, BLOCK_BYTES)];
+        regions.push((RESET_AT, BLOCK_BYTES));
+        regions.extend(RESCUE_AT.map(|at| (at, MIB)));
         regions.extend(IDENTITY_AT.map(|at| (at, MIB)));
+        regions.extend(KEPT_AT.map(|at| (at, MIB)));
         regions.extend((0..SLOTS).map(|s| (header_at(s), SLOT_BYTES)));
         regions.extend(UPGRADE_AT.map(|at| (at, MIB)));
         regions.push((EVENTS_AT, EVENTS_BYTES));
@@ -96,6 +110,18 @@ mod tests {
         }
         let (at, bytes) = regions[regions.len() - 1];
         assert_eq!(at + bytes, PARTITION_MIN);
+    }
+
+    #[test]
+    fn a_reset_spares_superblock_identity_and_upgrade_state_and_nothing_else() {
+        let kept = [(0, MIB), (MIB, MIB), (20 * MIB, 2 * MIB), (28 * MIB, MIB), (31 * MIB, MIB)];
+        let mut all = [&RESET_REGIONS[..], &kept[..]].concat();
+        all.sort_unstable();
+        let end = all.into_iter().fold(0, |end, (at, bytes)| {
+            assert_eq!(end, at);
+            at + bytes
+        });
+        assert_eq!(end, PARTITION_MIN);
     }
 
     #[test]

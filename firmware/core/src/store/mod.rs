@@ -11,8 +11,11 @@ pub mod comment;
 pub mod device;
 mod fixed;
 pub mod identity;
+pub mod kept;
 pub mod layout;
 pub mod record;
+pub mod rescue;
+pub mod reset;
 pub mod slots;
 pub mod superblock;
 mod v1;
@@ -94,6 +97,8 @@ pub enum StoreError {
         /// The highest committed one.
         newest: Generation,
     },
+    /// No rescue configuration is stored.
+    NoRescue,
     /// The record is there, but its bytes are not what was written.
     Damaged(Generation),
     /// The record is intact, but this firmware cannot read its schema or contents.
@@ -119,6 +124,9 @@ impl fmt::Display for StoreError {
                 write!(f, "the flash partition has {bytes} bytes, at least {min} are needed")
             }
             Self::NoSuchGeneration(g) => write!(f, "no flash slot holds generation {g}"),
+            Self::NoRescue => {
+                f.write_str("no rescue configuration is stored: \"rescue save\" keeps the running one")
+            }
             Self::NoSuchRollback { stored: 0, .. } => {
                 f.write_str("no commit older than the running one is stored")
             }

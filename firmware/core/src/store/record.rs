@@ -15,10 +15,13 @@
 //! changes one byte and the checksum; a CRC-32 finds every such burst of up to 32 bits, so a torn change
 //! is an invalid header, never another state.
 
-use super::Generation;
+use super::device::{Device, read_at, sync, write_at};
 use super::fixed::{bytes, put};
-use super::layout::{PAYLOAD_MAX, SECTOR};
+use super::layout::{BLOCK, BLOCK_BYTES, PAYLOAD_MAX, SECTOR};
+use super::{Generation, StoreError};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// Whether a record may be booted from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -31,6 +34,9 @@ pub enum SlotState {
 
 /// Version of the layout above.
 pub const HEADER_VERSION: u16 = 1;
+
+/// Bytes read back at a time.
+const READ_BACK: usize = BLOCK;
 
 const MAGIC: [u8; 8] = *b"DIRSLOT\0";
 
@@ -125,4 +131,57 @@ impl Header {
 
 fn checksum(sector: &[u8; SECTOR]) -> u32 {
     crc32fast::hash(sector.get(..field::CRC.start).unwrap_or_default())
+}
+
+/// The payload at `at`, when its digest is right.
+pub(super) fn read_payload<D: Device>(dev: &mut D, at: u64, header: &Header) -> Result<Vec<u8>, StoreError> {
+    let damaged = StoreError::Damaged(header.generation);
+    let length = usize::try_from(header.length).map_err(|_| damaged.clone())?;
+    let mut payload = alloc::vec![0; length];
+    read_at(dev, at, &mut payload)?;
+    if digest(&payload) == header.sha256 { Ok(payload) } else { Err(damaged) }
+}
+
+pub(super) fn digest(payload: &[u8]) -> [u8; 32] {
+    Sha256::digest(payload).into()
+}
+
+/// Makes a header at `at` no header.
+pub(super) fn erase<D: Device>(dev: &mut D, at: u64) -> Result<(), StoreError> {
+    write_at(dev, at, &[0; SECTOR])?;
+    sync(dev)
+}
+
+/// Writes a payload and reads it back. Writes whole sectors, the last one filled up with zeros, so that the device never has to read first.
+pub(super) fn write_payload<D: Device>(dev: &mut D, at: u64, payload: &[u8]) -> Result<(), StoreError> {
+    let whole = payload.len() - payload.len() % SECTOR;
+    let (body, tail) = payload.split_at_checked(whole).unwrap_or((payload, &[]));
+    write_at(dev, at, body)?;
+    if !tail.is_empty() {
+        let mut sector = [0; SECTOR];
+        put(&mut sector, 0..tail.len(), tail);
+        write_at(dev, at + u64::try_from(whole).unwrap_or(0), &sector)?;
+    }
+    sync(dev)?;
+    let mut offset = at;
+    for chunk in payload.chunks(READ_BACK) {
+        let mut buffer = [0; READ_BACK];
+        let back = buffer.get_mut(..chunk.len()).unwrap_or_default();
+        read_at(dev, offset, back)?;
+        if back != chunk {
+            return Err(StoreError::ReadBack);
+        }
+        offset += BLOCK_BYTES;
+    }
+    Ok(())
+}
+
+/// Writes a header and reads it back.
+pub(super) fn write_header<D: Device>(dev: &mut D, at: u64, header: &Header) -> Result<(), StoreError> {
+    let sector = header.emit();
+    write_at(dev, at, &sector)?;
+    sync(dev)?;
+    let mut back = [0; SECTOR];
+    read_at(dev, at, &mut back)?;
+    if back == sector { Ok(()) } else { Err(StoreError::ReadBack) }
 }

@@ -4,7 +4,9 @@
 //! golden bytes. `parse` takes any bytes: it refuses with a [`WireError`] and never panics.
 
 pub mod arp;
+pub mod dhcp;
 pub mod ethernet;
+pub mod heartbeat;
 pub mod ndp;
 
 use core::fmt;

@@ -6,7 +6,10 @@ use director_core::director::frame::{Decoder, FrameError, decode, encode, encode
 use director_core::director::protocol::{Reply, Request};
 use director_core::health::http::{Dialogue, Step};
 use director_core::init::kmsg::{Record, line};
+use director_core::model::cluster::Authentication;
 use director_core::model::config::HttpCheck;
+use director_core::store::identity::Role;
+use director_core::wire::heartbeat::{Counters, Guard, Key, Keyring};
 use director_core::wire::{arp, ethernet, ndp};
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -117,4 +120,28 @@ pub fn fuzz_wire(data: &[u8]) {
         assert_eq!(ndp::Repr::parse(&packet.frame()), Ok(packet));
         assert!(!packet.to_string().is_empty());
     }
+}
+
+/// Heartbeats: what a node without authentication accepts is written back and read the same, and one that asks for
+/// signatures accepts nothing of it; each is counted once.
+pub fn fuzz_heartbeat(data: &[u8]) {
+    let mut keys = Keyring::default();
+    assert!(keys.add(1, Key::of("secret")));
+    let group = data.get(6).copied().unwrap_or(1);
+    let guard = |own, mode| Guard { group, own, mode, keys: keys.clone() };
+    let mut counters = Counters::default();
+    for own in [Role::Primary, Role::Backup] {
+        let open = guard(own, Authentication::ReceiveOnly);
+        if let Ok(frame) = open.open(data, &mut counters) {
+            let bytes = guard(frame.sender, Authentication::ReceiveOnly)
+                .seal(&frame)
+                .expect("it fitted when it came");
+            assert_eq!(open.open(&bytes, &mut Counters::default()), Ok(frame.clone()));
+            assert!(frame.to_string().bytes().all(|b| b.is_ascii_graphic() || b == b' '));
+        }
+        let closed = guard(own, Authentication::Enforce).open(data, &mut counters);
+        assert!(closed.is_err(), "a signature was guessed");
+    }
+    let Counters { passed, foreign, group: others, identity, forged, malformed } = counters;
+    assert_eq!(passed + foreign + others + identity + forged + malformed, 4);
 }

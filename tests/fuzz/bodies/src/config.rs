@@ -1,9 +1,12 @@
 //! Configuration as text and as a stored blob.
 
-use director_core::cli::{export_set_lines, parse_set_lines};
+use director_core::cli::seal::{Opener, SALT_BYTES, Sealer};
+use director_core::cli::text::load::ERRORS_MAX;
+use director_core::cli::{export_braces, export_set_lines, parse_set_lines, parse_text};
 use director_core::model::Config;
 use director_core::model::validate::{Severity, validate};
 use director_core::store::{Commit, blob};
+use std::sync::{LazyLock, Mutex};
 
 /// `set` lines: any text is refused or read; what was read is exported as text that means the same, and survives the
 /// flash.
@@ -23,6 +26,50 @@ pub fn fuzz_config(data: &[u8]) {
                 assert!(!error.message.is_empty());
             }
         }
+    }
+}
+
+/// Text of either form: refused with places, or read; what was read is exported with braces that mean the same.
+pub fn fuzz_braces(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match parse_text(&text) {
+        Ok(config) => {
+            let again = export_braces(&config);
+            assert_eq!(parse_text(&again).as_ref(), Ok(&without_secrets(&config)), "{again}");
+        }
+        Err(wrong) => {
+            assert!(wrong.count() > 0, "refused without a reason");
+            assert!(wrong.errors.len() <= ERRORS_MAX);
+            let lines = text.lines().count().max(1);
+            for error in wrong.errors {
+                assert!((1..=lines).contains(&error.line) && error.column > 0, "{error}");
+                assert!(!error.message.is_empty());
+            }
+        }
+    }
+}
+
+/// The set lines leave secrets out and nothing else.
+fn without_secrets(config: &Config) -> Config {
+    parse_set_lines(&export_set_lines(config)).expect("an export is read")
+}
+
+/// The end of a sealed secret: any text is refused, as only what was sealed opens.
+pub fn fuzz_seal(data: &[u8]) {
+    const PASSPHRASE: &str = "correct horse battery";
+    static SEALED: LazyLock<String> = LazyLock::new(|| {
+        Sealer::new(PASSPHRASE, [7; SALT_BYTES]).and_then(|mut s| s.seal("place", "secret")).expect("memory")
+    });
+    // One for all runs: it keeps its keys, which cost most.
+    static OPENER: LazyLock<Mutex<Opener>> = LazyLock::new(|| Mutex::new(Opener::new(PASSPHRASE.to_owned())));
+    let text = String::from_utf8_lossy(data);
+    let keep = usize::from(data.first().copied().unwrap_or(0)) % SEALED.len();
+    let token = format!("{}{text}", SEALED.get(..keep).unwrap_or_default());
+    let opened = OPENER.lock().expect("no run panicked").open("place", &token);
+    if token == *SEALED {
+        assert_eq!(opened.as_deref(), Ok("secret"));
+    } else {
+        assert!(opened.is_err(), "{token} opens");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use director_core::cli::session::{OUTPUT_BYTES, TYPED_AHEAD_BYTES};
 use director_core::cli::{Output, Session, parse_set_lines};
+use director_core::director::impact::Impact;
 use director_core::director::protocol::{Recall, Recalled, Reply, Request};
 use director_core::director::status::Status;
 use director_core::model::Config;
@@ -49,6 +50,8 @@ pub fn fuzz_console(data: &[u8]) {
         generation: 1,
         requests: VecDeque::new(),
         over: false,
+        salt_asked: false,
+        hash_asked: false,
     };
     bench.turn(|session, out| session.start(out));
     for byte in data {
@@ -87,6 +90,8 @@ struct Bench {
     generation: u64,
     requests: VecDeque<Request>,
     over: bool,
+    salt_asked: bool,
+    hash_asked: bool,
 }
 
 impl Bench {
@@ -94,7 +99,7 @@ impl Bench {
         let mut out = Vec::new();
         act(&mut self.session, &mut out);
         assert!(self.session.room() <= TYPED_AHEAD_BYTES);
-        let mut written = 0;
+        let (mut written, mut salts) = (0, 0);
         for output in out {
             match output {
                 Output::Write(bytes) => {
@@ -105,16 +110,28 @@ impl Bench {
                 }
                 Output::Request(request) => self.requests.push_back(*request),
                 Output::Logout => self.over = true,
+                Output::Salt => salts += 1,
+                Output::Hash(_) => self.hash_asked = true,
+                Output::Verify { .. } | Output::WrongPasswords(_) => panic!("no password is set"),
                 Output::ShowLog { .. } | Output::DirectPower(_) | Output::RestartDirector => {}
             }
         }
         assert!(written <= OUTPUT_BYTES + ANSWER_BYTES, "{written} bytes at once");
+        self.salt_asked |= salts > 0;
     }
 
     /// What the shell does after it has written; each turn takes at least one kept byte.
     fn settle(&mut self) {
         let mut turns = TYPED_AHEAD_BYTES;
-        while self.session.busy() {
+        while self.session.busy() || self.salt_asked || self.hash_asked {
+            if std::mem::take(&mut self.hash_asked) {
+                // As above: hashing is slow.
+                self.turn(|session, out| session.hashed(Err("not now".to_owned()), out));
+            }
+            if std::mem::take(&mut self.salt_asked) {
+                // Without one nothing is derived, which is slow and is another target's.
+                self.turn(|session, out| session.salt(None, out));
+            }
             self.turn(|session, out| session.input(&[], out));
             turns = turns.checked_sub(1).expect("kept bytes are processed");
         }
@@ -133,7 +150,7 @@ impl Bench {
             }
             Request::Check(config) => {
                 sound(&config);
-                Reply::Checked { findings: validate(&config), ops: Vec::new() }
+                Reply::Checked { findings: validate(&config), ops: Vec::new(), impact: Impact::default() }
             }
             Request::Commit { config, options, .. } => {
                 sound(&config);
@@ -146,17 +163,25 @@ impl Bench {
                     Some(window) => Reply::OnTrial { generation, operations, findings, window, back },
                 }
             }
-            Request::Confirm | Request::Server(_) | Request::Recall(_) | Request::Power(_) if refuse => {
+            Request::Confirm
+            | Request::Server(_)
+            | Request::Recall(_)
+            | Request::Maintain(_)
+            | Request::Power(_)
+                if refuse =>
+            {
                 Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() }
             }
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Server(ask) if !ask.agreed => Reply::Emptied { services: vec![ask.server] },
+            Request::Maintain(what) => Reply::Done { text: format!("{what:?}") },
             Request::Server(ask) => Reply::Done { text: format!("server {}", ask.server) },
             Request::Recall(what) => {
                 let generation = Generation(self.generation);
                 let commit = || Box::new(Commit { config: self.config.clone(), ..Commit::default() });
                 let found = match what {
                     Recall::List => Recalled::List(Vec::new()),
+                    Recall::Rescue => Recalled::Rescue(commit()),
                     Recall::Back(_) => Recalled::Commit { generation, commit: commit() },
                 };
                 Reply::Recalled { running: generation, result: Ok(found) }

@@ -11,8 +11,8 @@ mod console;
 mod flash;
 mod memory;
 
-pub use codecs::{fuzz_frames, fuzz_http, fuzz_kmsg, fuzz_wire};
-pub use config::{fuzz_blob, fuzz_config};
+pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_wire};
+pub use config::{fuzz_blob, fuzz_braces, fuzz_config, fuzz_seal};
 pub use console::fuzz_console;
 pub use flash::{fuzz_records, fuzz_slots};
 
@@ -22,12 +22,15 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("blob", fuzz_blob),
+    ("braces", fuzz_braces),
     ("config", fuzz_config),
     ("console", fuzz_console),
     ("frames", fuzz_frames),
+    ("heartbeat", fuzz_heartbeat),
     ("http", fuzz_http),
     ("kmsg", fuzz_kmsg),
     ("records", fuzz_records),
+    ("seal", fuzz_seal),
     ("slots", fuzz_slots),
     ("wire", fuzz_wire),
 ];

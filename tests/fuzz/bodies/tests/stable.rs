@@ -128,12 +128,14 @@ macro_rules! ten_thousand {
 
 ten_thousand! {
     blobs_keep_their_promises "blob";
+    braces_keep_their_promises "braces";
     configurations_keep_their_promises "config";
     consoles_keep_their_promises "console";
     frames_keep_their_promises "frames";
     http_answers_keep_their_promises "http";
     log_records_keep_their_promises "kmsg";
     flash_records_keep_their_promises "records";
+    sealed_secrets_keep_their_promises "seal";
     flash_slots_keep_their_promises "slots";
     wire_frames_keep_their_promises "wire";
 }

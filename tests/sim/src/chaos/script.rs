@@ -5,8 +5,9 @@ use super::draw;
 use super::rng::Rng;
 use super::sim::{CONTROL_PORT, Sim};
 use crate::world::Server;
-use director_core::director::protocol::{CommitOptions, Request};
-use director_core::model::Name;
+use director_core::director::protocol::{CommitOptions, Request, ServerAction};
+use director_core::model::{Millis, Name};
+use director_core::overrides::Forced;
 use director_core::plan::desired::{Circumstances, Usable};
 use director_core::plan::observed::ObservedDest;
 use director_core::plan::{
@@ -66,7 +67,7 @@ fn safety(sim: &mut Sim) {
 
 fn act(sim: &mut Sim) {
     let classes = sim.classes;
-    match sim.rng.below(16) {
+    match sim.rng.below(17) {
         0..=2 => commit(sim),
         3 => {
             commit(sim);
@@ -98,6 +99,7 @@ fn act(sim: &mut Sim) {
             sim.power_cut();
             sim.start();
         }
+        16 => server_action(sim),
         15 if classes.stop && sim.rng.chance(30) => sim.stop(),
         _ => {}
     }
@@ -118,7 +120,26 @@ fn commit(sim: &mut Sim) {
         draw::spoil(&mut config, &mut sim.rng);
     }
     let base = if sim.rng.chance(10) { Generation(sim.rng.below(5)) } else { sim.committed.0 };
-    sim.ask(Request::Commit { base, config, options: CommitOptions::default() });
+    let options = CommitOptions { agreed: sim.rng.chance(70), ..CommitOptions::default() };
+    sim.ask(Request::Commit { base, config, options });
+}
+
+/// Drains or weighs a server for less time than the box has to get well.
+fn server_action(sim: &mut Sim) {
+    let classes = sim.classes;
+    let Some(server) = sim.rng.pick(["rs1", "rs2", "rs3"]) else { return };
+    let (server, pool): (Name, Name) = (server.parse().unwrap(), "web".parse().unwrap());
+    if !sim.committed.1.pools[&pool].servers.contains_key(&server) {
+        return;
+    }
+    let weight = u32::try_from(sim.rng.between(0, 9)).unwrap();
+    let forced = sim.rng.pick([Forced::Drain, Forced::Weight(weight), Forced::Normal]).unwrap();
+    let lasts = Millis::new(u32::try_from(sim.rng.between(1, 8_000)).unwrap());
+    let lasts = (forced != Forced::Normal).then_some(lasts);
+    // A list that the flash refuses is an alarm for a minute.
+    let persistent = !classes.flash && sim.rng.chance(50);
+    let pool = Some(pool);
+    sim.ask(Request::Server(ServerAction { server, pool, forced, lasts, persistent, agreed: true }));
 }
 
 fn flap(sim: &mut Sim) {

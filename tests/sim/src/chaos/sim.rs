@@ -1,17 +1,18 @@
 //! The box: a director, its kernel, flash, servers and consoles, and what must hold after every event.
 
+mod answered;
 mod operate;
 
 use super::draw::{self, Classes};
 use super::rng::Rng;
 use crate::kernel::ModelKernel;
 use crate::world::Server;
-use director_core::director::protocol::{Reply, Request, SessionId};
+use director_core::director::protocol::{Request, SessionId};
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
-use director_core::model::validate::{Severity, validate};
 use director_core::model::{Config, Mono};
-use director_core::plan::{AddressKey, DestKey, Op, OpError};
+use director_core::overrides::Kept;
+use director_core::plan::{DestKey, Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
 use director_core::store::{Generation, StoreError};
@@ -45,6 +46,7 @@ enum Item {
 pub struct Asked {
     base: Generation,
     config: Option<Config>,
+    agreed: bool,
 }
 
 /// Everything.
@@ -80,6 +82,7 @@ pub struct Sim {
     /// Refused commits, and when: operations for them may still wait for a slow kernel.
     tried: VecDeque<(Mono, Config)>,
     checkpoint: Option<Checkpoint>,
+    kept: Vec<Kept>,
     queue: BTreeMap<(Mono, u64), Item>,
     probes: BTreeSet<ProbeId>,
     next: u64,
@@ -118,6 +121,7 @@ impl Sim {
             doubtful: BTreeMap::new(),
             tried: VecDeque::new(),
             checkpoint: None,
+            kept: Vec::new(),
             queue: BTreeMap::new(),
             probes: BTreeSet::new(),
             next: 0,
@@ -161,7 +165,11 @@ impl Sim {
 
     /// Starts a director from what the flash and `/run` hold.
     pub fn start(&mut self) {
-        let good = self.flash.iter().rev().find(|(_, (state, _))| *state == SlotState::Good);
+        let refused = self.checkpoint.as_ref().map(|c| c.undo.clone()).unwrap_or_default();
+        let good = |(g, (state, _)): &(&Generation, &(SlotState, Config))| {
+            *state == SlotState::Good && !refused.contains(g)
+        };
+        let good = self.flash.iter().rev().find(good);
         let (generation, config) =
             good.map(|(g, (_, c))| (*g, c.clone())).expect("a good record is never lost");
         self.note(format!("start from {generation}"));
@@ -189,6 +197,7 @@ impl Sim {
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
             trial: None,
+            kept: self.kept.clone(),
         };
         let mut effects = Vec::new();
         self.last_batch = 0;
@@ -244,13 +253,17 @@ impl Sim {
         self.last_session += 1;
         let session = SessionId(self.last_session);
         let asked = match &request {
-            Request::Commit { base, config, .. } => Asked { base: *base, config: Some(config.clone()) },
-            Request::Confirm | Request::Server(_) | Request::Recall(_) => {
+            Request::Commit { base, config, options } => {
+                Asked { base: *base, config: Some(config.clone()), agreed: options.agreed }
+            }
+            Request::Confirm | Request::Recall(_) | Request::Maintain(_) => {
                 panic!("the script asks no {}", word(&request))
             }
-            Request::Status | Request::Config | Request::Check(_) | Request::Power(_) => {
-                Asked { base: Generation(0), config: None }
-            }
+            Request::Status
+            | Request::Config
+            | Request::Check(_)
+            | Request::Server(_)
+            | Request::Power(_) => Asked { base: Generation(0), config: None, agreed: false },
         };
         self.note(format!("session {} asks {}", session.0, word(&request)));
         self.open.insert(session, asked);
@@ -373,6 +386,9 @@ impl Sim {
             | Event::KernelChanged
             | Event::Saved { .. }
             | Event::Recalled { .. }
+            | Event::Dhcp { .. }
+            | Event::Maintained { .. }
+            | Event::Kept(_)
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -454,9 +470,23 @@ impl Sim {
                 Effect::Reply { session, reply } => self.answered(session, *reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
-                Effect::Hostname(_) | Effect::Power(_) => {}
+                Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
+                Effect::Syslog(_) | Effect::Hostname(_) => {}
+                Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
+                Effect::Keep(kept) => {
+                    // Written whole or not at all, whatever is answered and whenever.
+                    let fails = !self.healed && self.classes.flash && self.rng.chance(30);
+                    if !fails || self.rng.chance(50) {
+                        self.kept = kept;
+                    }
+                    let result = if fails { Err(StoreError::ReadBack) } else { Ok(()) };
+                    self.post(Item::Event(Event::Kept(result)), 5000);
+                }
                 Effect::Recall { .. } => panic!("nobody asked for a stored commit"),
-                Effect::Notify { text, .. } => panic!("nothing is on trial: {text}"),
+                Effect::Notify { text, .. } => {
+                    assert!(text.contains("persistent server actions"), "nothing is on trial: {text}");
+                }
                 Effect::Stopped => self.end(),
             }
         }
@@ -485,66 +515,6 @@ impl Sim {
         self.flash.insert(generation, (state, config));
         Ok(())
     }
-
-    fn end(&mut self) {
-        self.note("stopped");
-        assert!(self.stopping, "stopped without being asked");
-        self.stopped = true;
-        let commits = self.open.values().filter(|a| a.config.is_some()).count();
-        assert_eq!(commits, 0, "a commit was not answered before the end");
-        let floating: Vec<&AddressKey> = self
-            .kernel
-            .state
-            .addresses
-            .keys()
-            .filter(|k| self.committed.1.floating.values().any(|f| f.address == Some(k.cidr)))
-            .collect();
-        assert!(self.classes.drift || self.classes.slow || floating.is_empty(), "still holds {floating:?}");
-    }
-
-    fn answered(&mut self, session: SessionId, reply: Reply) {
-        let asked = self
-            .open
-            .remove(&session)
-            .unwrap_or_else(|| panic!("a reply that nobody waits for: {session:?}"));
-        match reply {
-            Reply::Status(status) => self.alarms = Some(status.alarms),
-            Reply::Config { generation, config } => {
-                assert_eq!(
-                    (generation, &config),
-                    (self.committed.0, &self.committed.1),
-                    "not what is committed"
-                );
-            }
-            Reply::Committed { generation, operations, .. } => {
-                self.note(format!("session {}: committed {generation}, {operations} operations", session.0));
-                let config = asked.config.expect("a commit");
-                assert_eq!(asked.base, self.committed.0, "on top of another commit");
-                assert!(validate(&config).iter().all(|f| f.severity != Severity::Error), "an invalid one");
-                let device = config.interfaces.values().filter_map(|i| i.device.as_ref());
-                assert!(
-                    device.into_iter().all(|d| self.kernel.state.links.contains_key(d)),
-                    "no such device"
-                );
-                let stored = self.flash.get(&generation).expect("it is stored");
-                assert_eq!(stored, &(SlotState::Good, config.clone()), "what is stored is another one");
-                self.committed = (generation, config);
-                self.commits += 1;
-            }
-            Reply::Refused { reason, .. } => {
-                self.note(format!("session {}: refused: {reason}", session.0));
-                let config = asked.config.expect("only commits are refused");
-                self.tried.push_back((self.now, config));
-            }
-            Reply::Checked { .. } | Reply::Stopping => {}
-            Reply::OnTrial { .. }
-            | Reply::Confirmed { .. }
-            | Reply::Recalled { .. }
-            | Reply::Done { .. }
-            | Reply::Emptied { .. }
-            | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
-        }
-    }
 }
 
 fn fresh_kernel() -> ModelKernel {
@@ -565,6 +535,7 @@ fn word(request: &Request) -> String {
         Request::Confirm => "confirm".to_string(),
         Request::Server(_) => "server".to_string(),
         Request::Recall(_) => "recall".to_string(),
+        Request::Maintain(_) => "maintain".to_string(),
     }
 }
 

@@ -1,7 +1,9 @@
 use super::*;
+use crate::director::boot::save_access;
 use crate::ipc::Server;
 use director_core::director::protocol::{Reply, Request};
-use director_core::model::Config;
+use director_core::login::{Access, Password};
+use director_core::model::{Config, Millis};
 use director_core::store::Generation;
 use embedded_io_adapters::tokio_1::FromTokio;
 use std::path::PathBuf;
@@ -33,9 +35,23 @@ impl Operator {
     }
 }
 
+fn open() -> Option<Access> {
+    Some(Access { password: None, idle: Millis::from_secs(900) })
+}
+
 /// Runs a console on a socket, with an operator and, when `serve`, a director that answers `Config` only.
 fn lab(name: &str, serve: bool, script: impl AsyncFnOnce(Operator)) {
-    let path: PathBuf = std::env::temp_dir().join(format!("director-pump-{}-{name}", std::process::id()));
+    lab_with(name, serve, open(), async |operator, _| script(operator).await);
+}
+
+/// The same, with what is known of who may type; the script is told the folder of it.
+fn lab_with(name: &str, serve: bool, access: Option<Access>, script: impl AsyncFnOnce(Operator, &Path)) {
+    let run: PathBuf = std::env::temp_dir().join(format!("director-pump-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&run).unwrap();
+    let path = run.join("socket");
+    if let Some(access) = access {
+        save_access(&Log::open("test"), &run, &access);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut server = serve.then(|| Server::bind(&path).unwrap());
@@ -43,7 +59,7 @@ fn lab(name: &str, serve: bool, script: impl AsyncFnOnce(Operator)) {
         let (read, write) = tokio::io::split(near);
         let log = Log::open("test");
         let link = Link::open(&path).await;
-        let pump = Pump::new(FromTokio::new(read), FromTokio::new(write), link, &log);
+        let pump = Pump::new(FromTokio::new(read), FromTokio::new(write), link, &log, &run);
         let director = async {
             let Some(server) = &mut server else { return std::future::pending().await };
             while let Some((session, request)) = server.next().await {
@@ -54,14 +70,12 @@ fn lab(name: &str, serve: bool, script: impl AsyncFnOnce(Operator)) {
             }
         };
         tokio::select! {
-            () = script(Operator { line: far, seen: String::new() }) => {}
+            () = script(Operator { line: far, seen: String::new() }, &run) => {}
             error = pump.run() => panic!("{error}"),
             () = director => panic!("the director's end closed"),
         }
     });
-    if serve {
-        std::fs::remove_file(path).unwrap();
-    }
+    std::fs::remove_dir_all(run).unwrap();
 }
 
 #[test]
@@ -91,5 +105,47 @@ fn who_leaves_makes_room_for_the_next_one() {
         operator.types("exit\r").await;
         operator.sees("Director 0.").await;
         operator.sees("> ").await;
+    });
+}
+
+#[test]
+fn a_console_with_a_password_asks_for_it_first_and_again_after_exit() {
+    let hash = password::hash(&Password::from("correct horse")).unwrap();
+    let access = Access { password: Some(hash.phc().parse().unwrap()), ..open().unwrap() };
+    lab_with("login", true, Some(access), async |mut operator, run| {
+        let greeting = operator.sees("Password: ").await;
+        assert!(!greeting.contains('>'), "{greeting:?}");
+        operator.types("wrong horse\r").await;
+        let said = operator.sees("Password: ").await;
+        assert!(said.contains("Wrong password") && !said.contains("horse"), "{said:?}");
+        assert_eq!(std::fs::read_to_string(run.join(WRONG_PASSWORDS)).unwrap(), "1");
+        operator.types("correct horse\r").await;
+        let said = operator.sees("> ").await;
+        assert!(said.contains("1 wrong password since the last login."), "{said:?}");
+        assert_eq!(std::fs::read_to_string(run.join(WRONG_PASSWORDS)).unwrap(), "0");
+        operator.types("exit\r").await;
+        operator.sees("Password: ").await;
+    });
+}
+
+#[test]
+fn the_file_with_the_hash_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    lab_with("private", false, open(), async |_, run| {
+        let mode = std::fs::metadata(run.join("director.access")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    });
+}
+
+#[test]
+fn before_the_director_said_who_may_type_one_can_only_look_for_the_reason() {
+    lab_with("limited", false, None, async |mut operator, _| {
+        operator.sees("The director has not read the configuration yet").await;
+        operator.sees("> ").await;
+        operator.types("configure\r").await;
+        operator.sees("is not known here").await;
+        operator.types("?").await;
+        let can = operator.sees("> ").await;
+        assert!(can.contains("reboot") && !can.contains("factory-reset"), "{can:?}");
     });
 }

@@ -126,6 +126,8 @@ impl Command {
             Op::SysctlSet { .. }
             | Op::LinkUp { .. }
             | Op::LinkMtu { .. }
+            | Op::VlanAdd { .. }
+            | Op::VlanDelete { .. }
             | Op::AddressAdd { .. }
             | Op::AddressRelabel { .. }
             | Op::AddressDelete { .. }
@@ -198,6 +200,8 @@ pub(super) fn write(body: &mut Body<'_>, op: &Op) {
         Op::SysctlSet { .. }
         | Op::LinkUp { .. }
         | Op::LinkMtu { .. }
+        | Op::VlanAdd { .. }
+        | Op::VlanDelete { .. }
         | Op::AddressAdd { .. }
         | Op::AddressRelabel { .. }
         | Op::AddressDelete { .. }

@@ -15,6 +15,7 @@ pub(super) const INET: u8 = 2;
 pub(super) const INET6: u8 = 10;
 
 pub(super) const NEW_LINK: u16 = 16;
+pub(super) const DELETE_LINK: u16 = 17;
 pub(super) const GET_LINK: u16 = 18;
 pub(super) const SET_LINK: u16 = 19;
 pub(super) const NEW_ADDRESS: u16 = 20;
@@ -44,7 +45,14 @@ const ETHERNET: u16 = 1;
 const LINK_ADDRESS: u16 = 1;
 const LINK_NAME: u16 = 3;
 const LINK_MTU: u16 = 4;
+const LINK_BELOW: u16 = 5;
+const LINK_INFO: u16 = 18;
 const LINK_STATS64: u16 = 23;
+/// `IFLA_INFO_*` and `IFLA_VLAN_ID`.
+const INFO_KIND: u16 = 1;
+const INFO_DATA: u16 = 2;
+const VLAN_ID: u16 = 1;
+const VLAN: &str = "vlan";
 
 /// `IFA_*`.
 const ADDR_ADDRESS: u16 = 1;
@@ -85,6 +93,8 @@ pub(crate) struct LinkInfo {
     pub(crate) link: Link,
     /// Whether it speaks Ethernet.
     pub(crate) ethernet: bool,
+    /// Of a VLAN: number of the device below, and id.
+    pub(crate) vlan: Option<(u32, u16)>,
 }
 
 /// An address as the kernel describes it.
@@ -117,6 +127,16 @@ pub(super) fn link_mtu(body: &mut Body<'_>, index: u32, mtu: u32) {
     body.u32(LINK_MTU, mtu);
 }
 
+pub(super) fn add_vlan(body: &mut Body<'_>, device: &Device, below: u32, id: u16) {
+    ifinfo(body, 0, 0, 0);
+    body.text(LINK_NAME, device.as_str());
+    body.u32(LINK_BELOW, below);
+    body.nest(LINK_INFO, |body| {
+        body.text(INFO_KIND, VLAN);
+        body.nest(INFO_DATA, |body| body.u16(VLAN_ID, id));
+    });
+}
+
 fn ifinfo(body: &mut Body<'_>, index: u32, flags: u32, change: u32) {
     body.header(&[0; 4]);
     for field in [index, flags, change] {
@@ -137,18 +157,42 @@ pub(super) fn parse_link(message: &Message<'_>) -> Result<Option<LinkInfo>, Malf
         carrier: flags & LOWER_UP != 0,
         ..Link::default()
     };
-    let mut device = None;
+    let (mut device, mut below, mut id) = (None, None, None);
     for attribute in attributes(after(message.payload, IFINFO_BYTES)?) {
         let attribute = attribute?;
         match attribute.kind {
             LINK_NAME => device = attribute.text()?.parse().ok(),
             LINK_MTU => link.mtu = attribute.u32()?,
             LINK_ADDRESS => link.mac = attribute.value.try_into().unwrap_or_default(),
+            LINK_BELOW => below = Some(attribute.u32()?),
+            LINK_INFO => id = vlan_id(attribute.value)?,
             LINK_STATS64 => link.counters = counters(attribute.value)?,
             _ => {}
         }
     }
-    Ok(device.map(|device| LinkInfo { device, link, ethernet }))
+    let vlan = below.zip(id);
+    Ok(device.map(|device| LinkInfo { device, link, ethernet, vlan }))
+}
+
+/// `None` for devices of other kinds.
+fn vlan_id(info: &[u8]) -> Result<Option<u16>, Malformed> {
+    let (mut vlan, mut id) = (false, None);
+    for attribute in attributes(info) {
+        let attribute = attribute?;
+        match attribute.kind {
+            INFO_KIND => vlan = attribute.text()? == VLAN,
+            INFO_DATA if vlan => {
+                for inner in attributes(attribute.value) {
+                    let inner = inner?;
+                    if inner.kind == VLAN_ID {
+                        id = Some(inner.u16()?);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(id)
 }
 
 /// `struct rtnl_link_stats64`: packets, bytes, errors, dropped, each received and sent.

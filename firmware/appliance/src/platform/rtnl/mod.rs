@@ -7,7 +7,7 @@ use codec::Address;
 pub(crate) use codec::LinkInfo;
 use director_core::model::Device;
 use director_core::plan::observed::{Link, Observed};
-use director_core::plan::{AddressKey, AddressSpec, OpError, RouteKey, RouteSpec};
+use director_core::plan::{AddressKey, AddressSpec, OpError, RouteKey, RouteSpec, VlanSpec};
 use neli::consts::socket::NlFamily;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -37,16 +37,21 @@ impl Rtnl {
 
     /// All devices whose names we can say.
     pub(crate) async fn links(&mut self) -> Result<BTreeMap<Device, Link>, OpError> {
-        let mut links = BTreeMap::new();
+        let mut found: Vec<LinkInfo> = Vec::new();
         let (kind, request) = (codec::GET_LINK, codec::dump_links);
-        let take = |links: &mut BTreeMap<_, _>, message: &Message<'_>| {
-            if let Some(info) = codec::parse_link(message)? {
-                links.insert(info.device, info.link);
-            }
+        let take = |found: &mut Vec<LinkInfo>, message: &Message<'_>| {
+            found.extend(codec::parse_link(message)?);
             Ok(())
         };
-        self.channel.dump(kind, &mut links, request, take, BTreeMap::clear).await?;
-        Ok(links)
+        self.channel.dump(kind, &mut found, request, take, Vec::clear).await?;
+        let names: BTreeMap<u32, Device> =
+            found.iter().map(|info| (info.link.index, info.device.clone())).collect();
+        let named = found.into_iter().map(|mut info| {
+            info.link.vlan =
+                info.vlan.and_then(|(below, id)| Some(VlanSpec { parent: names.get(&below)?.clone(), id }));
+            (info.device, info.link)
+        });
+        Ok(named.collect())
     }
 
     /// Permanent addresses of global scope on devices other than loopback, as [`Observed::addresses`] says. What the
@@ -115,6 +120,24 @@ impl Rtnl {
     pub(crate) async fn set_mtu(&mut self, device: &Device, mtu: u32) -> Result<(), OpError> {
         let index = index(device)?;
         self.channel.request(codec::SET_LINK, 0, |body| codec::link_mtu(body, index, mtu)).await
+    }
+
+    /// Makes a VLAN device; one that is there already is success, whatever it is.
+    pub(crate) async fn add_vlan(&mut self, device: &Device, spec: &VlanSpec) -> Result<(), OpError> {
+        let below = index(&spec.parent)?;
+        let write = |body: &mut netlink::Body<'_>| codec::add_vlan(body, device, below, spec.id);
+        let added = self.channel.request(codec::NEW_LINK, codec::CREATE_NEW, write).await;
+        unless(added, &[Errno::EEXIST])
+    }
+
+    /// Removes a VLAN device; one that is gone is success.
+    pub(crate) async fn delete_vlan(&mut self, device: &Device) -> Result<(), OpError> {
+        let index = match index(device) {
+            Ok(index) => index,
+            Err(error) => return unless(Err(error), &[Errno::ENODEV]),
+        };
+        let deleted = self.channel.request(codec::DELETE_LINK, 0, |body| codec::get_link(body, index)).await;
+        unless(deleted, &[Errno::ENODEV])
     }
 
     /// Adds an address; one that is there already is success, whatever its label.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cli::schema::Kind;
 use crate::cli::testing::FIVE_NODES;
-use crate::cli::text::{export_set_lines, parse_set_lines, parse_tree};
+use crate::cli::text::{export_set_lines, load, parse_set_lines, parse_tree};
 use crate::cli::value::Type;
 use crate::model::config::{Member, Service};
 use alloc::format;
@@ -23,7 +23,9 @@ fn typed(kind: Type) -> BoxedStrategy<String> {
         Type::Target => "/[!#-&(-\\[\\]-~]{0,200}".boxed(),
         Type::Escaped => "([!-\\[\\]-~]|\\\\[srnt0]|\\\\x[0-9a-f]{2}){1,60}".boxed(),
         Type::Secret => "[a-z][!-~]{0,100}".boxed(),
-        Type::Hash => "\\$argon2id\\$v=19\\$[a-zA-Z0-9+/$=,]{20,100}".boxed(),
+        Type::Hash => {
+            "\\$argon2id\\$v=19\\$m=[1-9][0-9]{3},t=[1-9],p=[1-4]\\$([a-zA-Z0-9+/]{4}){3,12}\\$([a-zA-Z0-9+/]{4}){6,16}".boxed()
+        }
         Type::Fingerprint => "[0-9a-f]{64}".boxed(),
         Type::Mac => "[0-9a-f][26ae](:[0-9a-f]{2}){5}".boxed(),
         Type::Ip => ip.boxed(),
@@ -119,6 +121,8 @@ proptest! {
         let text = export_set_lines(&config);
         prop_assert!(text.lines().all(|l| l.len() < crate::cli::editor::LINE_BYTES));
         prop_assert_eq!(parse_set_lines(&text), Ok(config));
+        let braces = crate::cli::text::braces(&tree, &[]).join("\n");
+        prop_assert_eq!(load::read(&Tree::default(), &braces, load::Form::Braces), Ok(tree), "{}", braces);
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// A key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Key {
+pub(in crate::cli) enum Key {
     /// Printable ASCII.
     Char(u8),
     /// Printable ASCII after C-v.
@@ -54,14 +54,14 @@ enum State {
 
 /// The decoder.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(in crate::cli) struct Keys {
     state: State,
     /// The last byte was CR: an LF after it belongs to it.
     after_cr: bool,
 }
 
 impl Keys {
-    pub(super) fn feed(&mut self, byte: u8) -> Option<Key> {
+    pub(in crate::cli) fn feed(&mut self, byte: u8) -> Option<Key> {
         if byte == 0 {
             return None;
         }

@@ -24,6 +24,8 @@ pub(crate) enum Arg {
     Count,
     /// A number of commits ago.
     Back,
+    /// The same, or `rescue`.
+    BackOrRescue,
     /// Time to confirm.
     Window,
     /// A server and what to do to it.
@@ -42,7 +44,7 @@ pub(super) const BACK_MAX: u8 = crate::store::layout::SLOTS - 1;
 impl Arg {
     /// Whether the line is not complete without it.
     pub(super) fn required(self) -> bool {
-        matches!(self, Self::Back | Self::Comment | Self::ServerAction)
+        matches!(self, Self::Back | Self::BackOrRescue | Self::Comment | Self::ServerAction)
     }
 
     pub(crate) fn placeholder(self) -> &'static str {
@@ -52,6 +54,7 @@ impl Arg {
             Self::Server => "<server>",
             Self::Count => "<lines>",
             Self::Back => "<number>",
+            Self::BackOrRescue => "<number>|rescue",
             Self::Window => "<minutes>",
             Self::ServerAction => "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>]",
             Self::Comment => "<comment>",
@@ -67,6 +70,7 @@ impl Arg {
             Self::Pool => "Only the servers of this pool",
             Self::Server => "Only this server, with its counters",
             Self::Back => "A number of commits ago, 0 to 15: see show commits",
+            Self::BackOrRescue => "A number of commits ago, 0 to 15, or the rescue configuration",
             Self::ServerAction => "What to do, without editing the configuration",
             Self::Window => "Minutes to confirm, or a time such as 30s; default 10",
             Self::Comment => "A comment, up to the end of the line",

@@ -3,12 +3,12 @@
 use super::{Action, Command, Next, View, command};
 use crate::cli::show::ipvs::Columns;
 
-/// What may follow `export`.
-pub(super) static EXPORT: &[Command] = &[command(
+/// A word after `export`.
+pub(super) const SAVE: Command = command(
     "ipvsadm",
     "The kernel's table as lines for ipvsadm -R",
     Next::Do(Action::View(View::IpvsSave), &[]),
-)];
+);
 
 /// What may follow `show ipvs`.
 pub(super) static IPVS: &[Command] = &[

@@ -14,9 +14,9 @@ pub(super) static SYSTEM: &[Item] = &[
         "idle-timeout",
         "Silence that ends a console login; 0s: never",
         span(Millis::new(0), Millis::from_secs(86_400)),
-        Some("0s"),
+        Some("15m"),
     ),
-    leaf("password-hash", "Console password; unset: no login", Type::Hash, None),
+    leaf("password-hash", "Console password; \"set system password\" asks for one", Type::Hash, None),
 ];
 
 static SYSLOG: &[Item] = &[

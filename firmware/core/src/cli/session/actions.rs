@@ -22,6 +22,8 @@ const HELP: &[&str] = &[
     "In configure mode, \"set\" and \"delete\" change a candidate and nothing else.",
     "\"compare\" shows the changes, \"commit check\" what they would do, and \"commit\"",
     "makes them run and keeps them in flash. \"discard\" throws them away.",
+    "A commit that leaves a service without a usable server, or ends one in use, asks",
+    "first; pasted lines say \"commit force\".",
     "",
     "After a show command: | json, | match TEXT, | count, | more, | no-more, and | set",
     "for configuration.",
@@ -80,7 +82,7 @@ impl Session {
         }
     }
 
-    fn act(&mut self, parsed: Parsed, out: &mut Vec<Output>) {
+    pub(super) fn act(&mut self, parsed: Parsed, out: &mut Vec<Output>) {
         let Parsed { action, args, walk, pipes } = parsed;
         match action {
             Action::View(view) => self.ask(Job::View { view, args, pipes }, Request::Status, out),
@@ -109,14 +111,21 @@ impl Session {
                 self.filtered(&lines, &pipes, "no changes", out);
             }
             Action::Commit => self.commit(CommitOptions::default(), out),
+            Action::CommitForce => {
+                self.commit(CommitOptions { agreed: true, ..CommitOptions::default() }, out);
+            }
             Action::CommitComment => self.commit_with(&args, None, out),
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),
             Action::Server => self.server(&args, out),
+            Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Commits => {
                 self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
             }
+            Action::Rescue(what) => self.maintain(what, out),
+            Action::ShowRescue => self.rescue(Some(pipes), out),
+            Action::FactoryReset => self.ask_reset(out),
             Action::ShowCommit => self.recall(args.first(), Use::Show(pipes), out),
             Action::Check => self.check(pipes, out),
             Action::Discard => self.discard(out),
@@ -127,6 +136,8 @@ impl Session {
             }
             Action::Up => self.up(),
             Action::Transfer => self.begin_transfer(out),
+            Action::Load(how) => self.begin_load(how, out),
+            Action::Export(export) => self.export(export, out),
             Action::Set => self.with_candidate(walk, |s, candidate, walk| {
                 if let Err(why) = candidate.tree.apply(walk.changes) {
                     s.say(out, &format!("not set: {why}"));
@@ -229,7 +240,7 @@ impl Session {
         self.trial.is_some() || self.status.as_ref().is_some_and(|s| s.system.trial.is_some())
     }
 
-    fn changed(&self) -> bool {
+    pub(super) fn changed(&self) -> bool {
         self.candidate.as_ref().is_some_and(|c| c.tree != c.running)
     }
 
@@ -244,6 +255,9 @@ impl Session {
         if question == Question::Setup {
             return self.setup_answer(line, out);
         }
+        if question == Question::FactoryReset {
+            return self.answer_reset(line, out);
+        }
         if question == Question::SetupCommit && "edit".eq_ignore_ascii_case(line.trim()) {
             return self.setup_edit(out);
         }
@@ -251,6 +265,16 @@ impl Session {
             "y" | "yes" => {}
             "n" | "no" => {
                 print::line(out, "Nothing was done.");
+                return;
+            }
+            other if matches!(question, Question::Harm(..)) => {
+                let other = quoted(other);
+                self.say(
+                    out,
+                    &format!(
+                        "{other} is not an answer: nothing was committed. Type commit to be asked again."
+                    ),
+                );
                 return;
             }
             other => {
@@ -262,10 +286,14 @@ impl Session {
         }
         match question {
             Question::Server(ask) => self.ask_server(super::ServerAction { agreed: true, ..*ask }, out),
+            Question::Harm(options, setup) => {
+                let options = CommitOptions { agreed: true, ..*options };
+                if setup { self.setup_commit(options, out) } else { self.commit(options, out) }
+            }
             Question::LeaveConfigure => self.candidate = None,
-            Question::SetupCommit => self.setup_commit(out),
+            Question::SetupCommit => self.setup_commit(CommitOptions::default(), out),
             // Answered above.
-            Question::Setup => {}
+            Question::Setup | Question::FactoryReset => {}
             Question::Power(power) if self.lost || self.power_stuck => {
                 print::line(out, "Asking init to do it without the director.");
                 out.push(Output::DirectPower(power));
@@ -350,7 +378,8 @@ impl Session {
         let Some(config) = self.valid_config(out) else { return };
         let Some(candidate) = &self.candidate else { return };
         let (base, tree) = (candidate.base, Box::new(candidate.tree.clone()));
-        self.ask(Job::Commit(tree), Request::Commit { base, config, options }, out);
+        let job = Job::Commit(tree, options.clone());
+        self.ask(job, Request::Commit { base, config, options }, out);
     }
 
     fn check(&mut self, pipes: Vec<Pipe>, out: &mut Vec<Output>) {

@@ -1,15 +1,17 @@
 //! `commit` in its forms, `confirm`, `rollback`, `show commits`: what they ask and what the answers say.
 
 use super::super::grammar::Pipe;
-use super::super::show::commits;
 use super::super::show::words::{generation, plural, span};
+use super::super::show::{commits, impact};
 use super::super::{bind, text};
-use super::{Job, Session, print};
+use super::{Job, Question, Session, print};
+use crate::director::impact::Impact;
 use crate::director::protocol::{CommitOptions, Recall, Recalled, Request};
 use crate::director::trial::{CONFIRM_DEFAULT, CONFIRM_MAX, CONFIRM_MIN};
 use crate::model::Millis;
 use crate::model::validate::Finding;
 use crate::store::{Commit, Generation, StoreError};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -45,7 +47,7 @@ impl Session {
         out: &mut Vec<super::Output>,
     ) {
         match words.join(" ").parse() {
-            Ok(comment) => self.commit(CommitOptions { comment, confirm }, out),
+            Ok(comment) => self.commit(CommitOptions { comment, confirm, agreed: false }, out),
             Err(why) => self.say(out, &format!("comment: {why}")),
         }
     }
@@ -68,7 +70,7 @@ impl Session {
         match result {
             Ok(Recalled::Commit { generation, commit }) => self.use_commit(purpose, generation, &commit, out),
             // Excluded by what was asked.
-            Ok(Recalled::List(_)) => {}
+            Ok(Recalled::List(_) | Recalled::Rescue(_)) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }
@@ -118,7 +120,7 @@ impl Session {
                 };
                 self.filtered(&lines, pipes, "nothing has been committed yet", out);
             }
-            Ok(Recalled::Commit { .. }) => {}
+            Ok(Recalled::Commit { .. } | Recalled::Rescue(_)) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }
@@ -152,6 +154,28 @@ impl Session {
         self.refresh(out);
     }
 
+    /// A commit would do harm that nobody agreed to. A person is asked; lines that were pasted or typed ahead are no answer.
+    pub(super) fn harmful(
+        &mut self,
+        impact: &Impact,
+        options: CommitOptions,
+        setup: bool,
+        abandoned: bool,
+        out: &mut Vec<super::Output>,
+    ) {
+        if abandoned {
+            return self.notice(out, "The commit was not done: it would have asked first. Type it again.");
+        }
+        for text in impact::lines(impact) {
+            self.say(out, &text);
+        }
+        if self.screen.pasting || !self.typed_ahead.is_empty() {
+            let text = "Refused: this must be agreed to. Type \"commit\" alone to be asked, or \"commit force\". The running configuration is unchanged.";
+            return self.say(out, text);
+        }
+        self.question = Some(Question::Harm(Box::new(options), setup));
+    }
+
     pub(super) fn confirmed(&mut self, number: Generation, abandoned: bool, out: &mut Vec<super::Output>) {
         self.trial = None;
         let text = format!("Confirmed: generation {number} stays.");
@@ -170,7 +194,7 @@ impl Session {
         // What this console has on trial may be what was taken back.
         if self.trial.is_some() && self.candidate.is_some() && self.pending.len() < super::PENDING {
             self.pending.push_back(super::Pending { job: Job::Rebase, abandoned: false });
-            out.push(super::Output::Request(alloc::boxed::Box::new(Request::Config)));
+            out.push(super::Output::Request(Box::new(Request::Config)));
         }
     }
 }

@@ -93,7 +93,7 @@ impl Session {
             Some(Pipe::NoMore) => false,
             Some(_) | None => self.screen.stops && alone,
         };
-        if !stops || lines.len() < self.screen.rows {
+        if !stops || self.transfer.active() || lines.len() < self.screen.rows {
             lines.iter().for_each(|line| print::line(out, line));
             return;
         }

@@ -6,7 +6,8 @@ use super::super::show::words::{generation, plural};
 use super::super::tree::Tree;
 use super::super::{bind, show};
 use super::{Candidate, Job, Output, Pending, Session, print};
-use crate::director::protocol::{Power, Reply, Request};
+use crate::director::impact::Impact;
+use crate::director::protocol::{CommitOptions, Power, Reply, Request};
 use crate::director::status::Status;
 use crate::model::Config;
 use crate::model::validate::Finding;
@@ -21,13 +22,15 @@ impl Session {
     /// Takes a reply of the director. One that nothing was asked for is ignored.
     pub fn reply(&mut self, reply: Reply, out: &mut Vec<Output>) {
         if let Reply::Notice(text) = reply {
-            self.noticed(&text, out);
+            if !self.locked() {
+                self.noticed(&text, out);
+            }
             return;
         }
         let at = self.pending.iter().position(|p| p.job.fits(&reply));
         let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return };
         let blocked = pending.blocks();
-        self.accept(pending, reply, out);
+        self.capture(out, |session, out| session.accept(pending, reply, out));
         if blocked && !self.waiting() && !self.over {
             self.prompt(out);
         }
@@ -37,7 +40,7 @@ impl Session {
     fn accept(&mut self, pending: Pending, reply: Reply, out: &mut Vec<Output>) {
         let Pending { job, abandoned } = pending;
         match (job, reply) {
-            (job @ (Job::Commit(_) | Job::SetupCommit(_)), reply) => {
+            (job @ (Job::Commit(..) | Job::SetupCommit(_)), reply) => {
                 self.commit_ended(job, reply, abandoned, out);
             }
             (Job::Confirm, Reply::Confirmed { generation }) => self.confirmed(generation, abandoned, out),
@@ -59,21 +62,26 @@ impl Session {
             (Job::Running { pipes }, Reply::Config { config, .. }) => {
                 self.show_running(&bind::to_tree(&config), &pipes, out);
             }
+            (Job::Export(export), Reply::Config { config, .. }) => {
+                self.export_tree(bind::to_tree(&config), export, out);
+            }
             (Job::Configure | Job::Discard, Reply::Config { generation, config })
                 if self.candidate.is_none() =>
             {
-                self.open(generation, &config);
+                self.open(generation, &config, out);
             }
             (Job::Configure | Job::Discard, Reply::Config { generation, config }) => {
-                self.open(generation, &config);
+                self.open(generation, &config, out);
                 print::line(out, "Changes discarded.");
             }
-            (Job::Check { pipes }, Reply::Checked { findings, ops }) => {
-                self.checked(&findings, &ops, &pipes, out)
+            (Job::Check { pipes }, Reply::Checked { findings, ops, impact }) => {
+                self.checked(&findings, &ops, &impact, &pipes, out);
             }
             (Job::Commits { pipes }, Reply::Recalled { running, result }) => {
                 self.listed(running, result, &pipes, out);
             }
+            (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
+            (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
             (Job::Server(_), Reply::Done { text }) => print::line(out, &format!("Done: {text}.")),
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
@@ -99,8 +107,11 @@ impl Session {
     /// The answer to a commit of the candidate or of the dialogue's answers.
     fn commit_ended(&mut self, job: Job, reply: Reply, abandoned: bool, out: &mut Vec<Output>) {
         let setup = matches!(job, Job::SetupCommit(_));
-        let (Job::Commit(tree) | Job::SetupCommit(tree)) = job else { return };
+        let options =
+            if let Job::Commit(_, options) = &job { options.clone() } else { CommitOptions::default() };
+        let (Job::Commit(tree, _) | Job::SetupCommit(tree)) = job else { return };
         match reply {
+            Reply::Harmful { impact } => return self.harmful(&impact, options, setup, abandoned, out),
             Reply::Committed { generation, operations, findings } => {
                 self.committed(*tree, (generation, operations), &findings, abandoned, out);
             }
@@ -140,7 +151,7 @@ impl Session {
         } else {
             lines.to_vec()
         };
-        self.filtered(&lines, &pipes, "no log line fits", out);
+        self.capture(out, |session, out| session.filtered(&lines, &pipes, "no log line fits", out));
         if !self.waiting() {
             self.prompt(out);
         }
@@ -152,8 +163,12 @@ impl Session {
         if self.lost {
             return;
         }
+        if self.locked() {
+            self.lost = true;
+            return;
+        }
         let waited = self.pending.iter().any(Pending::blocks);
-        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(_) | Job::SetupCommit(_)));
+        let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(..) | Job::SetupCommit(_)));
         let stopping = self.pending.iter().any(|p| matches!(p.job, Job::Power(_)));
         self.pending.clear();
         self.lost = true;
@@ -182,6 +197,9 @@ impl Session {
         }
         self.lost = false;
         self.power_stuck = false;
+        if self.locked() {
+            return;
+        }
         self.notice(out, "The director is back.");
         self.refresh(out);
         if self.candidate.is_some() {
@@ -202,7 +220,8 @@ impl Session {
     fn learn(&mut self, status: Status, out: &mut Vec<Output>) {
         let before = self.prompt_text();
         self.know(status);
-        if before != self.prompt_text() && !self.waiting() && self.pager.is_none() {
+        if before != self.prompt_text() && !self.waiting() && self.pager.is_none() && !self.transfer.active()
+        {
             let mut screen = Vec::new();
             self.editor.hide(&mut screen);
             self.editor.show(&self.prompt_text(), &mut screen);
@@ -210,8 +229,15 @@ impl Session {
         }
     }
 
-    fn open(&mut self, base: Generation, config: &Config) {
+    fn open(&mut self, base: Generation, config: &Config, out: &mut Vec<Output>) {
         let tree = bind::to_tree(config);
+        if let Some(kept) = self.kept.take() {
+            self.candidate = Some(kept);
+            self.rebase(base, config, out);
+            let text = "The candidate has the uncommitted changes of the session before. \"compare\" shows them, \
+                        \"discard\" throws them away.";
+            return self.say(out, text);
+        }
         self.candidate = Some(Box::new(Candidate { running: tree.clone(), tree, base, edit: Vec::new() }));
     }
 
@@ -278,7 +304,14 @@ impl Session {
         }
     }
 
-    fn checked(&mut self, findings: &[Finding], ops: &[Op], pipes: &[Pipe], out: &mut Vec<Output>) {
+    fn checked(
+        &mut self,
+        findings: &[Finding],
+        ops: &[Op],
+        impact: &Impact,
+        pipes: &[Pipe],
+        out: &mut Vec<Output>,
+    ) {
         self.findings(findings, out);
         let mut lines = Vec::new();
         for (i, op) in ops.iter().enumerate() {
@@ -287,6 +320,12 @@ impl Session {
         }
         if pipes.iter().all(|pipe| matches!(pipe, Pipe::More | Pipe::NoMore)) && !ops.is_empty() {
             lines.push(format!("A commit would do {}.", plural(ops.len(), "kernel operation")));
+        }
+        for text in show::impact::lines(impact) {
+            lines.extend(show::words::wrap(&text, self.width.saturating_sub(1), 2));
+        }
+        if impact.asks() {
+            lines.push(String::from("A commit asks before it does that."));
         }
         self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
     }

@@ -1,4 +1,4 @@
-//! `server NAME [in POOL] drain | disable | enable | weight N [for TIME]`.
+//! `server NAME [in POOL] drain | disable | enable | weight N [for TIME] [persistent]`.
 
 use super::{Job, Output, Question, ServerAction, Session};
 use crate::director::protocol::Request;
@@ -10,7 +10,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-const USAGE: &str = "write: server NAME [in POOL] drain, disable, enable or weight N, then perhaps: for TIME";
+const USAGE: &str =
+    "write: server NAME [in POOL] drain, disable, enable or weight N, then perhaps: for TIME, persistent";
 
 impl Session {
     pub(super) fn server(&mut self, words: &[String], out: &mut Vec<Output>) {
@@ -50,6 +51,10 @@ fn parse(words: &[&str]) -> Result<ServerAction, String> {
         }
         _ => return Err(USAGE.to_string()),
     };
+    let (rest, persistent) = match rest {
+        [rest @ .., "persistent"] => (rest, true),
+        rest => (rest, false),
+    };
     let lasts = match rest {
         [] => None,
         ["for", span] if forced != Forced::Normal => {
@@ -57,5 +62,5 @@ fn parse(words: &[&str]) -> Result<ServerAction, String> {
         }
         _ => return Err(USAGE.to_string()),
     };
-    Ok(ServerAction { server: name(server)?, pool, forced, lasts, agreed: false })
+    Ok(ServerAction { server: name(server)?, pool, forced, lasts, persistent, agreed: false })
 }

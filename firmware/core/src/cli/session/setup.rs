@@ -84,7 +84,7 @@ impl Session {
         self.question = Some(Question::SetupCommit);
     }
 
-    pub(super) fn setup_commit(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn setup_commit(&mut self, options: CommitOptions, out: &mut Vec<Output>) {
         let Some(dialogue) = &self.setup else { return };
         let tree = dialogue.setup.tree();
         let config = tree.as_ref().ok().and_then(|tree| bind::to_config(tree).ok());
@@ -102,11 +102,7 @@ impl Session {
             validate(&config).iter().all(|f| f.severity != crate::model::validate::Severity::Error)
         );
         let base = dialogue.base;
-        self.ask(
-            Job::SetupCommit(Box::new(tree)),
-            Request::Commit { base, config, options: CommitOptions::default() },
-            out,
-        );
+        self.ask(Job::SetupCommit(Box::new(tree)), Request::Commit { base, config, options }, out);
     }
 
     /// The answers become a candidate.

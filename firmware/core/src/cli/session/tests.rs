@@ -3,6 +3,7 @@ extern crate std;
 
 use super::super::testing::{FIVE_NODES, Terminal, status::status};
 use super::*;
+use crate::director::impact::{Impact, Lost};
 use crate::director::protocol::Reply;
 use crate::model::Config;
 use crate::model::validate::{Finding, Severity};
@@ -13,6 +14,8 @@ use commits::recall;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+mod login;
+mod text_io;
 mod visit;
 
 /// A console with a terminal in front and a scripted director behind.
@@ -24,6 +27,7 @@ struct Bench {
     /// Requests whose replies are held back.
     held: Option<Vec<Request>>,
     refusal: Option<Reply>,
+    impact: Impact,
     others: Vec<Output>,
     log: Vec<String>,
 }
@@ -37,6 +41,7 @@ impl Bench {
             generation: 0,
             held: None,
             refusal: None,
+            impact: Impact::default(),
             others: Vec::new(),
             log: Vec::new(),
         };
@@ -71,9 +76,17 @@ impl Bench {
                     self.session.log_text(&lines, &mut out);
                     self.run(out);
                 }
-                other @ (Output::DirectPower(_) | Output::RestartDirector | Output::Logout) => {
-                    self.others.push(other)
+                Output::Salt => {
+                    let mut out = Vec::new();
+                    self.session.salt(Some([5; 16]), &mut out);
+                    self.run(out);
                 }
+                other @ (Output::DirectPower(_)
+                | Output::RestartDirector
+                | Output::Verify { .. }
+                | Output::Hash(_)
+                | Output::WrongPasswords(_)
+                | Output::Logout) => self.others.push(other),
             }
         }
     }
@@ -93,7 +106,12 @@ impl Bench {
             Request::Config => {
                 Reply::Config { generation: Generation(self.generation), config: self.config.clone() }
             }
-            Request::Check(_) => Reply::Checked { findings: Vec::new(), ops: ops() },
+            Request::Check(_) => {
+                Reply::Checked { findings: Vec::new(), ops: ops(), impact: self.impact.clone() }
+            }
+            Request::Commit { options, .. } if self.impact.asks() && !options.agreed => {
+                Reply::Harmful { impact: self.impact.clone() }
+            }
             Request::Commit { base, config, options: _ } => match self.refusal.take() {
                 Some(refusal) => refusal,
                 None => {
@@ -114,6 +132,10 @@ impl Bench {
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }
             }
+            Request::Maintain(what) => match self.refusal.take() {
+                Some(refusal) => refusal,
+                None => Reply::Done { text: alloc::format!("{what:?}") },
+            },
             Request::Power(_) => Reply::Stopping,
         };
         let mut out = Vec::new();

@@ -4,6 +4,7 @@
 use super::{Job, Output, Pending, Session, print};
 use crate::director::protocol::Request;
 use crate::director::status::Status;
+use crate::model::system::IDLE_DEFAULT;
 use crate::model::{Millis, Mono};
 use crate::store::Generation;
 use alloc::boxed::Box;
@@ -12,8 +13,6 @@ use alloc::vec::Vec;
 
 /// How long the first prompt waits for the director. Chosen: it answers within milliseconds or not at all.
 const GREETING: Millis = Millis::from_secs(2);
-/// Time without input after which a session ends, when nobody set another. Chosen: as Junos and IOS do, about.
-const IDLE: Millis = Millis::from_secs(15 * 60);
 /// How long before that it says so.
 const WARNING: Millis = Millis::from_secs(60);
 
@@ -32,11 +31,22 @@ pub(super) struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { now: Mono::ZERO, begun: None, last_input: Mono::ZERO, idle: IDLE, used: false, warned: false }
+        Self {
+            now: Mono::ZERO,
+            begun: None,
+            last_input: Mono::ZERO,
+            idle: IDLE_DEFAULT,
+            used: false,
+            warned: false,
+        }
     }
 }
 
 impl Clock {
+    pub(super) fn now(&self) -> Mono {
+        self.now
+    }
+
     /// Input came.
     pub(super) fn heard(&mut self, some: bool) {
         if some {
@@ -70,6 +80,7 @@ impl Session {
         if self.over {
             return;
         }
+        self.lock_tick(now, out);
         let begun = *self.clock.begun.get_or_insert(now);
         if now >= begun.after(GREETING) {
             self.greeting_late(out);
@@ -77,19 +88,14 @@ impl Session {
         if self.clock.ends().is_some_and(|end| now >= end) {
             self.hide_more(out);
             self.leave_row(out);
-            let text = if self.candidate.is_some() {
-                "No input for too long: the session ended and its candidate was discarded."
-            } else {
-                "No input for too long: the session ended."
-            };
-            self.say(out, text);
+            self.leave_candidate();
+            self.say(out, &format!("No input for too long: the session ended.{}", self.keeps()));
             self.over = true;
             out.push(Output::Logout);
         } else if self.clock.warns().is_some_and(|at| now >= at) {
             self.clock.warned = true;
             if self.candidate.is_some() {
-                let text = "No input: in one minute this session ends and its candidate is discarded. Any key keeps it.";
-                self.notice(out, text);
+                self.notice(out, "No input: in one minute this session ends. Any key keeps it.");
             }
         }
     }
@@ -97,7 +103,7 @@ impl Session {
     /// When [`Self::tick`] has something to do, if it has.
     pub fn deadline(&self) -> Option<Mono> {
         let greeting = self.greeting().map(|_| self.clock.begun.unwrap_or(self.clock.now).after(GREETING));
-        [greeting, self.clock.warns(), self.clock.ends()].into_iter().flatten().min()
+        [greeting, self.lock_deadline(), self.clock.warns(), self.clock.ends()].into_iter().flatten().min()
     }
 
     fn greeting(&self) -> Option<usize> {

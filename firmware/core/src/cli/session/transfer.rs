@@ -1,14 +1,20 @@
 //! A program on the line pushes or pulls a configuration ([`super::super::transfer`]). No echo and no editing meanwhile.
 
-use super::super::transfer::{Depot, Lines, Message};
+use super::super::grammar::{CONFIGURE, RUN, parse};
+use super::super::text::load::{Form, read};
+use super::super::text::secrets::{any_sealed, settle};
+use super::super::transfer::{Depot, Lines, Message, said};
+use super::super::tree::Tree;
 use super::super::{bind, text};
 use super::{Output, Session, print};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// C-c in a row by which a person leaves. More than one, because noise makes one.
 const LEAVE: u8 = 3;
+/// Sentences kept until the mode ends; they are in the log too.
+const NOTICES_MAX: usize = 8;
 
 /// The mode and what came in it. What came outlives the mode, so that a push can go on.
 #[derive(Debug, Default)]
@@ -16,11 +22,40 @@ pub(super) struct Transfer {
     lines: Option<Lines>,
     depot: Depot,
     interrupts: u8,
+    /// What was to be said meanwhile: the program on the line would take it for noise.
+    notices: Vec<String>,
+    /// The command that was run last.
+    command: Option<Command>,
 }
 
+/// A command of a program on the line, and what it said so far.
+#[derive(Debug)]
+struct Command {
+    id: u64,
+    said: Vec<u8>,
+    done: bool,
+    /// The question that is not answered yet: from which byte on.
+    asked: Option<usize>,
+}
+
+/// Bytes kept of what a command says. Chosen: 10,000 servers as JSON.
+const SAID_BYTES: usize = 4 * 1024 * 1024;
+
 impl Transfer {
+    /// Whether a command of a program is being run.
+    pub(super) fn running(&self) -> bool {
+        self.command.as_ref().is_some_and(|command| !command.done)
+    }
+
     pub(super) fn active(&self) -> bool {
         self.lines.is_some()
+    }
+
+    /// Keeps a sentence until the mode ends.
+    pub(super) fn keep(&mut self, text: &str) {
+        if self.notices.len() < NOTICES_MAX {
+            self.notices.push(text.to_string());
+        }
     }
 }
 
@@ -37,6 +72,9 @@ impl Session {
             return self.end_transfer(out);
         }
         let Some(message) = self.transfer.lines.as_mut().and_then(|lines| lines.feed(byte)) else { return };
+        if let Message::Run { id, offset, command } = message {
+            return self.run_for_program(id, offset, &command, out);
+        }
         let Some(candidate) = self.candidate.as_mut() else { return self.end_transfer(out) };
         let candidate = &mut **candidate;
         let (running, tree, edit) = (&candidate.running, &mut candidate.tree, &mut candidate.edit);
@@ -44,15 +82,22 @@ impl Session {
             message,
             || text::set_lines(running),
             |pushed| {
-                let (parsed, errors) = text::parse_tree(pushed);
-                if let Some(first) = errors.first() {
-                    let more = errors.len().saturating_sub(1);
-                    return Err(if more == 0 {
-                        first.to_string()
-                    } else {
-                        format!("{first} (and {more} more)")
-                    });
+                let parsed = read(&Tree::default(), pushed, Form::of(pushed));
+                let mut parsed = parsed.map_err(|wrong| match wrong.errors.first() {
+                    Some(first) if wrong.count() > 1 => {
+                        format!("{first} (and {} more)", wrong.count().saturating_sub(1))
+                    }
+                    Some(first) => first.to_string(),
+                    None => String::new(),
+                })?;
+                if any_sealed(&parsed) {
+                    return Err(
+                        "its secrets are sealed: load it at the console, which asks for the passphrase"
+                            .to_string(),
+                    );
                 }
+                // What is left out stays as it is on the box.
+                settle(&mut parsed, tree, true, None)?;
                 bind::to_config(&parsed).map_err(|e| e.to_string())?;
                 *tree = parsed;
                 edit.clear();
@@ -66,9 +111,82 @@ impl Session {
         }
     }
 
+    /// Runs a command unless it was run already, and answers when it has ended; while it has not, the program's questions
+    /// wait like everything that is typed.
+    fn run_for_program(&mut self, id: u64, offset: usize, line: &str, out: &mut Vec<Output>) {
+        if self.transfer.command.as_ref().is_none_or(|command| command.id != id) {
+            self.transfer.command = Some(Command { id, said: Vec::new(), done: false, asked: None });
+            self.capture(out, |session, out| session.execute_for_program(line, out));
+        }
+        if let Some(command) = &mut self.transfer.command {
+            command.asked = Some(offset);
+        }
+        self.answer_program(out);
+    }
+
+    /// Answers when the command has ended, also because the director went away.
+    fn answer_program(&mut self, out: &mut Vec<Output>) {
+        if !self.waiting()
+            && let Some(command) = &mut self.transfer.command
+            && let Some(offset) = command.asked.take()
+        {
+            command.done = true;
+            print::raw(out, &said(&command.said, offset).emit());
+        }
+    }
+
+    fn execute_for_program(&mut self, line: &str, out: &mut Vec<Output>) {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        let table = if RUN.iter().any(|c| c.word == first) { RUN } else { CONFIGURE };
+        match parse(table, line, &[]) {
+            Ok(None) => {}
+            Ok(Some(parsed)) if !parsed.action.by_program() => {
+                print::line(out, "Refused: this needs somebody at the console.");
+            }
+            Ok(Some(parsed)) => self.act(parsed, out),
+            Err(fault) => self.say(out, &fault.message),
+        }
+    }
+
+    /// Keeps what is printed meanwhile for the program whose command it is; does nothing else when there is none.
+    pub(super) fn capture(&mut self, out: &mut Vec<Output>, act: impl FnOnce(&mut Self, &mut Vec<Output>)) {
+        if !self.transfer.running() {
+            return act(self, out);
+        }
+        let mut inner = Vec::new();
+        act(self, &mut inner);
+        if let Some(question) = self.question.take() {
+            let text = question.text();
+            self.say(&mut inner, &format!("{text}n (a program cannot answer: do it at the console)"));
+        }
+        let Some(command) = &mut self.transfer.command else { return };
+        for output in inner {
+            match output {
+                Output::Write(bytes) => {
+                    let room = SAID_BYTES.saturating_sub(command.said.len()).min(bytes.len());
+                    command.said.extend_from_slice(bytes.get(..room).unwrap_or_default());
+                }
+                Output::Request(_)
+                | Output::ShowLog { .. }
+                | Output::DirectPower(_)
+                | Output::RestartDirector
+                | Output::Salt
+                | Output::Verify { .. }
+                | Output::Hash(_)
+                | Output::WrongPasswords(_)
+                | Output::Logout => out.push(output),
+            }
+        }
+        self.answer_program(out);
+    }
+
     fn end_transfer(&mut self, out: &mut Vec<Output>) {
         self.transfer.lines = None;
+        self.transfer.command = None;
         print::line(out, "");
+        for text in core::mem::take(&mut self.transfer.notices) {
+            self.say(out, &text);
+        }
         self.prompt(out);
     }
 }
@@ -76,10 +194,9 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::transfer::{Action, Pull, Push};
+    use crate::cli::transfer::{Action, Pull, Push, Run};
     use crate::director::protocol::{Reply, Request};
     use crate::store::Generation;
-    use alloc::string::String;
 
     /// Types bytes; gives what was written.
     fn typed(session: &mut Session, bytes: &[u8]) -> Vec<u8> {
@@ -101,6 +218,10 @@ mod tests {
                     Output::ShowLog { .. }
                     | Output::DirectPower(_)
                     | Output::RestartDirector
+                    | Output::Verify { .. }
+                    | Output::Hash(_)
+                    | Output::WrongPasswords(_)
+                    | Output::Salt
                     | Output::Logout => panic!("a transfer does nothing else"),
                 }
             }
@@ -169,6 +290,52 @@ mod tests {
         typed(&mut session, b"\x03\x03\x03");
         let shown = String::from_utf8(typed(&mut session, b"compare\r")).unwrap();
         assert!(shown.contains("no changes"), "{shown}");
+    }
+
+    fn run(session: &mut Session, id: u64, command: &str) -> String {
+        let mut run = Run::new(id, command).unwrap();
+        let first = run.ask();
+        exchange(session, first, |message| run.take(message)).unwrap();
+        run.into_text().unwrap()
+    }
+
+    #[test]
+    fn a_program_runs_commands_of_both_modes_and_gets_exactly_what_they_say() {
+        let mut session = console();
+        push(&mut session, "set pool new forward nat\n").unwrap();
+        assert_eq!(run(&mut session, 1, "compare"), "- set pool old\r\n+ set pool new\r\n");
+        assert_eq!(run(&mut session, 2, "show configuration | set"), "set pool old\r\n");
+        assert!(run(&mut session, 3, "shwo").contains("not known here"));
+        assert!(run(&mut session, 4, "exit").contains("somebody at the console"));
+        assert!(run(&mut session, 5, "reboot").contains("somebody at the console"));
+        assert!(run(&mut session, 6, "help | more").contains("after a complete show command"));
+        // Long output is never held by a pager.
+        typed(&mut session, &Message::Quit.emit());
+        typed(&mut session, b"terminal length 4\rtransfer\r");
+        assert!(run(&mut session, 7, "run help").lines().count() <= 4);
+        assert!(run(&mut session, 8, "show defaults").lines().count() > 20);
+    }
+
+    #[test]
+    fn a_command_that_is_asked_for_again_is_not_run_again() {
+        let mut session = console();
+        let ask = Message::Run { id: 9, offset: 0, command: String::from("set pool twice fall 4") }.emit();
+        typed(&mut session, &ask);
+        let other = Message::Run { id: 10, offset: 0, command: String::from("delete pool twice") }.emit();
+        let first = typed(&mut session, &other);
+        assert_eq!(typed(&mut session, &other), first);
+        // Run twice, it would say that there is nothing to delete.
+        assert!(String::from_utf8(first).unwrap().contains(":B 0 0 "));
+    }
+
+    #[test]
+    fn what_is_said_during_a_transfer_is_shown_when_it_ends() {
+        let mut session = console();
+        let mut out = Vec::new();
+        session.reply(Reply::Notice("Commit 2 was confirmed.".to_string()), &mut out);
+        assert!(!out.iter().any(|o| matches!(o, Output::Write(_))), "{out:?}");
+        let shown = String::from_utf8(typed(&mut session, b"\x03\x03\x03")).unwrap();
+        assert!(shown.ends_with("\r\nCommit 2 was confirmed.\r\ndirector# "), "{shown}");
     }
 
     #[test]

@@ -45,6 +45,16 @@ pub(super) fn interfaces(status: &Status) -> String {
             json.count("tx_bytes", link.counters.tx_bytes);
             json.count("errors", link.counters.errors);
         }
+        if let Some((state, lease)) = &i.dhcp {
+            json.text("dhcp", super::dhcp::word(*state));
+            if let Some(lease) = lease {
+                json.text("dhcp_address", lease.cidr());
+                json.text("dhcp_server", lease.server);
+                json.maybe_text("dhcp_router", lease.router.as_ref());
+                let left = lease.expires.map(|at| at.micros_since(status.at) / 1000);
+                json.maybe_count("dhcp_left_ms", left);
+            }
+        }
     })
 }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod commits;
 mod data;
+mod dhcp;
+pub(crate) mod impact;
 pub(crate) mod ipvs;
 pub mod ops;
 mod table;

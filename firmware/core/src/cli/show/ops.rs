@@ -12,6 +12,10 @@ pub fn describe(op: &Op) -> String {
         Op::SysctlSet { name, value } => format!("set the kernel parameter {name} to {value}"),
         Op::LinkUp { device } => format!("switch the device {device} on"),
         Op::LinkMtu { device, mtu } => format!("set the largest packet of {device} to {mtu} bytes"),
+        Op::VlanAdd { device, spec } => {
+            format!("make the device {device} for VLAN {} of {}", spec.id, spec.parent)
+        }
+        Op::VlanDelete { device } => format!("remove the VLAN device {device}; its addresses go with it"),
         Op::AddressAdd { key, spec } => {
             let label = spec.label.as_ref().map(|l| format!(" with label {l}")).unwrap_or_default();
             format!("add the address {} to {}{label}", key.cidr, key.device)
@@ -73,7 +77,7 @@ pub fn describe(op: &Op) -> String {
     }
 }
 
-fn service(key: &ServiceKey) -> String {
+pub(super) fn service(key: &ServiceKey) -> String {
     service_key(key)
 }
 

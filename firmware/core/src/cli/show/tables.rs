@@ -64,7 +64,12 @@ pub(super) fn interfaces(status: &Status, width: usize) -> Vec<String> {
         }
         table.row(cells, String::new());
     }
-    table.lines(width)
+    let mut lines = table.lines(width);
+    let leased = status.interfaces.iter().filter_map(|i| Some((i, i.dhcp.as_ref()?)));
+    lines.extend(
+        leased.map(|(i, (state, lease))| super::dhcp::line(status.at, &i.device, *state, lease.as_ref())),
+    );
+    lines
 }
 
 pub(super) fn addresses(status: &Status, width: usize) -> Vec<String> {

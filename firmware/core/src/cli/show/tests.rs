@@ -112,6 +112,11 @@ fn operations_are_said_in_plain_words() {
         Op::SysctlSet { name: "net.ipv4.ip_forward".to_string(), value: "1".to_string() },
         Op::LinkUp { device: device() },
         Op::LinkMtu { device: device(), mtu: 1400 },
+        Op::VlanAdd {
+            device: "eth0.7".parse().unwrap(),
+            spec: crate::plan::VlanSpec { parent: device(), id: 7 },
+        },
+        Op::VlanDelete { device: "eth0.7".parse().unwrap() },
         Op::AddressAdd { key: key("1.2.3.1/24"), spec: AddressSpec { label: "eth0:1".parse().ok() } },
         Op::AddressDelete { key: key("2001:db8::1/64") },
         Op::RouteSet { key: route.clone(), spec: RouteSpec { via: [1, 2, 3, 254].into() } },
@@ -131,6 +136,8 @@ fn operations_are_said_in_plain_words() {
         set the kernel parameter net.ipv4.ip_forward to 1
         switch the device eth0 on
         set the largest packet of eth0 to 1400 bytes
+        make the device eth0.7 for VLAN 7 of eth0
+        remove the VLAN device eth0.7; its addresses go with it
         add the address 1.2.3.1/24 to eth0 with label eth0:1
         delete the address 2001:db8::1/64 from eth0
         route 0.0.0.0/0 via 1.2.3.254

@@ -66,7 +66,7 @@ fn link(index: u32, up: bool) -> Link {
         tx_bytes: 987_654_321,
         errors: 0,
     };
-    Link { index, up, carrier: up, mtu: 1500, mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56], counters }
+    Link { index, up, carrier: up, mtu: 1500, mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56], counters, vlan: None }
 }
 
 fn interfaces() -> Vec<InterfaceStatus> {
@@ -74,6 +74,7 @@ fn interfaces() -> Vec<InterfaceStatus> {
         role: role.map(name),
         device: device.parse().unwrap(),
         link,
+        dhcp: None,
     };
     Vec::from([
         interface(Some("public"), "eth0", Some(link(2, true))),

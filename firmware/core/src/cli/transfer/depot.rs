@@ -54,12 +54,12 @@ impl Depot {
                     self.pulled = Some((text, sha256));
                 }
                 let (text, sha256) = self.pulled.as_ref()?;
-                let rest = text.as_bytes().get(offset..).unwrap_or_default();
-                let bytes = rest.get(..BLOCK_BYTES).unwrap_or(rest).to_vec();
-                Message::Block { offset, length: text.len(), sha256: *sha256, bytes }
+                block(text.as_bytes(), offset, *sha256)
             }
             Message::Quit => Message::Quit,
-            Message::Version(_)
+            // The console runs it; it is no matter of a store.
+            Message::Run { .. }
+            | Message::Version(_)
             | Message::Have(_)
             | Message::Taken(_)
             | Message::Refused(_)
@@ -96,6 +96,18 @@ impl Depot {
             }
         }
     }
+}
+
+/// A block of a whole; empty at its end and beyond.
+fn block(whole: &[u8], offset: usize, sha256: Digest) -> Message {
+    let rest = whole.get(offset..).unwrap_or_default();
+    let bytes = rest.get(..BLOCK_BYTES).unwrap_or(rest).to_vec();
+    Message::Block { offset, length: whole.len(), sha256, bytes }
+}
+
+/// What a command said, from an offset on.
+pub(crate) fn said(output: &[u8], offset: usize) -> Message {
+    block(output, offset, digest(output))
 }
 
 pub(super) fn digest(bytes: &[u8]) -> Digest {

@@ -2,7 +2,7 @@
 
 use super::depot::digest;
 use super::line::Digest;
-use super::{BLOCK_BYTES, Message, TEXT_MAX, VERSION};
+use super::{BLOCK_BYTES, COMMAND_BYTES, Message, TEXT_MAX, VERSION};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -187,5 +187,54 @@ impl Pull {
     /// When it is not text.
     pub fn into_text(self) -> Result<String, String> {
         String::from_utf8(self.text).map_err(|_| "what came is not text".to_string())
+    }
+}
+
+/// Runs one command and gets what it said, whole or not at all.
+#[derive(Clone, Debug)]
+pub struct Run {
+    id: u64,
+    command: String,
+    said: Pull,
+}
+
+impl Run {
+    /// A command with an id that was not used before on this console.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn new(id: u64, command: &str) -> Result<Self, String> {
+        if command.len() > COMMAND_BYTES {
+            return Err(format!("the command is too long: at most {COMMAND_BYTES} bytes"));
+        }
+        Ok(Self { id, command: command.to_string(), said: Pull::new() })
+    }
+
+    /// Bytes of its answer that have arrived, and all, when that is known.
+    #[must_use]
+    pub fn progress(&self) -> (usize, usize) {
+        self.said.progress()
+    }
+
+    /// The question of this moment: at the beginning, and when no line came in time.
+    pub fn ask(&mut self) -> Action {
+        let offset = self.said.text.len();
+        self.said.patience.ask(&Message::Run { id: self.id, offset, command: self.command.clone() })
+    }
+
+    /// A line came.
+    pub fn take(&mut self, message: Message) -> Action {
+        match self.said.take(message) {
+            Action::Send(_) => self.ask(),
+            other @ (Action::Wait | Action::Done | Action::Failed(_)) => other,
+        }
+    }
+
+    /// What it said, after [`Action::Done`].
+    ///
+    /// # Errors
+    /// When it is not text.
+    pub fn into_text(self) -> Result<String, String> {
+        self.said.into_text()
     }
 }

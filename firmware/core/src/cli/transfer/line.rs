@@ -50,6 +50,15 @@ pub enum Message {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// Run a command, unless it is the one that was run last; the answer is a block of what it said.
+    Run {
+        /// Another one for each command, the same when it is asked again.
+        id: u64,
+        /// What is known of the answer already.
+        offset: usize,
+        /// The command, at most [`super::COMMAND_BYTES`].
+        command: String,
+    },
     /// Leave; the answer is the same.
     Quit,
 }
@@ -91,6 +100,9 @@ impl Message {
             Self::Block { offset, length, sha256, bytes } => {
                 format!("B {offset} {length} {} {}", hex(sha256), base64::encode(bytes))
             }
+            Self::Run { id, offset, command } => {
+                format!("C {id:016x} {offset} {}", base64::encode(command.as_bytes()))
+            }
             Self::Quit => String::from("Q"),
         };
         format!(":{body}~{}\r\n", checksum(body.as_bytes())).into_bytes()
@@ -117,6 +129,11 @@ impl Message {
                 length: word()?.parse().ok()?,
                 sha256: unhex(word()?)?,
                 bytes: base64::decode(word()?)?,
+            },
+            "C" => Self::Run {
+                id: u64::from_str_radix(word()?, 16).ok()?,
+                offset: word()?.parse().ok()?,
+                command: String::from_utf8(base64::decode(word()?)?).ok()?,
             },
             "Q" => Self::Quit,
             _ => return None,

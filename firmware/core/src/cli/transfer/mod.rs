@@ -6,30 +6,34 @@
 //! ```text
 //! :BODY~CRC32<CR>      CRC-32 (IEEE) of BODY, eight hexadecimal digits
 //!
-//! laptop  H                      hello                   box  H 1
+//! laptop  H                      hello                   box  H 2
 //!         P LENGTH SHA256        begin or go on pushing       A HAVE      so many bytes are here
 //!         D OFFSET BASE64        a block                      A HAVE
 //!         E SHA256               that was all                 Y SHA256    it is the candidate now
 //!                                                             N BASE64    it is not, and why
 //!         G OFFSET               pull running configuration   B OFFSET LENGTH SHA256 BASE64
+//!         C ID OFFSET BASE64     run a command           B OFFSET LENGTH SHA256 BASE64   what it said
 //!         Q                      leave                        Q
 //! ```
 //! What is not a sound line is ignored. Nothing becomes the candidate before its whole SHA-256 is right, whatever passed the
 //! CRCs; a push that broke off goes on where it was, as long as the box remembers the bytes.
 
-mod base64;
+pub(crate) mod base64;
 mod depot;
 mod laptop;
 mod line;
 
 pub use depot::Depot;
-pub use laptop::{Action, Pull, Push, TRIES};
+pub(crate) use depot::said;
+pub use laptop::{Action, Pull, Push, Run, TRIES};
 pub use line::{Digest, Lines, Message};
 
 /// Version of the protocol.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of a configuration's text, at most. Chosen: four times 1,000 services and 10,000 servers.
 pub const TEXT_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of a command, at most.
+pub const COMMAND_BYTES: usize = 255;
 /// Bytes of a block. Chosen: a third of a second at 9600 baud, so a lost one costs little.
 pub const BLOCK_BYTES: usize = 240;
 /// Characters of a body, at most: a block in base64, numbers and a digest.

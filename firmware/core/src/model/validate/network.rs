@@ -1,7 +1,9 @@
 //! Interfaces, addresses, routes, masquerading.
 
 use super::{Findings, not_a_host};
+use crate::model::choice::Chosen as _;
 use crate::model::config::{Config, Floating, Node, Route};
+use crate::model::system::Sysctl;
 use crate::model::{Cidr, Name};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -17,6 +19,8 @@ const MTU_IPV6: u16 = 1280;
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     interfaces(config, found);
+    cards(config, found);
+    thresholds(config, found);
     let nodes = nodes(config);
     for (title, node) in &nodes {
         node_addresses(config, title, node, found);
@@ -25,7 +29,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     twice(config, &nodes, found);
     floating(config, &nodes, found);
     for (destination, route) in &config.routes {
-        check_route(*destination, route, &nodes, found);
+        check_route(config, *destination, route, &nodes, found);
     }
     masquerade(config, found);
 }
@@ -62,6 +66,48 @@ fn interfaces(config: &Config, found: &mut Findings) {
             found.error(path(), format!("must be {} to {}", MTU.start(), MTU.end()));
         } else if ipv6 && mtu < MTU_IPV6 {
             found.error(path(), format!("IPv6 on this interface needs at least {MTU_IPV6}"));
+        }
+    }
+}
+
+/// Hardware addresses: of a known role, of no VLAN, of one role.
+fn cards(config: &Config, found: &mut Findings) {
+    for (title, node) in nodes(config) {
+        let mut taken = BTreeMap::new();
+        for (role, mac) in &node.macs {
+            let path = || format!("node {title} interface {role} mac {mac}");
+            match config.interfaces.get(role) {
+                None => {
+                    let text = format!("there is no interface {role}: set interface {role} device");
+                    found.error(path(), text);
+                }
+                Some(interface) if interface.vlan.is_some() => {
+                    found.error(path(), "is a VLAN, which has the address of the card below it: delete it");
+                }
+                Some(_) => {}
+            }
+            if let Some(other) = taken.insert(mac, role) {
+                found.error(path(), format!("is the card of interface {other} already: use one role for it"));
+            }
+        }
+    }
+}
+
+/// The kernel wants each threshold of a neighbour table above the one before it, or it drops neighbours too early.
+fn thresholds(config: &Config, found: &mut Findings) {
+    let value = |sysctl| config.kernel.sysctls.get(&sysctl).copied().flatten();
+    let tables = [
+        [Sysctl::NeighThresh1, Sysctl::NeighThresh2, Sysctl::NeighThresh3],
+        [Sysctl::Neigh6Thresh1, Sysctl::Neigh6Thresh2, Sysctl::Neigh6Thresh3],
+    ];
+    for [first, second, third] in tables {
+        for (low, high) in [(first, second), (second, third)] {
+            if let (Some(below), Some(above)) = (value(low), value(high))
+                && below > above
+            {
+                let text = format!("is above {} {above}: neighbours would be dropped early", high.word());
+                found.warning(format!("sysctl {} value {below}", low.word()), text);
+            }
         }
     }
 }
@@ -207,7 +253,7 @@ fn floating(config: &Config, nodes: &[(&'static str, &Node)], found: &mut Findin
                 found
                     .error(format!("floating {name} address {cidr}"), format!("{why}: use a host's address"));
             }
-            connected(name, cidr, floating, nodes, found);
+            connected(config, name, cidr, floating, nodes, found);
         }
         let interface = floating.interface.as_ref();
         if let Some(interface) = interface.filter(|i| !config.interfaces.contains_key(i)) {
@@ -235,6 +281,7 @@ fn floating(config: &Config, nodes: &[(&'static str, &Node)], found: &mut Findin
 
 /// A floating address must lie in a subnet that each node has on that interface, or nobody finds it there.
 fn connected(
+    config: &Config,
     name: &Name,
     cidr: Cidr,
     floating: &Floating,
@@ -242,6 +289,10 @@ fn connected(
     found: &mut Findings,
 ) {
     let Some(interface) = &floating.interface else { return };
+    // Which subnet a server lends is not known beforehand.
+    if config.interfaces.get(interface).is_some_and(|i| i.dhcp) {
+        return;
+    }
     for (title, node) in nodes {
         let own = node.addresses.get(interface);
         if own.is_some_and(|list| list.iter().any(|c| c.contains(cidr.address()))) {
@@ -260,7 +311,13 @@ fn connected(
     }
 }
 
-fn check_route(destination: Cidr, route: &Route, nodes: &[(&'static str, &Node)], found: &mut Findings) {
+fn check_route(
+    config: &Config,
+    destination: Cidr,
+    route: &Route,
+    nodes: &[(&'static str, &Node)],
+    found: &mut Findings,
+) {
     if destination.network() != destination {
         let text = format!("has bits set beyond its prefix: write {}", destination.network());
         found.error(format!("route {destination}"), text);
@@ -275,6 +332,9 @@ fn check_route(destination: Cidr, route: &Route, nodes: &[(&'static str, &Node)]
     }
     if let Some(why) = not_a_host(via) {
         return found.error(path(), format!("{why}: use the address of the next router"));
+    }
+    if config.interfaces.values().any(|i| i.dhcp) {
+        return;
     }
     for (title, node) in nodes {
         let mut own = node.addresses.values().flatten();

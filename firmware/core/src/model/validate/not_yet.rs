@@ -5,7 +5,7 @@ use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
 use crate::model::config::{Node, Pool, Shortage, Watch};
-use crate::model::system::System;
+use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
 
@@ -24,14 +24,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     if let Some(backup) = &config.backup {
         node("backup", backup, found);
     }
-    for (name, interface) in &config.interfaces {
-        refuse(found, interface.dhcp, || format!("interface {name} dhcp"));
-        refuse(found, interface.vlan.is_some(), || format!("interface {name} vlan"));
-    }
     pairing(&config.cluster.pairing, found);
-    for sysctl in config.kernel.sysctls.keys() {
-        refuse(found, true, || format!("sysctl {}", crate::model::choice::Chosen::word(*sysctl)));
-    }
     for name in config.questions.load_monitors.keys() {
         refuse(found, true, || format!("load-monitor {name}"));
     }
@@ -47,13 +40,11 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 }
 
 fn system(system: &System, found: &mut Findings) {
-    let System { domain, time_servers, syslog, idle_timeout, password } = system;
+    let System { domain, time_servers, syslog, idle_timeout: _, password: _ } = system;
     for (word, set) in [
         ("domain", domain.is_some()),
         ("time-server", !time_servers.is_empty()),
-        ("syslog", syslog.is_some()),
-        ("idle-timeout", idle_timeout.get() != 0),
-        ("password-hash", password.is_some()),
+        ("syslog transport", syslog.as_ref().is_some_and(|s| s.transport != SyslogTransport::Udp)),
     ] {
         refuse(found, set, || format!("system {word}"));
     }
@@ -61,9 +52,6 @@ fn system(system: &System, found: &mut Findings) {
 
 fn node(title: &str, node: &Node, found: &mut Findings) {
     refuse(found, node.priority.is_some(), || format!("node {title} priority"));
-    for role in node.macs.keys() {
-        refuse(found, true, || format!("node {title} interface {role} mac"));
-    }
 }
 
 fn pairing(pairing: &Pairing, found: &mut Findings) {
@@ -112,9 +100,9 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
     let Shortage {
         quorum,
         hysteresis,
-        sorry_server,
-        sorry_port,
-        sorry_page,
+        sorry_server: _,
+        sorry_port: _,
+        sorry_page: _,
         slow_start,
         remove_after,
         panic_threshold,
@@ -130,9 +118,6 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
         ("flap-limit", flap_limit.is_some()),
         ("quorum", quorum.is_some()),
         ("hysteresis", *hysteresis != 0),
-        ("sorry-server", sorry_server.is_some()),
-        ("sorry-port", sorry_port.is_some()),
-        ("sorry-page", sorry_page.is_some()),
         ("slow-start", slow_start.is_some()),
         ("remove-after", remove_after.is_some()),
         ("panic-threshold", panic_threshold.is_some()),

@@ -6,6 +6,7 @@ use crate::model::choice::Chosen;
 use crate::model::cluster::Transport;
 use crate::model::config::{Pool, Protocol, Scheduler, Service};
 use crate::model::ipvs::{Checksum, SchedulerFlag, Tunnel, TunnelKind};
+use crate::model::system::IDLE_MIN;
 use crate::model::{Config, Name};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -13,6 +14,29 @@ use alloc::format;
 pub(super) fn check(config: &Config, found: &mut Findings) {
     vlans(config, found);
     cluster(config, found);
+    let idle = config.system.idle_timeout;
+    if idle.get() > 0 && idle < IDLE_MIN {
+        found.error(
+            format!("system idle-timeout {idle}"),
+            format!(
+                "at least {IDLE_MIN}: who types needs time to commit another one; 0s never ends a session"
+            ),
+        );
+    }
+    if let Some(syslog) = &config.system.syslog {
+        match syslog.server {
+            None => found.error("system syslog server".into(), "missing: set system syslog server"),
+            Some(server) => {
+                if let Some(why) = not_a_host(server) {
+                    let path = format!("system syslog server {server}");
+                    found.error(path, format!("{why}: use a host's address"));
+                }
+            }
+        }
+        if syslog.port == 0 {
+            found.error("system syslog port 0".into(), "must be 1 to 65535");
+        }
+    }
     for (sysctl, value) in &config.kernel.sysctls {
         let (word, (min, max)) = (sysctl.word(), sysctl.bounds());
         match value {

@@ -25,13 +25,9 @@ fn refused(line: &str) -> Vec<String> {
 fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
     for (line, path) in [
         ("set system domain example.org", "system domain"),
-        ("set system password-hash $argon2id$v=19$x", "system password-hash"),
         ("set node primary priority 7", "node primary priority"),
-        ("set node primary interface public mac 52:54:00:00:00:01", "node primary interface public mac"),
-        ("set interface public dhcp on", "interface public dhcp"),
         ("set cluster failback manual", "cluster failback"),
         ("set cluster witness 1.2.3.254", "cluster witness"),
-        ("set sysctl net.ipv4.vs.drop_entry value 1", "sysctl net.ipv4.vs.drop_entry"),
         ("set pool web quorum 2", "pool web quorum"),
     ] {
         assert_eq!(refused(line), [format!("error: {path}: not in this firmware yet: delete it")], "{line}");
@@ -117,7 +113,35 @@ fn everything_an_issue_asks_for_can_be_said_without_a_complaint_of_its_own() {
          set pool web use-check tls\nset pool web use-check talk\nset pool web join any\n\
          set load-monitor m source rwhod\nset real-server rs1 load-monitor m",
     );
-    assert_eq!(said, Vec::<String>::new());
+    let page = "warning: service ftp pool web: the sorry page is not shown here: the service has a mark";
+    let no_tcp = "warning: service sip pool web: the sorry page is not shown here: the service has no TCP";
+    assert_eq!(said, [page, no_tcp]);
+}
+
+#[test]
+fn hardware_addresses_and_kernel_parameters_are_checked_against_each_other() {
+    for (lines, finding) in [
+        (
+            "set node primary interface public mac 52:54:00:00:00:01\n\
+             set node primary interface private mac 52:54:00:00:00:01",
+            "error: node primary interface public mac 52:54:00:00:00:01: is the card of interface private already: \
+             use one role for it",
+        ),
+        (
+            "set interface dmz device dmz\nset interface dmz vlan parent public id 7\n\
+             set node primary interface dmz mac 52:54:00:00:00:01",
+            "error: node primary interface dmz mac 52:54:00:00:00:01: is a VLAN, which has the address of the card \
+             below it: delete it",
+        ),
+        (
+            "set sysctl net.ipv4.neigh.default.gc_thresh1 value 4096\n\
+             set sysctl net.ipv4.neigh.default.gc_thresh2 value 1024",
+            "warning: sysctl net.ipv4.neigh.default.gc_thresh1 value 4096: is above \
+             net.ipv4.neigh.default.gc_thresh2 1024: neighbours would be dropped early",
+        ),
+    ] {
+        assert_eq!(wrong(lines), [finding], "{lines}");
+    }
 }
 
 #[test]

@@ -14,13 +14,12 @@ pub use write::{mark, save};
 use super::blob::{self, DecodeError};
 use super::device::{Device, read_at};
 use super::layout::{self, SECTOR};
-use super::record::{Header, HeaderError, SlotState};
+use super::record::{self, Header, HeaderError, SlotState};
 use super::{Commit, Generation, StoreError};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use sha2::{Digest, Sha256};
 
 /// What a slot holds, as far as it was looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -162,15 +161,7 @@ fn look<D: Device>(dev: &mut D, slot: u8) -> Content {
 
 /// The payload, when its digest is right.
 fn read_payload<D: Device>(dev: &mut D, slot: u8, header: &Header) -> Result<Vec<u8>, StoreError> {
-    let damaged = StoreError::Damaged(header.generation);
-    let length = usize::try_from(header.length).map_err(|_| damaged.clone())?;
-    let mut payload = alloc::vec![0; length];
-    read_at(dev, layout::payload_at(slot), &mut payload)?;
-    if digest(&payload) == header.sha256 { Ok(payload) } else { Err(damaged) }
-}
-
-fn digest(payload: &[u8]) -> [u8; 32] {
-    Sha256::digest(payload).into()
+    record::read_payload(dev, layout::payload_at(slot), header)
 }
 
 /// The number that new generations must exceed. A slot whose header cannot be read, now, may be readable again at

@@ -4,18 +4,15 @@
 //! back; the header is written and read back. Until the last step is on the medium the slot is not a record, and
 //! every other slot is as it was.
 
-use super::{digest, find, place, survey};
-use crate::store::device::{Device, read_at, sync, write_at};
-use crate::store::layout::{self, PAYLOAD_MAX, SECTOR};
-use crate::store::record::{Header, SlotState};
+use super::{find, place, survey};
+use crate::store::device::Device;
+use crate::store::layout::{self, PAYLOAD_MAX};
+use crate::store::record::{self, Header, SlotState};
 use crate::store::{Generation, StoreError, blob};
 
 /// Slots tried until one takes the record. Chosen: outlives a few bad spots; a device that refuses four times is
 /// broken, and trying on would only cost history.
 const ATTEMPTS: usize = 4;
-
-/// Bytes read back at a time.
-const READ_BACK: usize = layout::BLOCK;
 
 /// Writes a record that no slot holds yet, and reads it back. A slot that does not take it is given up for
 /// another. After an error the configuration that counts is the same as before. The schema is [`blob::SCHEMA`].
@@ -45,7 +42,7 @@ pub fn save<D: Device>(
     for old in slots.iter().filter(|s| s.header().is_some_and(|h| h.generation == generation)) {
         erase(dev, old.slot)?;
     }
-    let header = Header { schema: blob::SCHEMA, length, generation, state, sha256: digest(payload) };
+    let header = Header { schema: blob::SCHEMA, length, generation, state, sha256: record::digest(payload) };
     let mut result = Err(StoreError::ReadBack);
     for slot in place::order(&slots, generation).into_iter().take(ATTEMPTS) {
         let blank = slots.iter().any(|s| s.slot == slot && s.content == super::Content::Empty);
@@ -67,7 +64,7 @@ pub fn mark<D: Device>(dev: &mut D, generation: Generation, state: SlotState) ->
     if header.state == state {
         return Ok(());
     }
-    write_header(dev, slot, &Header { state, ..header })
+    record::write_header(dev, layout::header_at(slot), &Header { state, ..header })
 }
 
 fn write<D: Device>(
@@ -80,45 +77,10 @@ fn write<D: Device>(
     if !blank {
         erase(dev, slot)?;
     }
-    write_payload(dev, slot, payload)?;
-    write_header(dev, slot, header)
+    record::write_payload(dev, layout::payload_at(slot), payload)?;
+    record::write_header(dev, layout::header_at(slot), header)
 }
 
 fn erase<D: Device>(dev: &mut D, slot: u8) -> Result<(), StoreError> {
-    write_at(dev, layout::header_at(slot), &[0; SECTOR])?;
-    sync(dev)
-}
-
-/// Writes whole sectors, the last one filled up with zeros, so that the device never has to read first.
-fn write_payload<D: Device>(dev: &mut D, slot: u8, payload: &[u8]) -> Result<(), StoreError> {
-    let at = layout::payload_at(slot);
-    let whole = payload.len() - payload.len() % SECTOR;
-    let (body, tail) = payload.split_at_checked(whole).unwrap_or((payload, &[]));
-    write_at(dev, at, body)?;
-    if !tail.is_empty() {
-        let mut sector = [0; SECTOR];
-        crate::store::fixed::put(&mut sector, 0..tail.len(), tail);
-        write_at(dev, at + u64::try_from(whole).unwrap_or(0), &sector)?;
-    }
-    sync(dev)?;
-    let mut offset = at;
-    for chunk in payload.chunks(READ_BACK) {
-        let mut buffer = [0; READ_BACK];
-        let back = buffer.get_mut(..chunk.len()).unwrap_or_default();
-        read_at(dev, offset, back)?;
-        if back != chunk {
-            return Err(StoreError::ReadBack);
-        }
-        offset += layout::BLOCK_BYTES;
-    }
-    Ok(())
-}
-
-fn write_header<D: Device>(dev: &mut D, slot: u8, header: &Header) -> Result<(), StoreError> {
-    let sector = header.emit();
-    write_at(dev, layout::header_at(slot), &sector)?;
-    sync(dev)?;
-    let mut back = [0; SECTOR];
-    read_at(dev, layout::header_at(slot), &mut back)?;
-    if back == sector { Ok(()) } else { Err(StoreError::ReadBack) }
+    record::erase(dev, layout::header_at(slot))
 }

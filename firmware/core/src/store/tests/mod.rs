@@ -4,8 +4,10 @@ mod damage;
 mod golden;
 mod history;
 mod identity;
+mod kept;
 mod model;
 mod power_cut;
+mod rescue;
 
 use super::{Comment, Commit, Generation, blob, record::SlotState, slots};
 use crate::model::validate::fixture;

@@ -68,7 +68,12 @@ impl Sim {
         let late =
             self.tried.iter().filter(|(at, _)| self.classes.slow && self.now.micros_since(*at) < LATE_US);
         let under_way = self.open.values().filter_map(|a| a.config.as_ref());
-        let configs: Vec<&Config> = configs.chain(under_way).chain(late.map(|(_, config)| config)).collect();
+        let configs = configs.chain(under_way).chain(late.map(|(_, config)| config));
+        // What names a pool that does not exist is refused, so it decides nothing.
+        let refused = |config: &Config| {
+            config.services.values().any(|s| s.pool.as_ref().is_none_or(|p| !config.pools.contains_key(p)))
+        };
+        let configs: Vec<&Config> = configs.filter(|config| !refused(config)).collect();
         let wanted = |config: &&Config| {
             let services = config.services.values().filter(|s| keys(config, s).contains(service));
             services.into_iter().any(|s| match dest {

@@ -57,6 +57,14 @@ fn routes_of_both_families_and_across_them_read_back() {
 }
 
 #[test]
+fn a_vlan_reads_back_with_the_device_below_and_its_id() {
+    let bytes = bytes(NEW_LINK, |body| add_vlan(body, &"dmz".parse().unwrap(), 3, 77));
+    let message = messages(&bytes).next().unwrap().unwrap();
+    let info = parse_link(&message).unwrap().unwrap();
+    assert_eq!((info.device.as_str(), info.vlan), ("dmz", Some((3, 77))));
+}
+
+#[test]
 fn cut_messages_are_refused_or_are_not_ours() {
     let address =
         bytes(NEW_ADDRESS, |body| add_address(body, 2, &key("1.2.3.1/24"), &AddressSpec::default()));

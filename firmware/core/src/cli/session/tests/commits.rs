@@ -3,6 +3,7 @@
 use super::*;
 use crate::director::protocol::{Recall, Recalled};
 use crate::model::Millis;
+use crate::model::config::Protocol;
 use crate::store::record::SlotState;
 use crate::store::slots::Past;
 use crate::store::{Commit, StoreError};
@@ -33,6 +34,12 @@ pub(super) fn recall(what: Recall) -> Result<Recalled, StoreError> {
             let commit = Commit { config, at_unix_s: 1_790_000_000, comment: "x".parse().unwrap() };
             let generation = Generation(4 - u64::from(back));
             Ok(Recalled::Commit { generation, commit: Box::new(commit) })
+        }
+        Recall::Rescue => {
+            let mut config = super::super::super::parse_set_lines(FIVE_NODES).unwrap();
+            config.services.clear();
+            let comment = "configuration 1".parse().unwrap();
+            Ok(Recalled::Rescue(Box::new(Commit { config, at_unix_s: 1_790_000_000, comment })))
         }
         Recall::Back(back) => Err(StoreError::NoSuchRollback { back, stored: 2 }),
     }
@@ -91,5 +98,44 @@ fn the_last_server_is_drained_only_after_a_question() {
     }
     bench.keys("server rs1 in web drain for 10m\ry\r");
     expect_file!["../../../../../../tests/golden/cli/servers.transcript"]
+        .assert_eq(&(bench.terminal.text() + "\n"));
+}
+
+#[test]
+fn a_commit_that_does_harm_says_so_and_asks_a_person_but_not_a_paste() {
+    let mut bench = Bench::configured();
+    let service =
+        |port| ServiceKey::Address { protocol: Protocol::Tcp, address: "1.2.3.1".parse().unwrap(), port };
+    let dest = DestKey { address: "192.168.1.3".parse().unwrap(), port: 80 };
+    let names = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(pool, server)| (pool.parse().unwrap(), server.parse().unwrap())).collect()
+    };
+    bench.impact = Impact {
+        lost: Vec::from([
+            Lost { service: service(443), dest: None, active: 7, inactive: 3, persistent: 2 },
+            Lost { service: service(80), dest: Some(dest), active: 1, inactive: 0, persistent: 0 },
+        ]),
+        connections: 11,
+        clients: 2,
+        leaving: names(&[("web", "rs1"), ("web", "rs2")]),
+        leaving_count: 12,
+        emptied: Vec::from(["web".parse().unwrap()]),
+        emptied_count: 1,
+        deleted_in_use: 1,
+    };
+    bench.keys("configure\r");
+    bench.keys("delete pool web server rs1\r");
+    bench.keys("commit check | match would\r");
+    bench.keys("commit\r");
+    bench.keys("?n\r");
+    bench.keys("commit\r");
+    bench.keys("exit\r");
+    bench.keys("commit\rshow version\r");
+    bench.keys("commit confirmed 5 try it\r");
+    bench.keys("y\r");
+    bench.keys("set pool web fall 5\r");
+    bench.keys("commit force\r");
+    bench.keys("commit ?");
+    expect_file!["../../../../../../tests/golden/cli/harm.transcript"]
         .assert_eq(&(bench.terminal.text() + "\n"));
 }

@@ -154,7 +154,7 @@ fn tick(bench: &mut Bench, seconds: u64) {
 }
 
 #[test]
-fn a_session_without_input_ends_and_its_candidate_with_it() {
+fn a_session_without_input_ends_and_its_candidate_is_kept() {
     let mut bench = Bench::configured();
     tick(&mut bench, 100);
     bench.keys("configure\rset pool web fall 7\r");
@@ -167,7 +167,7 @@ fn a_session_without_input_ends_and_its_candidate_with_it() {
     assert_eq!(bench.others, []);
     assert_eq!(bench.session.deadline(), Some(crate::model::Mono::from_millis((100 + 28 * 60) * 1000)));
     tick(&mut bench, 100 + 29 * 60);
-    assert!(bench.terminal.text().contains("its candidate was discarded"));
+    assert!(bench.terminal.text().contains("Uncommitted changes are kept"));
     assert_eq!(bench.others, [Output::Logout]);
 }
 

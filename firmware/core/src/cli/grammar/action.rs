@@ -1,0 +1,114 @@
+//! What a line asks for.
+
+use super::super::session::{ExportHow, Load};
+use super::super::show::ipvs::Columns;
+use crate::director::protocol::{Maintenance, Power};
+
+/// What a status table shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum View {
+    Interfaces,
+    Addresses,
+    Services,
+    Servers,
+    Ipvs(Columns),
+    IpvsTimeouts,
+    IpvsDaemons,
+    IpvsSave,
+    Version,
+    Alarms,
+}
+
+/// What a line asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    View(View),
+    Log,
+    Running,
+    Defaults,
+    Configure,
+    Power(Power),
+    RestartControlPlane,
+    Setup,
+    Terminal(Terminal),
+    Help,
+    Exit,
+    Set,
+    Delete,
+    Edit,
+    Candidate,
+    Compare,
+    Commit,
+    CommitComment,
+    CommitForce,
+    CommitConfirmed,
+    Confirm,
+    Rollback,
+    Commits,
+    ShowCommit,
+    Rescue(Maintenance),
+    ShowRescue,
+    FactoryReset,
+    Server,
+    Check,
+    Discard,
+    Up,
+    Top,
+    Transfer,
+    Load(Load),
+    Export(ExportHow),
+}
+
+impl Action {
+    /// Whether a program on the line may ask for it: what asks back, or ends the mode it is in, needs a person.
+    pub(crate) fn by_program(self) -> bool {
+        match self {
+            Self::Configure
+            | Self::Power(_)
+            | Self::Setup
+            | Self::Exit
+            | Self::Transfer
+            | Self::Load(_)
+            | Self::FactoryReset => false,
+            Self::Export(export) => !export.sealed,
+            Self::View(_)
+            | Self::Log
+            | Self::Running
+            | Self::Defaults
+            | Self::RestartControlPlane
+            | Self::Terminal(_)
+            | Self::Help
+            | Self::Set
+            | Self::Delete
+            | Self::Edit
+            | Self::Candidate
+            | Self::Compare
+            | Self::Commit
+            | Self::CommitComment
+            | Self::CommitForce
+            | Self::CommitConfirmed
+            | Self::Confirm
+            | Self::Rollback
+            | Self::Commits
+            | Self::ShowCommit
+            | Self::Rescue(_)
+            | Self::ShowRescue
+            | Self::Server
+            | Self::Check
+            | Self::Discard
+            | Self::Up
+            | Self::Top => true,
+        }
+    }
+}
+
+/// A setting of the session's terminal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Terminal {
+    /// Rows, 0 for no paging.
+    Length,
+    /// Columns.
+    Width,
+    /// Minutes without input.
+    Idle,
+}

@@ -1,0 +1,49 @@
+//! Short tables below a word, and the one of a console that lets nobody in yet.
+
+use super::{Action, Arg, Command, Next, Terminal, command};
+use crate::director::protocol::{Maintenance, Power};
+
+pub(super) static TERMINAL: &[Command] = &[
+    command(
+        "idle",
+        "Minutes without input after which the session ends",
+        Next::Do(Action::Terminal(Terminal::Idle), &[Arg::Terminal(Terminal::Idle)]),
+    ),
+    command(
+        "length",
+        "Rows; long output stops after so many",
+        Next::Do(Action::Terminal(Terminal::Length), &[Arg::Terminal(Terminal::Length)]),
+    ),
+    command(
+        "width",
+        "Columns",
+        Next::Do(Action::Terminal(Terminal::Width), &[Arg::Terminal(Terminal::Width)]),
+    ),
+];
+
+pub(super) static RESTART: &[Command] = &[command(
+    "control-plane",
+    "The director process; connections and addresses stay",
+    Next::Do(Action::RestartControlPlane, &[]),
+)];
+
+pub(super) static RESCUE: &[Command] = &[
+    command("delete", "Forget it", Next::Do(Action::Rescue(Maintenance::RescueDelete), &[])),
+    command(
+        "save",
+        "Keep what runs now as the rescue configuration",
+        Next::Do(Action::Rescue(Maintenance::RescueSave), &[]),
+    ),
+];
+
+/// What anybody may do while it is not known who may log in.
+pub(crate) static LIMITED: &[Command] = &[
+    command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
+    command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
+    command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
+    command(
+        "show",
+        "Show the log",
+        Next::Words(&[command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count]))]),
+    ),
+];

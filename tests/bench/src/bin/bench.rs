@@ -1,0 +1,16 @@
+//! `make bench`: measures, prints a table, writes `build/bench.json`.
+
+use director_bench::campaign::{self, Job, Work};
+use director_bench::commit_time;
+use director_bench::figure::Figure;
+use std::process::ExitCode;
+
+const JOBS: &[Job<Figure>] = &[Job {
+    name: "commit",
+    about: "from commit to applied, for 10, 100 and 1,000 services",
+    work: Work::Lab(commit_time::run),
+}];
+
+fn main() -> ExitCode {
+    campaign::main("bench", JOBS)
+}

@@ -1,0 +1,69 @@
+//! `make soak`: what `make test` does a few times, many times; writes `build/soak.json` with seeds, counts and times.
+
+use anyhow::{Context as _, Result, ensure};
+use director_bench::campaign::{self, Job, Options, Work};
+use director_bench::figure::Round;
+use director_qemu::lab::Lab;
+use director_qemu::run_folder::RunFolder;
+use director_qemu::scenario;
+use director_sim::chaos::script;
+use director_sim::many::{Outcome, run_all};
+use director_vm_tests::storm;
+use std::process::ExitCode;
+
+/// Issue: at 50 random moments of a commit storm.
+const CUTS: u64 = 50;
+
+/// Fifty times what `make test` does.
+const CHAOS_SEEDS: u64 = 100_000;
+
+const JOBS: &[Job<Round>] = &[
+    Job {
+        name: "storm",
+        about: "the power goes in a commit storm; every boot has a committed configuration",
+        work: Work::Lab(commit_storm),
+    },
+    Job {
+        name: "chaos",
+        about: "one director over models under random faults, commits and power cuts",
+        work: Work::Native(chaos),
+    },
+];
+
+fn main() -> ExitCode {
+    campaign::main("soak", JOBS)
+}
+
+fn commit_storm(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let count = options.count.unwrap_or(CUTS);
+    let mut lab = Lab::prepare(scenario::named("five-node-test").context("scenario")?, folder)?;
+    lab.boot()?;
+    let start = lab.hub().elapsed();
+    let met = storm::cut_in_storms(&mut lab, u32::try_from(count)?, options.seed);
+    let seconds = (lab.hub().elapsed() - start).as_secs_f64();
+    let (words, passed) = match &met {
+        Ok(met) => (format!("{met:?}"), true),
+        Err(error) => (format!("{error:#}"), false),
+    };
+    found.push(Round { name: "storm".into(), seed: options.seed, count, seconds, found: words, passed });
+    met.map(|_| ())
+}
+
+fn chaos(found: &mut Vec<Round>, options: &Options) -> Result<()> {
+    let seeds: Vec<u64> = script::seeds(options.seed, options.count.unwrap_or(CHAOS_SEEDS)).collect();
+    simulated(found, "chaos", options.seed, &run_all(&seeds, script::run))
+}
+
+fn simulated<D>(found: &mut Vec<Round>, name: &str, seed: u64, outcome: &Outcome<D>) -> Result<()> {
+    let passed = outcome.failed.is_empty();
+    found.push(Round {
+        name: name.into(),
+        seed,
+        count: u64::try_from(outcome.count())?,
+        seconds: outcome.took.as_secs_f64(),
+        found: outcome.to_string(),
+        passed,
+    });
+    ensure!(passed, "{outcome}\n{}", outcome.timelines.join("\n"));
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! Campaigns: named jobs that run one after the other, each in a process of its own, and whose figures end in one
+//! JSON file. `bench` measures, `soak` repeats.
+
+pub mod campaign;
+pub mod commit_time;
+pub mod figure;
