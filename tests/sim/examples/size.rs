@@ -94,6 +94,8 @@ impl Box_ {
                     | Effect::Checkpoint(_)
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
+                    | Effect::Beat(_)
+                    | Effect::Listen(_)
                     | Effect::Access(_)
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)
@@ -119,6 +121,7 @@ fn main() {
         version: "0".to_string(),
         config: config.clone(),
         generation: Generation(1),
+        nonce: 1,
         newest: Generation(1),
         flash: true,
         source: String::new(),

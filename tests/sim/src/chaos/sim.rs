@@ -191,6 +191,7 @@ impl Sim {
             version: "0.0.0-sim".to_string(),
             config,
             generation,
+            nonce: 1,
             newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
@@ -256,7 +257,7 @@ impl Sim {
             Request::Commit { base, config, options } => {
                 Asked { base: *base, config: Some(config.clone()), agreed: options.agreed }
             }
-            Request::Confirm | Request::Recall(_) | Request::Maintain(_) => {
+            Request::Confirm | Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) => {
                 panic!("the script asks no {}", word(&request))
             }
             Request::Status
@@ -386,6 +387,7 @@ impl Sim {
             | Event::KernelChanged
             | Event::Saved { .. }
             | Event::Recalled { .. }
+            | Event::Heartbeat { .. }
             | Event::Dhcp { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
@@ -471,7 +473,7 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
-                Effect::Syslog(_) | Effect::Hostname(_) => {}
+                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {
@@ -534,6 +536,7 @@ fn word(request: &Request) -> String {
         Request::Power(_) => "power".to_string(),
         Request::Confirm => "confirm".to_string(),
         Request::Server(_) => "server".to_string(),
+        Request::Cluster(_) => "cluster".to_string(),
         Request::Recall(_) => "recall".to_string(),
         Request::Maintain(_) => "maintain".to_string(),
     }

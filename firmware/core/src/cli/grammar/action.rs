@@ -2,7 +2,7 @@
 
 use super::super::session::{ExportHow, Load};
 use super::super::show::ipvs::Columns;
-use crate::director::protocol::{Maintenance, Power};
+use crate::director::protocol::{ClusterAction, Maintenance, Power};
 
 /// What a status table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +17,7 @@ pub(crate) enum View {
     IpvsSave,
     Version,
     Alarms,
+    Cluster,
 }
 
 /// What a line asks for.
@@ -50,6 +51,7 @@ pub(crate) enum Action {
     ShowRescue,
     FactoryReset,
     Server,
+    Cluster(ClusterAction),
     Check,
     Discard,
     Up,
@@ -94,6 +96,7 @@ impl Action {
             | Self::Rescue(_)
             | Self::ShowRescue
             | Self::Server
+            | Self::Cluster(_)
             | Self::Check
             | Self::Discard
             | Self::Up

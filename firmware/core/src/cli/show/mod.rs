@@ -1,5 +1,6 @@
 //! Renders the director's status, as tables for 80 columns and as JSON.
 
+mod cluster;
 pub(crate) mod commits;
 mod data;
 mod dhcp;
@@ -48,6 +49,7 @@ pub(crate) fn lines(
         View::IpvsSave => ipvs::save(status),
         View::Version => tables::version(status, width),
         View::Alarms => tables::alarms(status, width),
+        View::Cluster => cluster::lines(status, width),
     })
 }
 
@@ -63,6 +65,7 @@ pub(crate) fn json(view: View, status: &Status, args: &[String]) -> Result<Strin
         View::IpvsDaemons => data::daemons(status),
         View::Version => data::version(status),
         View::Alarms => data::alarms(status),
+        View::Cluster => cluster::json(status),
     })
 }
 

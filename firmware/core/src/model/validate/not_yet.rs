@@ -4,7 +4,7 @@
 use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
-use crate::model::config::{Node, Pool, Shortage, Watch};
+use crate::model::config::{Pool, Shortage, Watch};
 use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
@@ -20,10 +20,6 @@ fn refuse(found: &mut Findings, set: bool, path: impl FnOnce() -> String) {
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     system(&config.system, found);
-    node("primary", &config.primary, found);
-    if let Some(backup) = &config.backup {
-        node("backup", backup, found);
-    }
     pairing(&config.cluster.pairing, found);
     for name in config.questions.load_monitors.keys() {
         refuse(found, true, || format!("load-monitor {name}"));
@@ -50,43 +46,31 @@ fn system(system: &System, found: &mut Findings) {
     }
 }
 
-fn node(title: &str, node: &Node, found: &mut Findings) {
-    refuse(found, node.priority.is_some(), || format!("node {title} priority"));
-}
-
 fn pairing(pairing: &Pairing, found: &mut Findings) {
     let unset = Pairing::default();
     // Taken apart, so that a new field is not forgotten.
     let Pairing {
-        group,
-        detection,
-        warn_time,
-        start_hold,
+        group: _,
+        detection: _,
+        warn_time: _,
+        start_hold: _,
         transport,
         multicast,
-        paths,
+        paths: _,
         serial,
-        failback,
-        failback_delay,
+        failback: _,
+        failback_delay: _,
         witnesses,
-        authentication,
-        key,
+        authentication: _,
+        secret: _,
+        key: _,
         accepted_keys,
     } = pairing;
     for (word, set) in [
-        ("group", *group != unset.group),
-        ("detection", *detection != unset.detection),
-        ("warn-time", warn_time.is_some()),
-        ("start-hold", *start_hold != unset.start_hold),
         ("transport", *transport != unset.transport),
         ("multicast", multicast.is_some()),
-        ("path", !paths.is_empty()),
         ("serial", serial.is_some()),
-        ("failback", *failback != unset.failback),
-        ("failback-delay", *failback_delay != unset.failback_delay),
         ("witness", !witnesses.is_empty()),
-        ("authentication", *authentication != unset.authentication),
-        ("key", key.is_some()),
         ("accept-key", !accepted_keys.is_empty()),
     ] {
         refuse(found, set, || format!("cluster {word}"));

@@ -25,8 +25,6 @@ fn refused(line: &str) -> Vec<String> {
 fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
     for (line, path) in [
         ("set system domain example.org", "system domain"),
-        ("set node primary priority 7", "node primary priority"),
-        ("set cluster failback manual", "cluster failback"),
         ("set cluster witness 1.2.3.254", "cluster witness"),
         ("set pool web quorum 2", "pool web quorum"),
     ] {
