@@ -95,6 +95,18 @@ impl ModelKernel {
                 }
                 self.announced.push(key.clone());
             }
+            Op::DaemonStart { role, spec } => {
+                if state.daemons.contains_key(role) {
+                    return exists();
+                }
+                state.links.get(&spec.device).ok_or("ENODEV")?;
+                state.daemons.insert(*role, spec.clone());
+            }
+            Op::DaemonStop { role } => {
+                if state.daemons.remove(role).is_none() {
+                    return missing();
+                }
+            }
             Op::TimeoutsSet { timeouts } => {
                 state.timeouts.as_mut().ok_or("EOPNOTSUPP")?.clone_from(timeouts);
             }

@@ -95,7 +95,7 @@ fn a_lease_that_nobody_prolongs_ends_in_time() {
 
 #[test]
 fn a_kernel_parameter_goes_back_to_what_it_was() {
-    const NAME: &str = "net.ipv4.vs.drop_entry";
+    const NAME: &str = "net.ipv4.vs.sloppy_tcp";
     let mut world = running();
     world.kernel.state.sysctls.insert(NAME.into(), "0".into());
     world.run_ms(20_000);

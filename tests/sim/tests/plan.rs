@@ -66,6 +66,12 @@ fn service() -> impl Strategy<Value = DesiredService> {
     (spec, btree_map(dest, dest_spec, 0..4)).prop_map(|(spec, dests)| DesiredService { spec, dests })
 }
 
+fn daemon(id: usize) -> DaemonSpec {
+    let id = u8::try_from(id).unwrap();
+    let (device, group) = ("eth1".parse().unwrap(), ip(1));
+    DaemonSpec { device, id, group, port: 8848, ttl: 1, max_length: 1472 }
+}
+
 fn desired_state() -> impl Strategy<Value = Desired> {
     let floating = btree_map(address_key(), address_spec(), 0..4);
     let node = btree_map(address_key(), Just(AddressSpec::default()), 0..2);
@@ -85,6 +91,10 @@ fn desired_state() -> impl Strategy<Value = Desired> {
         |(floating, node, services, routes, (forward, ruleset, links, vlan, timeouts), active)| {
             let mut want = Desired { services, routes, ruleset: Some(ruleset), ..Desired::default() };
             want.timeouts = Some(timeouts);
+            let role = if active { DaemonRole::Master } else { DaemonRole::Backup };
+            if timeouts.tcp_s == 1 {
+                want.daemons.insert(role, daemon(links.len()));
+            }
             want.sysctls.insert("net.ipv4.ip_forward".to_string(), forward);
             want.node_addresses = node;
             if active {
@@ -133,6 +143,7 @@ fn check_reached(want: &Desired, kernel: &ModelKernel) {
     assert_eq!(have, vlans(want.links.iter().map(|(d, l)| (d.clone(), l.vlan.clone())).collect()));
     assert_eq!(kernel.state.routes, want.routes);
     assert_eq!(kernel.state.timeouts, want.timeouts);
+    assert_eq!(kernel.state.daemons, want.daemons);
     assert_eq!(kernel.state.sysctls, want.sysctls);
     assert_eq!(kernel.state.ruleset, want.ruleset.as_ref().map(Ruleset::digest));
     let specs = |key| {

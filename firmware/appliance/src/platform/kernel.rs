@@ -39,6 +39,7 @@ impl Kernel {
         self.rtnl.observe(&mut observed).await?;
         observed.ruleset = self.nft.observe().await?;
         observed.services = self.ipvs.observe().await?;
+        observed.daemons = self.ipvs.daemons().await?;
         observed.timeouts = self.ipvs.timeouts().await?;
         let values = sysctls.iter().filter_map(|name| Some((name.clone(), sysctl::read(name)?)));
         observed.sysctls = values.collect();
@@ -82,7 +83,9 @@ impl Kernel {
             Op::RouteDelete { key } => self.rtnl.delete_route(key).await,
             Op::RulesetSet { ruleset } => self.nft.replace(ruleset).await,
             Op::Announce { key } => self.announce(key).await,
-            Op::TimeoutsSet { .. }
+            Op::DaemonStart { .. }
+            | Op::DaemonStop { .. }
+            | Op::TimeoutsSet { .. }
             | Op::ServiceAdd { .. }
             | Op::ServiceEdit { .. }
             | Op::ServiceDelete { .. }

@@ -3,7 +3,7 @@
 use super::changes::Changes;
 use super::kernel::Kernel;
 use director_core::model::config::Protocol;
-use director_core::plan::desired::Ruleset;
+use director_core::plan::desired::{MarkRule, Ruleset, SourceNatRule};
 use director_core::plan::{
     AddressKey, AddressSpec, Op, OpError, RouteKey, RouteSpec, ServiceKey, ServiceSpec,
 };
@@ -68,13 +68,41 @@ fn set_route(to: &str, metric: u32, via: &str) -> Op {
     Op::RouteSet { key: route(to, metric), spec: RouteSpec { via: via.parse().unwrap() } }
 }
 
+/// With every kind of rule.
 fn ruleset() -> Ruleset {
+    let mark = |address: &str| MarkRule {
+        mark: 7,
+        protocol: Protocol::Tcp,
+        address: address.parse().unwrap(),
+        first: 10_000,
+        last: 20_000,
+    };
+    let masquerade = |address: Option<&str>| {
+        let address = address.map(|a| a.parse::<std::net::IpAddr>().unwrap());
+        let source = if address.is_some_and(|a| a.is_ipv6()) { "2001:db8:1::/64" } else { "192.168.1.0/24" };
+        (source.parse().unwrap(), "eth0".parse().unwrap(), address)
+    };
+    let source_nat = |clients| SourceNatRule {
+        protocol: Protocol::Udp,
+        address: "1.2.3.1".parse().unwrap(),
+        first: 53,
+        last: 53,
+        clients,
+    };
     let client = |address: &str, port| (Protocol::Tcp, address.parse().unwrap(), port);
     Ruleset {
         defragment: true,
         notrack: [client("1.2.3.1", 80), client("2001:db8::1", 80)].into(),
-        masquerade: vec![("192.168.1.0/24".parse().unwrap(), "eth0".parse().unwrap())],
-        inside: [("eth1".parse().unwrap(), "192.168.1.0/24".parse().unwrap())].into(),
+        marks: ["1.2.3.1", "2001:db8::1"].map(mark).into(),
+        track_marks: false,
+        masquerade: [None, Some("1.2.3.1"), Some("2001:db8::1")].map(masquerade).into(),
+        source_nat: [None, Some("192.168.1.0/24".parse().unwrap())].map(source_nat).into(),
+        inside: [
+            ("eth1".parse().unwrap(), "192.168.1.0/24".parse().unwrap()),
+            ("eth1".parse().unwrap(), "2001:db8:1::/64".parse().unwrap()),
+        ]
+        .into(),
+        sync: Some(("eth1".parse().unwrap(), 8848)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod action;
 mod args;
+mod ipvs;
 mod small;
 
 pub(crate) use action::{Action, Terminal, View};
@@ -9,6 +10,7 @@ pub(crate) use args::{Arg, LOG_LINES_MAX};
 
 use super::path::{self, Mode, Walk};
 use super::session::{ExportHow, Load};
+use super::show::ipvs::Columns;
 use super::text::load::Form;
 use super::tree::Step;
 use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
@@ -17,6 +19,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use args::BACK_MAX;
+use ipvs::IPVS;
 pub(crate) use small::LIMITED;
 use small::{RESCUE, RESTART, TERMINAL};
 
@@ -122,7 +125,11 @@ static SHOW: &[Command] = &[
     ),
     command("defaults", "Values that count when none is set", Next::Do(Action::Defaults, &[])),
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
-    command("ipvs", "The kernel's table, as ipvsadm -Ln prints it", Next::Do(Action::View(View::Ipvs), &[])),
+    command(
+        "ipvs",
+        "The kernel's table, as ipvsadm -Ln prints it",
+        Next::DoOr(Action::View(View::Ipvs(Columns::Plain)), IPVS),
+    ),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
     command("rescue", "The rescue configuration", Next::Do(Action::ShowRescue, &[])),
     command(
@@ -147,6 +154,7 @@ const EXPORT_COMMAND: Command = command(
 static EXPORT: &[Command] = &[
     command("braces", "The tree with braces", Next::DoOr(export(Form::Braces, false), EXPORT_BRACES)),
     command("passphrase", SEAL, Next::Do(export(Form::Set, true), &[])),
+    ipvs::SAVE,
     command("set", "As set lines", Next::DoOr(export(Form::Set, false), EXPORT_SET)),
 ];
 static EXPORT_BRACES: &[Command] = &[command("passphrase", SEAL, Next::Do(export(Form::Braces, true), &[]))];

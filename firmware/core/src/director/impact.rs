@@ -5,7 +5,7 @@ use super::Director;
 use super::servers::effective;
 use crate::health::State;
 use crate::model::{Config, Name};
-use crate::plan::desired::keys;
+use crate::plan::desired::{asked_port, dest_port, keys};
 use crate::plan::{DestKey, Observed, Op, ServiceKey};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -98,6 +98,8 @@ impl Director {
                 | Op::ServiceAdd { .. }
                 | Op::ServiceEdit { .. }
                 | Op::DestAdd { .. }
+                | Op::DaemonStart { .. }
+                | Op::DaemonStop { .. }
                 | Op::Announce { .. } => {}
             }
         }
@@ -134,12 +136,15 @@ impl Director {
             else {
                 continue;
             };
-            let ports = keys(config, service).map(|key| key.port()).collect::<BTreeSet<_>>();
+            let keys = keys(config, service);
             for (server, member) in &pool.servers {
                 let up = |port: u16| self.health.state(pool_name, server, port) == Some(State::Up);
                 let takes = effective(&self.overrides, pool_name, server, member) > 0
                     && address(config, server) == address(&self.config, server)
-                    && ports.iter().any(|port| up(member.port.unwrap_or(*port)));
+                    && keys.iter().any(|key| match dest_port(pool, member, key) {
+                        0 => up(asked_port(config, service, key)),
+                        port => up(port),
+                    });
                 if takes {
                     all.entry(name).or_default().insert((pool_name, server));
                 }

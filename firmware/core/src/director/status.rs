@@ -5,7 +5,7 @@ use crate::health::State as HealthState;
 use crate::model::config::{CheckKind, Forward};
 use crate::model::{Device, Hostname, Label, Millis, Mono, Name};
 use crate::plan::observed::{Link, Stats};
-use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
+use crate::plan::{DaemonRole, DaemonSpec, DestKey, DestSpec, ServiceKey, ServiceSpec, TimeoutSpec};
 use crate::store::Generation;
 use crate::store::identity::Role;
 use crate::upgrade::running::Running;
@@ -34,6 +34,10 @@ pub struct Status {
     pub servers: Vec<ServerStatus>,
     /// The kernel's IPVS table as it was seen last.
     pub ipvs: Vec<IpvsService>,
+    /// Idle times of connections in the kernel.
+    pub timeouts: Option<TimeoutSpec>,
+    /// Sync daemons that run.
+    pub daemons: Vec<(DaemonRole, DaemonSpec)>,
     /// What was wrong with the flash when the director started, until the next commit. Also among the alarms.
     pub notes: Vec<String>,
     /// What is wrong, most severe first; empty when all is well.

@@ -11,7 +11,7 @@ use crate::health::State;
 use crate::model::choice::Chosen as _;
 use crate::model::config::Pool;
 use crate::model::{Mono, Name};
-use crate::plan::desired::{keys, service_spec};
+use crate::plan::desired::{asked_port, dest_port, keys, service_spec};
 use crate::plan::fallback::place;
 use crate::plan::observed::{Observed, ObservedDest, Stats};
 use crate::plan::{DestKey, ServiceKey};
@@ -51,6 +51,8 @@ impl Director {
             services: self.service_status(observed),
             servers: self.server_status(observed, now),
             ipvs: ipvs(observed),
+            timeouts: observed.timeouts,
+            daemons: observed.daemons.iter().map(|(role, spec)| (*role, spec.clone())).collect(),
             notes: self.notes.clone(),
             alarms: self.alarms(observed, now),
         }
@@ -139,7 +141,10 @@ impl Director {
                 let have = observed.services.get(&key);
                 let spec = service_spec(service, key.family());
                 let usable = pool.servers.iter().filter(|(server, member)| {
-                    let port = member.port.unwrap_or(key.port());
+                    let port = match dest_port(pool, member, &key) {
+                        0 => asked_port(&self.config, service, &key),
+                        port => port,
+                    };
                     effective(&self.overrides, pool_name, server, member) > 0
                         && self.health.state(pool_name, server, port) == Some(State::Up)
                 });
@@ -196,7 +201,7 @@ impl Director {
         let mut effective = None;
         let (mut active, mut inactive, mut stats) = (0_u32, 0_u32, Stats::default());
         for key in services {
-            let dest = DestKey { address, port: member.port.unwrap_or(key.port()) };
+            let dest = DestKey { address, port: dest_port(pool, member, key) };
             let Some(have) = observed.services.get(key).and_then(|s| s.dests.get(&dest)) else { continue };
             effective = Some(have.spec.weight);
             active = active.saturating_add(have.active);

@@ -5,6 +5,7 @@ use super::verdict::Rule;
 use super::{ProbeKind, ProbeSpec, Shared};
 use crate::model::check::{Check, Join, Question};
 use crate::model::config::{CheckKind, Config, HttpCheck, Member, Node, Pool};
+use crate::model::ipvs::Mark;
 use crate::model::{Millis, Name};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -81,7 +82,10 @@ pub(super) fn service_ports(config: &Config) -> BTreeMap<&Name, BTreeSet<u16>> {
     let mut ports: BTreeMap<&Name, BTreeSet<u16>> = BTreeMap::new();
     for service in config.services.values() {
         if let Some(pool) = &service.pool {
-            ports.entry(pool).or_default().extend(service.ports.iter().copied());
+            let of_pool = ports.entry(pool).or_default();
+            of_pool.extend(service.ports.iter().copied());
+            let mark = service.special.mark.as_ref().and_then(|name| config.kernel.marks.get(name));
+            of_pool.extend(mark.and_then(Mark::first_port));
         }
     }
     ports

@@ -9,7 +9,7 @@
 
 use super::check::{Check, Join, LoadMonitor};
 use super::cluster::Pairing;
-use super::ipvs::{Mark, PersistenceEngine, SchedulerFlag, SyncDaemon, Timeouts, Tunnel};
+use super::ipvs::{Mark, PersistenceEngine, SchedulerFlag, SourceNat, SyncDaemon, Timeouts, Tunnel};
 use super::limits;
 use super::name::{Device, Hostname, Label, Name, Text};
 use super::net::Cidr;
@@ -475,4 +475,6 @@ pub struct Special {
     pub engine: Option<PersistenceEngine>,
     /// Each UDP packet is scheduled by itself.
     pub one_packet: bool,
+    /// Whose connections the servers see coming from the director.
+    pub source_nat: SourceNat,
 }

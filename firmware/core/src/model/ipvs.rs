@@ -36,6 +36,14 @@ choices! {
         Flag3 "flag-3" "Third flag",
     }
 
+    /// Whose connections the servers see coming from the director (NAT only).
+    SourceNat {
+        #[default]
+        Off "off" "Servers see the clients",
+        Hairpin "hairpin" "Clients in the servers' own network come from the director",
+        All "all" "All clients come from the director",
+    }
+
     /// What persistence looks at beside the client's address (`ipvsadm --pe`).
     PersistenceEngine {
         #[default]
@@ -93,6 +101,26 @@ pub struct Mark {
     pub ports: heapless::Vec<(u16, u16), { limits::SERVICE_PORTS }>,
     /// The kernel's mark; absent: chosen by the firmware.
     pub number: Option<u32>,
+}
+
+impl Mark {
+    /// Marks below are left for those that an operator numbers.
+    const CHOSEN: u32 = 0x0100_0000;
+
+    /// The kernel's mark: as configured, or made of the name (24 bits of FNV-1a), so that it stays the same whatever else
+    /// is configured and connections outlive a commit.
+    #[must_use]
+    pub fn number_of(&self, name: &Name) -> u32 {
+        let fnv = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        let hash = name.as_str().as_bytes().iter().fold(0x811c_9dc5, fnv);
+        self.number.unwrap_or(Self::CHOSEN | (hash & 0x00ff_ffff))
+    }
+
+    /// The first of its ports.
+    #[must_use]
+    pub fn first_port(&self) -> Option<u16> {
+        self.ports.first().map(|(first, _)| *first)
+    }
 }
 
 /// Copies of connections sent to the peer by the kernel (`ipvsadm --start-daemon`).

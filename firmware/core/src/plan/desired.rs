@@ -1,28 +1,25 @@
 //! What the kernel should hold: a pure function of configuration, role and verdicts.
 
 use super::fallback::{self, Pages};
+use super::rules::ruleset;
+pub use super::rules::{MarkRule, Ruleset, SourceNatRule, tracks};
 use super::spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec, ServiceKey, ServiceSpec,
-    TimeoutSpec, TunnelSpec, VlanSpec,
+    AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec,
+    ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec, VlanSpec,
 };
 use crate::dhcp::Lease;
 use crate::health::Standing;
 use crate::model::choice::Chosen as _;
-use crate::model::config::{Config, Forward, Node, OnFailure, Pool, Protocol, Service};
+use crate::model::config::{Config, Forward, Member, Node, OnFailure, Pool, Service};
+use crate::model::ipvs::Mark;
 use crate::model::{Cidr, Device, Name};
 use crate::overrides::Forced;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString as _};
-use alloc::vec::Vec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-/// Version of the rules that the platform makes of a [`Ruleset`] (`appliance/src/platform/nft/rules.rs`). Raise it
-/// with every change there, so that a new firmware replaces the table of an old one.
-pub const RULESET_FORMAT: u16 = 1;
 
 /// A virtual server as it should be.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,32 +39,8 @@ pub struct DesiredLink {
     pub vlan: Option<VlanSpec>,
 }
 
-/// Our nf_tables table `inet director`, in terms of what it is for. The platform turns each part into chains
-/// and rules (`appliance/src/platform/nft/`).
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Ruleset {
-    /// Reassemble fragments before anything looks at ports: keeps a `ct` expression so that `nf_defrag` stays on.
-    pub defragment: bool,
-    /// Virtual servers whose client packets need no connection tracking.
-    pub notrack: BTreeSet<(Protocol, IpAddr, u16)>,
-    /// Source NAT for what leaves by a device: (network, device).
-    pub masquerade: Vec<(Cidr, Device)>,
-    /// Networks of the real servers and the devices they are behind: forwarding from them is allowed, towards them only
-    /// what belongs to a tracked connection. Everything else that would be forwarded is dropped.
-    pub inside: BTreeSet<(Device, Cidr)>,
-}
-
-impl Ruleset {
-    /// Identifies these rules: SHA-256 over [`RULESET_FORMAT`] and the postcard encoding. The platform stores it in the
-    /// table and gives it back in [`super::Observed::ruleset`].
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        // Serialising to memory has no way to fail for this type: no maps of unknown length, no skipped fields.
-        let encoded = postcard::to_allocvec(self).unwrap_or_default();
-        let hasher = Sha256::new().chain_update(RULESET_FORMAT.to_le_bytes()).chain_update(encoded);
-        hasher.finalize().into()
-    }
-}
+/// Switches forwarding by virtual servers off while a sync daemon receives (`ip_vs_core.c`, `sysctl_backup_only`).
+const BACKUP_ONLY: &str = "net.ipv4.vs.backup_only";
 
 /// Everything the kernel should hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -86,6 +59,8 @@ pub struct Desired {
     pub routes: BTreeMap<RouteKey, RouteSpec>,
     /// The nf_tables table; `None`: none.
     pub ruleset: Option<Ruleset>,
+    /// Kernel threads that copy connections to the peer, or take them from it.
+    pub daemons: BTreeMap<DaemonRole, DaemonSpec>,
     /// Virtual servers. The same in both roles (design 2.3).
     pub services: BTreeMap<ServiceKey, DesiredService>,
     /// Pages that the box itself shows; no kernel object.
@@ -181,7 +156,15 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
     }
     want.pages = fallback::pages(config, &want.services);
     want.timeouts = Some(TimeoutSpec::of(&config.kernel.timeouts));
-    want.ruleset = Some(ruleset(config, node, &want.services));
+    want.ruleset = Some(ruleset(config, node, active));
+    if let Some(sync) = &config.sync_daemon
+        && let Some(device) = sync.interface.as_ref().and_then(|role| device_of(config, role))
+    {
+        let role = if active { DaemonRole::Master } else { DaemonRole::Backup };
+        want.daemons.insert(role, DaemonSpec::of(sync, device));
+        // Only while standby: an active box with it forwards nothing.
+        want.sysctls.insert(BACKUP_ONLY.to_owned(), if active { "0" } else { "1" }.to_owned());
+    }
     want
 }
 
@@ -201,7 +184,7 @@ fn lent(config: &Config, circumstances: &impl Circumstances, want: &mut Desired)
 }
 
 /// The device bound to an interface role.
-fn device_of<'a>(config: &'a Config, role: &Name) -> Option<&'a Device> {
+pub(super) fn device_of<'a>(config: &'a Config, role: &Name) -> Option<&'a Device> {
     config.interfaces.get(role).and_then(|i| i.device.as_ref())
 }
 
@@ -229,22 +212,41 @@ fn add_service(
         return;
     };
     for key in keys(config, service) {
-        let mut dests = dests(config, &key, pool_name, pool, circumstances);
-        fallback::insert(config, &key, (pool_name, pool), circumstances, &mut dests);
+        let asked = asked_port(config, service, &key);
+        let mut dests = dests(config, (&key, asked), (pool_name, pool), circumstances);
+        fallback::insert(config, (&key, asked), (pool_name, pool), circumstances, &mut dests);
         services.insert(key, DesiredService { spec: service_spec(service, key.family()), dests });
     }
 }
 
 /// The virtual servers that a service stands for.
-pub fn keys<'a>(config: &'a Config, service: &'a Service) -> impl Iterator<Item = ServiceKey> + 'a {
-    let addresses = service.addresses.iter().filter_map(|name| config.floating.get(name)?.address);
-    addresses.flat_map(move |address| {
-        service.ports.iter().map(move |port| ServiceKey::Address {
-            protocol: service.protocol,
-            address: address.address(),
-            port: *port,
-        })
-    })
+#[must_use]
+pub fn keys(config: &Config, service: &Service) -> BTreeSet<ServiceKey> {
+    let address = |name: &Name| config.floating.get(name)?.address.map(Cidr::address);
+    if let Some(name) = &service.special.mark {
+        let Some(mark) = config.kernel.marks.get(name) else { return BTreeSet::new() };
+        let families = mark.addresses.iter().filter_map(address).map(Family::of);
+        return families.map(|family| ServiceKey::Mark { family, mark: mark.number_of(name) }).collect();
+    }
+    let addresses = service.addresses.iter().filter_map(address);
+    let key = |address, port: &u16| ServiceKey::Address { protocol: service.protocol, address, port: *port };
+    addresses.flat_map(|address| service.ports.iter().map(move |port| key(address, port))).collect()
+}
+
+/// The port that tells whether a server of this virtual server works: a mark has several, of which the first is asked.
+#[must_use]
+pub fn asked_port(config: &Config, service: &Service, key: &ServiceKey) -> u16 {
+    let mark = service.special.mark.as_ref().and_then(|name| config.kernel.marks.get(name));
+    mark.and_then(Mark::first_port).unwrap_or(key.port())
+}
+
+/// The port of a server in a virtual server: direct routing and tunnels leave the packet as it is (`ip_vs_ctl.c`).
+#[must_use]
+pub fn dest_port(pool: &Pool, member: &Member, key: &ServiceKey) -> u16 {
+    match pool.forward_of(member) {
+        Forward::Nat => member.port.unwrap_or(key.port()),
+        Forward::Direct | Forward::Tunnel => key.port(),
+    }
 }
 
 /// The settings of a service's virtual servers in one family.
@@ -268,24 +270,19 @@ pub fn service_spec(service: &Service, family: Family) -> ServiceSpec {
 
 fn dests(
     config: &Config,
-    service: &ServiceKey,
-    pool_name: &Name,
-    pool: &Pool,
+    (service, asked): (&ServiceKey, u16),
+    (pool_name, pool): (&Name, &Pool),
     circumstances: &impl Circumstances,
 ) -> BTreeMap<DestKey, DestSpec> {
     let mut dests = BTreeMap::new();
-    let standing = circumstances.standing(pool_name, service.port());
+    let standing = circumstances.standing(pool_name, asked);
     // Without a fall-back the few that are left serve on.
     let yields = standing.short && !standing.panic && fallback::exists(config, service, pool);
     for (name, member) in &pool.servers {
         let Some(address) = config.real_servers.get(name).and_then(|s| s.address) else { continue };
-        // Direct routing and tunnels leave the packet as it is: the port cannot change (ip_vs_ctl.c).
         let forward = pool.forward_of(member);
-        let port = match forward {
-            Forward::Nat => member.port.unwrap_or(service.port()),
-            Forward::Direct | Forward::Tunnel => service.port(),
-        };
-        let key = DestKey { address, port };
+        let key = DestKey { address, port: dest_port(pool, member, service) };
+        let asked = if key.port == 0 { asked } else { key.port };
         let forced = circumstances.forced(pool_name, name);
         let Some(weight) = forced.weight(member.weight) else { continue };
         let tunnel = match forward {
@@ -295,13 +292,13 @@ fn dests(
         let upper = member.upper.map_or(0, u32::from);
         let lower = member.lower.map_or(0, u32::from);
         let usable = DestSpec { forward, weight, upper, lower, tunnel };
-        let spec = match circumstances.usable(pool_name, name, port) {
+        let spec = match circumstances.usable(pool_name, name, asked) {
             Usable::Yes if yields => Some(DestSpec { weight: 0, ..usable }),
             Usable::Yes => {
-                Some(DestSpec { weight: circumstances.share(pool_name, name, port, weight), ..usable })
+                Some(DestSpec { weight: circumstances.share(pool_name, name, asked, weight), ..usable })
             }
             Usable::No if standing.panic => Some(usable),
-            Usable::No if circumstances.removed(pool_name, name, port) => None,
+            Usable::No if circumstances.removed(pool_name, name, asked) => None,
             Usable::No => match pool.on_failure {
                 OnFailure::Quiesce => Some(DestSpec { weight: 0, ..usable }),
                 OnFailure::Remove => None,
@@ -319,68 +316,6 @@ fn dests(
     dests
 }
 
-/// Networks whose hosts we forward for: those of the node's interfaces that have a real server behind NAT, and
-/// the masqueraded ones.
-fn ruleset(config: &Config, node: &Node, services: &BTreeMap<ServiceKey, DesiredService>) -> Ruleset {
-    let networks: Vec<(Device, Cidr)> = node
-        .addresses
-        .iter()
-        .filter_map(|(role, cidrs)| Some((device_of(config, role)?, cidrs)))
-        .flat_map(|(device, cidrs)| cidrs.iter().map(|c| (device.clone(), c.network())))
-        .collect();
-    let by_nat = |pool: &Pool, member| pool.forward_of(member) == Forward::Nat;
-    let nat_servers = config
-        .pools
-        .values()
-        .flat_map(|pool| {
-            let members =
-                pool.servers.iter().filter(|(_, member)| by_nat(pool, member)).map(|(name, _)| name);
-            let sorry = pool.shortage.sorry_server.iter().filter(|_| pool.forward == Forward::Nat);
-            members.chain(sorry)
-        })
-        .collect::<BTreeSet<_>>();
-    let behind_nat = nat_servers.into_iter().filter_map(|name| config.real_servers.get(name)?.address);
-    let connected = |address| networks.iter().find(|(_, network)| network.contains(address));
-    // Their answers come in by the device of their router, and must pass here before IPVS rewrites them.
-    let routed = |address| {
-        let routes = config.routes.iter().filter(|(to, _)| to.contains(address) && to.prefix() > 0);
-        let (to, route) = routes.max_by_key(|(to, _)| to.prefix())?;
-        Some((connected(route.via?)?.0.clone(), to.network()))
-    };
-    let by_default = |address| {
-        let (_, route) = config.routes.iter().find(|(to, _)| to.prefix() == 0 && to.contains(address))?;
-        Some((connected(route.via?)?.0.clone(), Cidr::host(address)))
-    };
-    let mut inside: BTreeSet<(Device, Cidr)> = behind_nat
-        .filter_map(|address| {
-            connected(address).cloned().or_else(|| routed(address)).or_else(|| by_default(address))
-        })
-        .collect();
-    let mut masquerade = Vec::new();
-    for rule in config.masquerade.values() {
-        let Some(source) = rule.source else { continue };
-        if let Some(out) = rule.out.as_ref().and_then(|role| device_of(config, role)) {
-            masquerade.push((source.network(), out.clone()));
-        }
-        inside.extend(
-            networks
-                .iter()
-                .filter(|(_, network)| {
-                    network.contains(source.address()) || source.contains(network.address())
-                })
-                .map(|(device, _)| (device.clone(), source.network())),
-        );
-    }
-    let notrack = services
-        .keys()
-        .filter_map(|key| match key {
-            ServiceKey::Address { protocol, address, port } => Some((*protocol, *address, *port)),
-            ServiceKey::Mark { .. } => None,
-        })
-        .collect();
-    Ruleset { defragment: config.forwarding.defragment, notrack, masquerade, inside }
-}
-
 /// The sysctls that we manage, with the reason for each value (features.md 4.12).
 #[must_use]
 pub fn sysctls(config: &Config) -> BTreeMap<String, String> {
@@ -393,7 +328,19 @@ pub fn sysctls(config: &Config) -> BTreeMap<String, String> {
         // Persistent clients leave a quiesced server.
         ("net.ipv4.vs.expire_quiescent_template", "1"),
         // IPVS keeps its own table; tracking everything twice costs memory and may fill up.
-        ("net.ipv4.vs.conntrack", "0"),
+        ("net.ipv4.vs.conntrack", flag(tracks(config))),
+        // See `desired`: on only in a standby box that takes connections from its peer.
+        (BACKUP_ONLY, "0"),
+        // Floods: forget half-open connections, then drop packets, as long as less than `amemthresh` pages are free;
+        // so does secure_tcp shorten the timeouts. 0 would let a flood take all memory, 2 and 3 act without need.
+        ("net.ipv4.vs.drop_entry", "1"),
+        ("net.ipv4.vs.drop_packet", "1"),
+        ("net.ipv4.vs.secure_tcp", "1"),
+        // 4 KiB pages: 4 MiB are the last sixteenth of the smallest box.
+        ("net.ipv4.vs.amemthresh", "1024"),
+        // 16,384 entries take about 5 MiB. Masqueraded connections are kept as long as balanced ones.
+        ("net.netfilter.nf_conntrack_max", "16384"),
+        ("net.netfilter.nf_conntrack_tcp_timeout_established", "900"),
         // Removing one address must not remove its neighbours in the same subnet.
         ("net.ipv4.conf.all.promote_secondaries", "1"),
         ("net.ipv4.conf.default.promote_secondaries", "1"),

@@ -8,7 +8,8 @@
 //!    never emptier than both its old and its new state; then the floating addresses that come to them;
 //! 5. virtual servers that come, and the floating addresses of those alone, each announced when it is there: its services
 //!    are complete by then. One that the kernel refuses keeps its address away, but not from others that serve;
-//! 6. virtual servers, routes, node addresses and VLANs that go.
+//! 6. sync daemons, which need the devices and addresses;
+//! 7. virtual servers, routes, node addresses and VLANs that go.
 
 use super::desired::{Desired, DesiredLink, DesiredService};
 use super::observed::{Observed, ObservedService};
@@ -69,6 +70,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         }
         addresses(&addresses_of, (desired, observed), true, &mut ops);
     }
+    daemons(desired, observed, &mut ops);
     let gone = observed.services.keys().filter(|key| !desired.services.contains_key(key));
     ops.extend(gone.map(|key| Op::ServiceDelete { key: *key }));
     let gone = observed.routes.keys().filter(|key| !desired.routes.contains_key(key));
@@ -99,6 +101,17 @@ fn replanned(desired: &Desired, observed: &Observed, first: Vec<Op>, then: Vec<O
     // Nothing is left to remake: this ends here.
     ops.extend(plan(desired, &later).ops);
     Plan { ops }
+}
+
+/// A daemon that runs cannot be changed. Connections stay; what changes in between is sent with the next packet.
+fn daemons(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
+    let changed = observed.daemons.iter().filter(|(role, have)| desired.daemons.get(role) != Some(have));
+    ops.extend(changed.map(|(role, _)| Op::DaemonStop { role: *role }));
+    for (role, spec) in &desired.daemons {
+        if observed.daemons.get(role) != Some(spec) && observed.links.contains_key(&spec.device) {
+            ops.push(Op::DaemonStart { role: *role, spec: spec.clone() });
+        }
+    }
 }
 
 fn rules(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {

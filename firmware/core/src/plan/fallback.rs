@@ -4,7 +4,7 @@
 //! IPVS lets the packet go on to the box's own sockets as it is (`ip_vs_dr_xmit`), so a listener on the virtual address and
 //! port gets it. NAT of outside traffic to loopback is refused by the kernel (`ip_vs_nat_xmit`).
 
-use super::desired::{Circumstances, DesiredService, Usable, keys};
+use super::desired::{Circumstances, DesiredService, Usable, dest_port, keys};
 use super::spec::{DestKey, DestSpec, Family, ServiceKey, TunnelSpec};
 use crate::model::config::{Config, Forward, Pool, Protocol};
 use crate::model::{Escaped, Name};
@@ -63,7 +63,7 @@ pub(crate) fn place(service: &ServiceKey) -> Option<SocketAddr> {
 /// fall-back stays as it is: a restart must neither show the page nor take it away.
 pub(super) fn insert(
     config: &Config,
-    service: &ServiceKey,
+    (service, asked): (&ServiceKey, u16),
     (pool_name, pool): (&Name, &Pool),
     circumstances: &impl Circumstances,
     dests: &mut BTreeMap<DestKey, DestSpec>,
@@ -72,9 +72,12 @@ pub(super) fn insert(
         return;
     }
     let Some((key, spec)) = fallback(config, service, pool) else { return };
-    let undecided = !circumstances.standing(pool_name, service.port()).short
+    let undecided = !circumstances.standing(pool_name, asked).short
         && pool.servers.iter().any(|(name, member)| {
-            let port = member.port.unwrap_or(service.port());
+            let port = match dest_port(pool, member, service) {
+                0 => asked,
+                port => port,
+            };
             circumstances.forced(pool_name, name).weight(member.weight).is_some_and(|weight| weight > 0)
                 && circumstances.usable(pool_name, name, port) == Usable::Unknown
         });

@@ -11,6 +11,7 @@ pub mod diff;
 pub mod fallback;
 pub mod observed;
 pub mod op;
+pub mod rules;
 pub mod spec;
 
 pub use desired::{Desired, desired};
@@ -18,6 +19,6 @@ pub use diff::plan;
 pub use observed::Observed;
 pub use op::{Op, OpError, Plan};
 pub use spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec, ServiceKey, ServiceSpec,
-    TimeoutSpec, TunnelSpec, VlanSpec,
+    AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, Family, RouteKey, RouteSpec,
+    ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec, VlanSpec,
 };

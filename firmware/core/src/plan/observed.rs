@@ -2,8 +2,8 @@
 
 use super::op::Op;
 use super::spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, TimeoutSpec,
-    VlanSpec,
+    AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey,
+    ServiceSpec, TimeoutSpec, VlanSpec,
 };
 use crate::model::Device;
 use alloc::collections::BTreeMap;
@@ -126,6 +126,8 @@ pub struct Observed {
     pub ruleset: Option<[u8; 32]>,
     /// Virtual servers.
     pub services: BTreeMap<ServiceKey, ObservedService>,
+    /// Sync daemons that run.
+    pub daemons: BTreeMap<DaemonRole, DaemonSpec>,
     /// Idle times; `None` in a kernel without IPVS.
     pub timeouts: Option<TimeoutSpec>,
 }
@@ -170,7 +172,9 @@ impl Observed {
             }
             Op::RulesetSet { ruleset } => self.ruleset = Some(ruleset.digest()),
             Op::Announce { .. } => {}
-            Op::TimeoutsSet { .. }
+            Op::DaemonStart { .. }
+            | Op::DaemonStop { .. }
+            | Op::TimeoutsSet { .. }
             | Op::ServiceAdd { .. }
             | Op::ServiceEdit { .. }
             | Op::ServiceDelete { .. }
@@ -186,6 +190,12 @@ impl Observed {
 
     fn assume_ipvs(&mut self, op: &Op) {
         match op {
+            Op::DaemonStart { role, spec } => {
+                self.daemons.insert(*role, spec.clone());
+            }
+            Op::DaemonStop { role } => {
+                self.daemons.remove(role);
+            }
             Op::TimeoutsSet { timeouts } => self.timeouts = Some(*timeouts),
             Op::ServiceAdd { key, spec } => {
                 let dests = BTreeMap::new();

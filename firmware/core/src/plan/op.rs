@@ -2,8 +2,8 @@
 
 use super::desired::Ruleset;
 use super::spec::{
-    AddressKey, AddressSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey, ServiceSpec, TimeoutSpec,
-    VlanSpec,
+    AddressKey, AddressSpec, DaemonRole, DaemonSpec, DestKey, DestSpec, RouteKey, RouteSpec, ServiceKey,
+    ServiceSpec, TimeoutSpec, VlanSpec,
 };
 use crate::model::Device;
 use alloc::string::String;
@@ -82,6 +82,18 @@ pub enum Op {
     RulesetSet {
         /// All rules.
         ruleset: Ruleset,
+    },
+    /// Start a sync daemon.
+    DaemonStart {
+        /// Sender or receiver.
+        role: DaemonRole,
+        /// Settings.
+        spec: DaemonSpec,
+    },
+    /// Stop a sync daemon.
+    DaemonStop {
+        /// Sender or receiver.
+        role: DaemonRole,
     },
     /// Set the idle times after which connections are forgotten.
     TimeoutsSet {

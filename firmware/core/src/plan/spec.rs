@@ -2,7 +2,7 @@
 //! edit by construction, and equality is plain `==` without transient counters.
 
 use crate::model::config::{Forward, Protocol, Scheduler};
-use crate::model::ipvs::{Checksum, Timeouts, Tunnel, TunnelKind};
+use crate::model::ipvs::{Checksum, SyncDaemon, Timeouts, Tunnel, TunnelKind};
 use crate::model::{Cidr, Device, Label};
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
@@ -219,6 +219,52 @@ impl TimeoutSpec {
             tcp_s: timeouts.tcp.get() / 1000,
             tcp_fin_s: timeouts.tcp_fin.get() / 1000,
             udp_s: timeouts.udp.get() / 1000,
+        }
+    }
+}
+
+/// What a sync daemon does (`IP_VS_STATE_MASTER`, `IP_VS_STATE_BACKUP`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum DaemonRole {
+    /// Sends connections to the peer.
+    Master,
+    /// Takes connections from the peer.
+    Backup,
+}
+
+/// Settings of a sync daemon. The kernel cannot change one that runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DaemonSpec {
+    /// Device that carries the messages.
+    pub device: Device,
+    /// Sync id.
+    pub id: u8,
+    /// Multicast group.
+    pub group: IpAddr,
+    /// UDP port.
+    pub port: u16,
+    /// Hops.
+    pub ttl: u8,
+    /// Bytes of the largest message.
+    pub max_length: u16,
+}
+
+impl DaemonSpec {
+    /// What an Ethernet frame carries beside the headers of IP and UDP, and what a receiver must take at least: the
+    /// kernel brings other lengths into these bounds (`start_sync_thread`), and would seem to have forgotten ours.
+    const LENGTHS: (u16, u16, u16) = (1024, 1500 - 28, 1500 - 48);
+
+    /// As configured, on a device.
+    pub fn of(sync: &SyncDaemon, device: &Device) -> Self {
+        let (least, most4, most6) = Self::LENGTHS;
+        let most = if sync.group.is_ipv4() { most4 } else { most6 };
+        Self {
+            device: device.clone(),
+            id: sync.id,
+            group: sync.group,
+            port: sync.port,
+            ttl: sync.ttl,
+            max_length: sync.max_length.clamp(least, most),
         }
     }
 }

@@ -6,7 +6,9 @@ use super::super::netlink::decode::{after, bytes_at, u64_at};
 use super::super::netlink::{Attribute, Body, Malformed, Message, attributes};
 use director_core::model::config::{Forward, Protocol};
 use director_core::plan::observed::{ObservedDest, ObservedService, Stats};
-use director_core::plan::{DestKey, DestSpec, Family, Op, ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec};
+use director_core::plan::{
+    DaemonRole, DaemonSpec, DestKey, DestSpec, Family, Op, ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec,
+};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -25,10 +27,12 @@ const GENL_BYTES: usize = 4;
 const GET_SERVICE: u8 = 4;
 const GET_DEST: u8 = 8;
 const GET_CONFIG: u8 = 13;
+const GET_DAEMON: u8 = 11;
 
 /// `IPVS_CMD_ATTR_*`.
 const SERVICE: u16 = 1;
 const DEST: u16 = 2;
+const DAEMON: u16 = 3;
 const TIMEOUT_TCP: u16 = 4;
 const TIMEOUT_TCP_FIN: u16 = 5;
 const TIMEOUT_UDP: u16 = 6;
@@ -101,6 +105,8 @@ pub(super) enum Command {
     NewDest = 5,
     SetDest = 6,
     DeleteDest = 7,
+    NewDaemon = 9,
+    DeleteDaemon = 10,
     SetConfig = 12,
 }
 
@@ -114,6 +120,8 @@ impl Command {
             Op::DestAdd { .. } => Some(Self::NewDest),
             Op::DestEdit { .. } => Some(Self::SetDest),
             Op::DestDelete { .. } => Some(Self::DeleteDest),
+            Op::DaemonStart { .. } => Some(Self::NewDaemon),
+            Op::DaemonStop { .. } => Some(Self::DeleteDaemon),
             Op::TimeoutsSet { .. } => Some(Self::SetConfig),
             Op::SysctlSet { .. }
             | Op::LinkUp { .. }
@@ -182,6 +190,8 @@ pub(super) fn write(body: &mut Body<'_>, op: &Op) {
             body.nest(SERVICE, |nest| service_key(nest, service));
             body.nest(DEST, |nest| dest_key(nest, key));
         }
+        Op::DaemonStart { role, spec } => daemon::write_start(body, *role, spec),
+        Op::DaemonStop { role } => daemon::write_stop(body, *role),
         Op::TimeoutsSet { timeouts } => {
             body.u32(TIMEOUT_TCP, timeouts.tcp_s);
             body.u32(TIMEOUT_TCP_FIN, timeouts.tcp_fin_s);
@@ -200,6 +210,15 @@ pub(super) fn write(body: &mut Body<'_>, op: &Op) {
         | Op::RulesetSet { .. }
         | Op::Announce { .. } => {}
     }
+}
+
+pub(super) fn dump_daemons(body: &mut Body<'_>) {
+    body.header(&[GET_DAEMON, VERSION, 0, 0]);
+}
+
+/// The sync daemon that a message tells of.
+pub(super) fn parse_daemon(message: &Message<'_>) -> Result<Option<(DaemonRole, DaemonSpec)>, Malformed> {
+    nest(message, DAEMON)?.map_or(Ok(None), |nest| daemon::parse(&nest))
 }
 
 fn service_key(nest: &mut Body<'_>, key: &ServiceKey) {
@@ -459,5 +478,6 @@ fn parse_stats(nest: &Attribute<'_>) -> Result<Stats, Malformed> {
     Ok(stats)
 }
 
+mod daemon;
 #[cfg(test)]
 mod tests;

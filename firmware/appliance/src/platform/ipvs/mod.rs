@@ -5,7 +5,7 @@ mod codec;
 use super::netlink::channel::{BATCH_MAX, Outcome};
 use super::netlink::{Channel, Malformed, Message, refuse, unless};
 use director_core::plan::observed::{ObservedDest, ObservedService};
-use director_core::plan::{DestKey, Op, OpError, ServiceKey, TimeoutSpec};
+use director_core::plan::{DaemonRole, DaemonSpec, DestKey, Op, OpError, ServiceKey, TimeoutSpec};
 use neli::consts::socket::NlFamily;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -70,6 +70,18 @@ impl Ipvs {
         Ok(timeouts)
     }
 
+    /// Sync daemons that run.
+    pub(crate) async fn daemons(&mut self) -> Result<BTreeMap<DaemonRole, DaemonSpec>, OpError> {
+        let Some(family) = self.family else { return Ok(BTreeMap::new()) };
+        let mut daemons = BTreeMap::new();
+        let take = |daemons: &mut BTreeMap<_, _>, message: &Message<'_>| -> Result<(), Malformed> {
+            daemons.extend(codec::parse_daemon(message)?);
+            Ok(())
+        };
+        self.channel.dump(family, &mut daemons, codec::dump_daemons, take, BTreeMap::clear).await?;
+        Ok(daemons)
+    }
+
     async fn dests(
         &mut self,
         family: u16,
@@ -125,8 +137,10 @@ impl Ipvs {
 /// What the kernel's verdict means for an operation that may be a repetition.
 fn judge(op: &Op, result: Result<(), OpError>) -> Result<(), OpError> {
     match codec::Command::of(op) {
-        Some(codec::Command::NewService | codec::Command::NewDest) => unless(result, &[Errno::EEXIST]),
-        Some(codec::Command::DeleteService | codec::Command::DeleteDest) => {
+        Some(codec::Command::NewService | codec::Command::NewDest | codec::Command::NewDaemon) => {
+            unless(result, &[Errno::EEXIST])
+        }
+        Some(codec::Command::DeleteService | codec::Command::DeleteDest | codec::Command::DeleteDaemon) => {
             unless(result, &[Errno::ENOENT, Errno::ESRCH])
         }
         Some(codec::Command::SetService | codec::Command::SetDest | codec::Command::SetConfig) => result,

@@ -74,6 +74,13 @@ const REG_VERDICT: u32 = 0;
 const CT_STATE: u32 = 0;
 const CMP_EQUAL: u32 = 0;
 const CMP_NOT_EQUAL: u32 = 1;
+/// `NFT_CMP_LTE`, `NFT_CMP_GTE`.
+const CMP_AT_MOST: u32 = 3;
+const CMP_AT_LEAST: u32 = 5;
+/// `NF_DROP`, `IP_CT_DIR_ORIGINAL`, `NFT_NAT_SNAT`.
+const DROP: u32 = 0;
+const DIRECTION_ORIGINAL: u8 = 0;
+const NAT_SOURCE: u32 = 0;
 
 /// Elements in one message: an attribute holds 64 KiB, an element takes at most 36 bytes.
 const ELEMENTS_PER_MESSAGE: usize = 1024;
@@ -339,13 +346,17 @@ fn write_rule(body: &mut Body<'_>, rule: &Rule, tag: &[u8]) {
 
 fn write_expression(item: &mut Body<'_>, expression: &Expression) {
     let name = match expression {
-        Expression::Meta { .. } => "meta",
+        Expression::Meta { .. } | Expression::MetaSet { .. } => "meta",
         Expression::Payload { .. } => "payload",
-        Expression::CtState { .. } => "ct",
+        Expression::CtState { .. } | Expression::CtOriginal { .. } => "ct",
         Expression::Mask { .. } => "bitwise",
-        Expression::Equal { .. } | Expression::NotEqual { .. } => "cmp",
+        Expression::Equal { .. }
+        | Expression::NotEqual { .. }
+        | Expression::AtMost { .. }
+        | Expression::AtLeast { .. } => "cmp",
         Expression::Lookup { .. } => "lookup",
-        Expression::Accept => "immediate",
+        Expression::Accept | Expression::Drop | Expression::Load { .. } => "immediate",
+        Expression::SourceNat { .. } => "nat",
         Expression::Notrack => "notrack",
         Expression::Masquerade => "masq",
     };
@@ -371,6 +382,11 @@ fn write_expression_data(data: &mut Body<'_>, expression: &Expression) {
             data.be32(1, *register);
             data.be32(2, CT_STATE);
         }
+        Expression::CtOriginal { key, register } => {
+            data.be32(1, *register);
+            data.be32(2, *key);
+            data.u8(3, DIRECTION_ORIGINAL);
+        }
         Expression::Mask { register, mask } => {
             data.be32(1, *register);
             data.be32(2, *register);
@@ -380,16 +396,34 @@ fn write_expression_data(data: &mut Body<'_>, expression: &Expression) {
         }
         Expression::Equal { register, value } => compare(data, *register, CMP_EQUAL, value),
         Expression::NotEqual { register, value } => compare(data, *register, CMP_NOT_EQUAL, value),
+        Expression::AtMost { register, value } => compare(data, *register, CMP_AT_MOST, value),
+        Expression::AtLeast { register, value } => compare(data, *register, CMP_AT_LEAST, value),
+        Expression::Load { register, value: bytes } => {
+            data.be32(1, *register);
+            value(data, 2, bytes);
+        }
+        Expression::MetaSet { key, register } => {
+            data.be32(2, *key);
+            data.be32(3, *register);
+        }
+        Expression::SourceNat { nfproto, register } => {
+            data.be32(1, NAT_SOURCE);
+            data.be32(2, u32::from(*nfproto));
+            data.be32(3, *register);
+        }
         Expression::Lookup { set, register } => {
             data.text(1, set);
             data.be32(2, *register);
         }
-        Expression::Accept => {
-            data.be32(1, REG_VERDICT);
-            data.nest(2, |nest| nest.nest(DATA_VERDICT, |verdict| verdict.be32(VERDICT_CODE, ACCEPT)));
-        }
+        Expression::Accept => write_verdict(data, ACCEPT),
+        Expression::Drop => write_verdict(data, DROP),
         Expression::Notrack | Expression::Masquerade => {}
     }
+}
+
+fn write_verdict(data: &mut Body<'_>, code: u32) {
+    data.be32(1, REG_VERDICT);
+    data.nest(2, |nest| nest.nest(DATA_VERDICT, |verdict| verdict.be32(VERDICT_CODE, code)));
 }
 
 fn compare(data: &mut Body<'_>, register: u32, operation: u32, expected: &[u8]) {

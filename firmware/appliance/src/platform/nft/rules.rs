@@ -7,10 +7,16 @@
 //!   set clients4 { type inet_proto . ipv4_addr . inet_service; flags constant; elements = { ... } }
 //!   chain prerouting { type filter hook prerouting priority raw;
 //!     meta nfproto ipv4 meta l4proto . ip daddr . th dport @clients4 notrack }
+//!   chain marks { type filter hook prerouting priority -350;
+//!     meta nfproto ipv4 meta l4proto tcp ip daddr 1.2.3.1 th dport 10000-20000 meta mark set 7 notrack accept }
+//!   chain input { type filter hook input priority filter;
+//!     iifname != "eth1" meta l4proto udp th dport 8848 drop }
 //!   chain forward { type filter hook forward priority filter; policy drop;
 //!     ct state established,related accept
-//!     meta nfproto ipv4 iifname "eth1" ip saddr 192.168.1.0/24 accept }
+//!     meta nfproto ipv4 iifname "eth1" ip saddr 192.168.1.0/24 accept
+//!     meta nfproto ipv4 iifname "eth1" meta l4proto icmp icmp type 3 accept }
 //!   chain postrouting { type nat hook postrouting priority srcnat;
+//!     meta nfproto ipv4 meta l4proto tcp ct original ip daddr 1.2.3.1 ct original proto-dst 80-80 masquerade
 //!     meta nfproto ipv4 ip saddr 192.168.1.0/24 oifname "eth0" masquerade }
 //! }
 //! ```
@@ -20,21 +26,30 @@
 //!   answers of NAT, which come from the inside before IPVS rewrites them (priority 100), and which the second rule lets
 //!   pass. Nothing new gets in from the outside. Its first rule, which needs connection tracking, is there only with an
 //!   inside network or a masqueraded one.
+//! - Routers behind the inside devices report errors from addresses of their own: these pass (unreachable, time exceeded,
+//!   parameter problem; for IPv6 packet too big too), and IPVS rewrites those that belong to its connections.
+//! - `marks` runs after the reassembly of fragments (-400), because only the first one has ports, and before connection
+//!   tracking.
+//! - Source NAT of balanced connections takes those whose client asked for the virtual server: IPVS changes the
+//!   destination, connection tracking keeps the original one.
 //! - The answers of NAT leave `ip_vs_out` marked untracked (`net.ipv4.vs.conntrack=0`), so `masquerade` skips them.
 //! - `nf_defrag` runs at priority -400 as long as some expression needs connection tracking. Where the rule set has none,
 //!   `defragment` adds a rule that reads `ct state` and decides nothing.
 
 use director_core::model::config::Protocol;
 use director_core::model::{Cidr, Device};
-use director_core::plan::desired::Ruleset;
+use director_core::plan::desired::{MarkRule, Ruleset, SourceNatRule};
 use std::net::IpAddr;
 
 /// `NF_INET_*` hooks.
 const PREROUTING: u32 = 0;
+const LOCAL_IN: u32 = 1;
 const FORWARD: u32 = 2;
 const POSTROUTING: u32 = 4;
 /// `NF_IP_PRI_RAW`, `NF_IP_PRI_FILTER`, `NF_IP_PRI_NAT_SRC`.
 const RAW: i32 = -300;
+/// Between `NF_IP_PRI_CONNTRACK_DEFRAG` (-400) and [`RAW`].
+const MARKS: i32 = -350;
 const FILTER: i32 = 0;
 const SOURCE_NAT: i32 = 100;
 /// `NF_DROP`, `NF_ACCEPT`.
@@ -42,6 +57,7 @@ const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
 
 /// `enum nft_meta_keys`.
+const META_MARK: u32 = 3;
 const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const META_NFPROTO: u32 = 15;
@@ -52,6 +68,15 @@ const NFPROTO_IPV6: u8 = 10;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SCTP: u8 = 132;
+/// `IPPROTO_ICMP`, `IPPROTO_ICMPV6`, and the types that report errors.
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
+const ICMPV6_ERRORS: [u8; 4] = [1, 2, 3, 4];
+/// `NFT_CT_DST_IP`, `NFT_CT_DST_IP6`, `NFT_CT_PROTO_DST`.
+const CT_DST_IP: u32 = 20;
+const CT_DST_IP6: u32 = 22;
+const CT_PROTO_DST: u32 = 12;
 /// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)` and `(IP_CT_RELATED)`.
 const ESTABLISHED_RELATED: u32 = 0x2 | 0x4;
 /// `IFNAMSIZ`.
@@ -118,6 +143,20 @@ pub(super) enum Expression {
     Payload { base: Base, offset: u32, bytes: u32, register: u32 },
     /// Loads the state of the packet's connection as bits.
     CtState { register: u32 },
+    /// Loads a property of the packet's connection as its first packet had it.
+    CtOriginal { key: u32, register: u32 },
+    /// Goes on when the register holds `value` or less, as numbers in network byte order.
+    AtMost { register: u32, value: Vec<u8> },
+    /// Goes on when the register holds `value` or more.
+    AtLeast { register: u32, value: Vec<u8> },
+    /// Loads bytes.
+    Load { register: u32, value: Vec<u8> },
+    /// Sets a property of the packet to what the register holds.
+    MetaSet { key: u32, register: u32 },
+    /// Throws the packet away.
+    Drop,
+    /// Gives the packet the address in the register as its source.
+    SourceNat { nfproto: u8, register: u32 },
     /// Keeps the bits of `mask`.
     Mask { register: u32, mask: Vec<u8> },
     /// Goes on when the register holds `value`.
@@ -139,12 +178,107 @@ pub(super) fn table(ruleset: &Ruleset) -> Table {
     let mut table = Table::default();
     let filtered = !ruleset.inside.is_empty() || !ruleset.masquerade.is_empty();
     prerouting(&mut table, ruleset, filtered);
+    if !ruleset.marks.is_empty() {
+        table.chains.push(chain("marks", "filter", PREROUTING, MARKS, ACCEPT));
+        table.rules.extend(ruleset.marks.iter().map(|rule| mark(rule, ruleset.track_marks)));
+    }
+    if let Some((device, port)) = &ruleset.sync {
+        table.chains.push(chain("input", "filter", LOCAL_IN, FILTER, ACCEPT));
+        table.rules.push(sync(device, *port));
+    }
     forward(&mut table, ruleset, filtered);
-    if !ruleset.masquerade.is_empty() {
+    if !ruleset.masquerade.is_empty() || !ruleset.source_nat.is_empty() {
         table.chains.push(chain("postrouting", "nat", POSTROUTING, SOURCE_NAT, ACCEPT));
-        table.rules.extend(ruleset.masquerade.iter().map(|(network, device)| masquerade(*network, device)));
+        table.rules.extend(ruleset.source_nat.iter().map(source_nat));
+        let outbound = ruleset.masquerade.iter();
+        table.rules.extend(outbound.map(|(network, device, address)| masquerade(*network, device, *address)));
     }
     table
+}
+
+/// Packets of a transport protocol to an address.
+fn towards(protocol: u8, address: IpAddr) -> Vec<Expression> {
+    let (nfproto, offset, octets) = match address {
+        IpAddr::V4(address) => (NFPROTO_IPV4, 16, address.octets().to_vec()),
+        IpAddr::V6(address) => (NFPROTO_IPV6, 24, address.octets().to_vec()),
+    };
+    let bytes = if nfproto == NFPROTO_IPV4 { 4 } else { 16 };
+    let mut expressions = nfproto_is(nfproto);
+    expressions.extend(l4proto_is(protocol));
+    expressions.extend([
+        Expression::Payload { base: Base::Network, offset, bytes, register: REG_1 },
+        Expression::Equal { register: REG_1, value: octets },
+    ]);
+    expressions
+}
+
+/// The register holds a port from `first` to `last`.
+fn port_in(first: u16, last: u16) -> [Expression; 2] {
+    [
+        Expression::AtLeast { register: REG_1, value: first.to_be_bytes().to_vec() },
+        Expression::AtMost { register: REG_1, value: last.to_be_bytes().to_vec() },
+    ]
+}
+
+fn mark(rule: &MarkRule, tracked: bool) -> Rule {
+    let mut expressions = towards(protocol_number(rule.protocol), rule.address);
+    expressions.push(Expression::Payload { base: Base::Transport, offset: 2, bytes: 2, register: REG_1 });
+    expressions.extend(port_in(rule.first, rule.last));
+    expressions.extend([
+        Expression::Load { register: REG_1, value: rule.mark.to_ne_bytes().to_vec() },
+        Expression::MetaSet { key: META_MARK, register: REG_1 },
+    ]);
+    if !tracked {
+        expressions.push(Expression::Notrack);
+    }
+    expressions.push(Expression::Accept);
+    Rule { chain: "marks", expressions }
+}
+
+fn sync(device: &Device, port: u16) -> Rule {
+    let mut expressions = vec![
+        Expression::Meta { key: META_IIFNAME, register: REG_1 },
+        Expression::NotEqual { register: REG_1, value: ifname(device) },
+    ];
+    expressions.extend(l4proto_is(UDP));
+    expressions.extend([
+        Expression::Payload { base: Base::Transport, offset: 2, bytes: 2, register: REG_1 },
+        Expression::Equal { register: REG_1, value: port.to_be_bytes().to_vec() },
+        Expression::Drop,
+    ]);
+    Rule { chain: "input", expressions }
+}
+
+fn source_nat(rule: &SourceNatRule) -> Rule {
+    let (nfproto, key, octets) = match rule.address {
+        IpAddr::V4(address) => (NFPROTO_IPV4, CT_DST_IP, address.octets().to_vec()),
+        IpAddr::V6(address) => (NFPROTO_IPV6, CT_DST_IP6, address.octets().to_vec()),
+    };
+    let mut expressions = rule.clients.map_or_else(|| nfproto_is(nfproto), source_in);
+    expressions.extend(l4proto_is(protocol_number(rule.protocol)));
+    expressions.extend([
+        Expression::CtOriginal { key, register: REG_1 },
+        Expression::Equal { register: REG_1, value: octets },
+        Expression::CtOriginal { key: CT_PROTO_DST, register: REG_1 },
+    ]);
+    expressions.extend(port_in(rule.first, rule.last));
+    expressions.push(Expression::Masquerade);
+    Rule { chain: "postrouting", expressions }
+}
+
+fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => TCP,
+        Protocol::Udp => UDP,
+        Protocol::Sctp => SCTP,
+    }
+}
+
+fn l4proto_is(protocol: u8) -> [Expression; 2] {
+    [
+        Expression::Meta { key: META_L4PROTO, register: REG_1 },
+        Expression::Equal { register: REG_1, value: vec![protocol] },
+    ]
 }
 
 fn chain(name: &str, kind: &str, hook: u32, priority: i32, policy: u32) -> Chain {
@@ -191,12 +325,7 @@ fn prerouting(table: &mut Table, ruleset: &Ruleset, filtered: bool) {
 
 /// Protocol, address, port; each starts on a multiple of 4 bytes, as registers do.
 fn client_key(protocol: Protocol, address: &[u8], port: u16) -> Vec<u8> {
-    let protocol = match protocol {
-        Protocol::Tcp => TCP,
-        Protocol::Udp => UDP,
-        Protocol::Sctp => SCTP,
-    };
-    let mut key = vec![protocol, 0, 0, 0];
+    let mut key = vec![protocol_number(protocol), 0, 0, 0];
     key.extend_from_slice(address);
     key.extend_from_slice(&port.to_be_bytes());
     key.extend_from_slice(&[0; 2]);
@@ -226,16 +355,54 @@ fn forward(table: &mut Table, ruleset: &Ruleset, filtered: bool) {
         ]);
         table.rules.push(Rule { chain: NAME, expressions });
     }
+    let mut families: Vec<(&Device, bool)> =
+        ruleset.inside.iter().map(|(device, network)| (device, network.address().is_ipv4())).collect();
+    families.dedup();
+    for (device, ipv4) in families {
+        let (nfproto, protocol, types) = match ipv4 {
+            true => (NFPROTO_IPV4, ICMP, &ICMP_ERRORS[..]),
+            false => (NFPROTO_IPV6, ICMPV6, &ICMPV6_ERRORS[..]),
+        };
+        let rule =
+            |kind: &u8| Rule { chain: NAME, expressions: icmp_error(device, nfproto, protocol, *kind) };
+        table.rules.extend(types.iter().map(rule));
+    }
 }
 
-fn masquerade(network: Cidr, device: &Device) -> Rule {
+fn icmp_error(device: &Device, nfproto: u8, protocol: u8, kind: u8) -> Vec<Expression> {
+    let mut expressions = nfproto_is(nfproto);
+    expressions.extend([
+        Expression::Meta { key: META_IIFNAME, register: REG_1 },
+        Expression::Equal { register: REG_1, value: ifname(device) },
+    ]);
+    expressions.extend(l4proto_is(protocol));
+    expressions.extend([
+        Expression::Payload { base: Base::Transport, offset: 0, bytes: 1, register: REG_1 },
+        Expression::Equal { register: REG_1, value: vec![kind] },
+        Expression::Accept,
+    ]);
+    expressions
+}
+
+fn masquerade(network: Cidr, device: &Device, address: Option<IpAddr>) -> Rule {
     let mut expressions = source_in(network);
     expressions.extend([
         Expression::Meta { key: META_OIFNAME, register: REG_1 },
         Expression::Equal { register: REG_1, value: ifname(device) },
-        Expression::Masquerade,
     ]);
+    expressions.extend(match address {
+        None => vec![Expression::Masquerade],
+        Some(IpAddr::V4(address)) => fixed_source(NFPROTO_IPV4, &address.octets()),
+        Some(IpAddr::V6(address)) => fixed_source(NFPROTO_IPV6, &address.octets()),
+    });
     Rule { chain: "postrouting", expressions }
+}
+
+fn fixed_source(nfproto: u8, octets: &[u8]) -> Vec<Expression> {
+    vec![
+        Expression::Load { register: REG_1, value: octets.to_vec() },
+        Expression::SourceNat { nfproto, register: REG_1 },
+    ]
 }
 
 /// Packets of the network's family that come from it.
@@ -285,8 +452,9 @@ mod tests {
         Ruleset {
             defragment: true,
             notrack: [(Protocol::Tcp, "1.2.3.1".parse().unwrap(), 80)].into(),
-            masquerade: vec![("192.168.1.0/20".parse().unwrap(), "eth0".parse().unwrap())],
+            masquerade: vec![("192.168.1.0/20".parse().unwrap(), "eth0".parse().unwrap(), None)],
             inside: [("eth1".parse().unwrap(), "192.168.0.0/20".parse().unwrap())].into(),
+            ..Ruleset::default()
         }
     }
 

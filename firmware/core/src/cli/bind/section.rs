@@ -197,5 +197,6 @@ sections! {
         mask_ipv6: maybe "persistence-mask-ipv6",
         engine: maybe "persistence-engine",
         one_packet: get "one-packet",
+        source_nat: get "source-nat",
     }
 }

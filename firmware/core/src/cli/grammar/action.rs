@@ -1,6 +1,7 @@
 //! What a line asks for.
 
 use super::super::session::{ExportHow, Load};
+use super::super::show::ipvs::Columns;
 use crate::director::protocol::{ClusterAction, Maintenance, Power};
 
 /// What a status table shows.
@@ -10,7 +11,10 @@ pub(crate) enum View {
     Addresses,
     Services,
     Servers,
-    Ipvs,
+    Ipvs(Columns),
+    IpvsTimeouts,
+    IpvsDaemons,
+    IpvsSave,
     Version,
     Alarms,
     Cluster,

@@ -5,7 +5,7 @@ use super::system::{CLUSTER, SYNC_DAEMON, SYSTEM};
 use super::{Item, ON_OFF, branch, choice, leaf, list, number, port, present, span, values};
 use crate::cli::value::{Choice, Type};
 use crate::model::check::Join;
-use crate::model::ipvs::{Checksum, PersistenceEngine, SchedulerFlag, TunnelKind};
+use crate::model::ipvs::{Checksum, PersistenceEngine, SchedulerFlag, SourceNat, TunnelKind};
 use crate::model::system::Sysctl;
 use crate::model::{Millis, limits};
 
@@ -261,6 +261,7 @@ static SERVICE: &[Item] = &[
         .unit("bits"),
     leaf("persistence-engine", "What else makes clients one", choice::<PersistenceEngine>(), None),
     leaf("one-packet", "Schedule each UDP packet by itself", ON_OFF, Some("off")),
+    leaf("source-nat", "Clients that servers see as the director (nat)", choice::<SourceNat>(), Some("off")),
     leaf("pool", "Pool that answers", Type::Refer("pool"), None),
 ];
 

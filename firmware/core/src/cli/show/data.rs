@@ -7,7 +7,7 @@ use crate::director::status::{IpvsService, ServerStatus, ServiceStatus, Status};
 use crate::health::State;
 use crate::model::Mono;
 use crate::plan::observed::Stats;
-use crate::plan::{Family, ServiceKey};
+use crate::plan::{DaemonRole, Family, ServiceKey};
 use alloc::string::String;
 
 fn array<'a, T: 'a>(items: impl IntoIterator<Item = &'a T>, write: impl Fn(&'a T, &mut Json)) -> String {
@@ -156,6 +156,28 @@ pub(super) fn ipvs(status: &Status) -> String {
                 });
             }
         });
+    })
+}
+
+pub(super) fn timeouts(status: &Status) -> String {
+    let mut json = Json::new();
+    json.object(|json| {
+        json.maybe_count("tcp_s", status.timeouts.map(|t| t.tcp_s));
+        json.maybe_count("tcp_fin_s", status.timeouts.map(|t| t.tcp_fin_s));
+        json.maybe_count("udp_s", status.timeouts.map(|t| t.udp_s));
+    });
+    json.finish()
+}
+
+pub(super) fn daemons(status: &Status) -> String {
+    array(&status.daemons, |(role, daemon), json| {
+        json.flag("sends", *role == DaemonRole::Master);
+        json.text("device", &daemon.device);
+        json.count("id", daemon.id);
+        json.text("group", daemon.group);
+        json.count("port", daemon.port);
+        json.count("ttl", daemon.ttl);
+        json.count("max_length", daemon.max_length);
     })
 }
 

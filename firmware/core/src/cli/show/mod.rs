@@ -5,6 +5,7 @@ pub(crate) mod commits;
 mod data;
 mod dhcp;
 pub(crate) mod impact;
+pub(crate) mod ipvs;
 pub mod ops;
 mod table;
 mod tables;
@@ -42,7 +43,10 @@ pub(crate) fn lines(
                 [] | [_] => tables::servers(status.at, &chosen, width),
             }
         }
-        View::Ipvs => tables::ipvs(status),
+        View::Ipvs(columns) => ipvs::table(status, columns),
+        View::IpvsTimeouts => ipvs::timeouts(status),
+        View::IpvsDaemons => ipvs::daemons(status),
+        View::IpvsSave => ipvs::save(status),
         View::Version => tables::version(status, width),
         View::Alarms => tables::alarms(status, width),
         View::Cluster => cluster::lines(status, width),
@@ -56,7 +60,9 @@ pub(crate) fn json(view: View, status: &Status, args: &[String]) -> Result<Strin
         View::Addresses => data::addresses(status),
         View::Services => data::services(&services(status, args)?),
         View::Servers => data::servers(status.at, &servers(status, args)?),
-        View::Ipvs => data::ipvs(status),
+        View::Ipvs(_) | View::IpvsSave => data::ipvs(status),
+        View::IpvsTimeouts => data::timeouts(status),
+        View::IpvsDaemons => data::daemons(status),
         View::Version => data::version(status),
         View::Alarms => data::alarms(status),
         View::Cluster => cluster::json(status),

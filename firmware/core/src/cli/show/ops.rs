@@ -2,7 +2,7 @@
 
 use super::words::{endpoint, forward, service_key};
 use crate::plan::op::Op;
-use crate::plan::spec::{DestKey, DestSpec, ServiceKey, ServiceSpec, TunnelSpec};
+use crate::plan::spec::{DaemonRole, DestKey, DestSpec, ServiceKey, ServiceSpec, TunnelSpec};
 use alloc::format;
 use alloc::string::String;
 
@@ -31,8 +31,16 @@ pub fn describe(op: &Op) -> String {
         }
         Op::RouteDelete { key } => format!("delete the route to {}", key.to),
         Op::RulesetSet { .. } => {
-            String::from("replace the packet rules in one step (masquerade and forwarding)")
+            String::from("replace the packet rules in one step (forwarding, masquerade, marks)")
         }
+        Op::DaemonStart { role: DaemonRole::Master, spec } => {
+            format!("send connections to the peer by {}, sync id {}", spec.device, spec.id)
+        }
+        Op::DaemonStart { role: DaemonRole::Backup, spec } => {
+            format!("take connections from the peer by {}, sync id {}", spec.device, spec.id)
+        }
+        Op::DaemonStop { role: DaemonRole::Master } => String::from("stop sending connections to the peer"),
+        Op::DaemonStop { role: DaemonRole::Backup } => String::from("stop taking connections from the peer"),
         Op::TimeoutsSet { timeouts: t } => {
             format!(
                 "forget idle connections: tcp {} s, after FIN {} s, udp {} s",

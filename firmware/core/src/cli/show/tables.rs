@@ -1,17 +1,11 @@
 //! Views as text.
 
 use super::table::{Align, Table, facts};
-use super::words::{
-    ago, bytes, check, endpoint, forward, generation, plural, service_key, span, state, weight, wrap,
-};
-use crate::director::status::{
-    InterfaceStatus, IpvsService, ServerStatus, ServiceStatus, SlotStatus, Status,
-};
+use super::words::{ago, bytes, check, forward, generation, plural, service_key, span, state, weight, wrap};
+use crate::director::status::{InterfaceStatus, ServerStatus, ServiceStatus, SlotStatus, Status};
 use crate::health::State;
 use crate::model::Mono;
-use crate::model::config::{Forward, Protocol};
 use crate::plan::observed::Stats;
-use crate::plan::{Family, ServiceKey};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -263,45 +257,6 @@ pub(super) fn server_details(now: Mono, servers: &[&ServerStatus], width: usize)
         out.extend(facts(&list, width));
     }
     out
-}
-
-/// The layout of `ipvsadm -Ln` (ipvsadm.c, `print_title` and `print_service_entry`), without the line that tells the
-/// kernel module's version.
-pub(super) fn ipvs(status: &Status) -> Vec<String> {
-    let mut out = Vec::from([
-        "Prot LocalAddress:Port Scheduler Flags".to_string(),
-        "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn".to_string(),
-    ]);
-    status.ipvs.iter().for_each(|service| ipvs_service(service, &mut out));
-    out
-}
-
-fn ipvs_service(s: &IpvsService, out: &mut Vec<String>) {
-    let name = match s.key {
-        ServiceKey::Address { protocol, address, port } => {
-            let protocol = match protocol {
-                Protocol::Tcp => "TCP",
-                Protocol::Udp => "UDP",
-                Protocol::Sctp => "SCTP",
-            };
-            format!("{protocol}  {}", endpoint(address, port))
-        }
-        ServiceKey::Mark { family: Family::V4, mark } => format!("FWM  {mark}"),
-        ServiceKey::Mark { family: Family::V6, mark } => format!("FWM  {mark} IPv6"),
-    };
-    let flags = s.spec.persistence_s.map(|p| format!(" persistent {p}")).unwrap_or_default();
-    out.push(format!("{name} {}{flags}", s.spec.scheduler));
-    for d in &s.dests {
-        let method = match d.spec.forward {
-            Forward::Nat => "Masq",
-            Forward::Direct => "Route",
-            Forward::Tunnel => "Tunnel",
-        };
-        let remote = endpoint(d.key.address, d.key.port);
-        let line =
-            format!("  -> {remote:<28} {method:<7} {:<6} {:<10} {:<10}", d.spec.weight, d.active, d.inactive);
-        out.push(line.trim_end().to_string());
-    }
 }
 
 pub(super) fn version(status: &Status, width: usize) -> Vec<String> {

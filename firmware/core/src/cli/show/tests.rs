@@ -19,7 +19,7 @@ const VIEWS: [(&str, View, &[&str]); 9] = [
     ("show services web", View::Services, &["web"]),
     ("show servers", View::Servers, &[]),
     ("show servers web rs2", View::Servers, &["web", "rs2"]),
-    ("show ipvs", View::Ipvs, &[]),
+    ("show ipvs", View::Ipvs(crate::cli::show::ipvs::Columns::Plain), &[]),
     ("show version", View::Version, &[]),
     ("show alarms", View::Alarms, &[]),
 ];
@@ -142,7 +142,7 @@ fn operations_are_said_in_plain_words() {
         delete the address 2001:db8::1/64 from eth0
         route 0.0.0.0/0 via 1.2.3.254
         delete the route to 0.0.0.0/0
-        replace the packet rules in one step (masquerade and forwarding)
+        replace the packet rules in one step (forwarding, masquerade, marks)
         add the virtual service tcp 1.2.3.1:80, scheduler wlc, persistence 300 s
         change the virtual service tcp 1.2.3.1:80 to scheduler wlc, persistence 300 s; connections stay
         delete the virtual service tcp 1.2.3.1:80 with its servers; its connections end

@@ -161,6 +161,8 @@ pub(crate) fn status() -> Status {
             stats: stats(3000),
             dests: Vec::from(dests),
         }]),
+        timeouts: None,
+        daemons: Vec::new(),
         notes: Vec::new(),
         alarms: Vec::from([String::from(
             "the address 192.168.1.254/24 is missing on eth1: the kernel refused it (No such device, errno 19)",

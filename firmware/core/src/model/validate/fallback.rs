@@ -1,4 +1,4 @@
-//! What answers when a pool has no usable server, and what makes one server answer everything.
+//! What answers when a pool has no usable server.
 
 use super::Findings;
 use crate::model::config::{Config, Forward, Pool, Protocol};

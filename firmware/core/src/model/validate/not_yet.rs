@@ -4,7 +4,7 @@
 use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
-use crate::model::config::{Pool, Service};
+use crate::model::config::Pool;
 use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
@@ -21,24 +21,14 @@ fn refuse(found: &mut Findings, set: bool, path: impl FnOnce() -> String) {
 pub(super) fn check(config: &Config, found: &mut Findings) {
     system(&config.system, found);
     pairing(&config.cluster.pairing, found);
-    refuse(found, config.sync_daemon.is_some(), || "sync-daemon".into());
-    for (name, rule) in &config.masquerade {
-        refuse(found, rule.address.is_some(), || format!("masquerade {name} address"));
-    }
     for name in config.questions.load_monitors.keys() {
         refuse(found, true, || format!("load-monitor {name}"));
-    }
-    for name in config.kernel.marks.keys() {
-        refuse(found, true, || format!("mark {name}"));
     }
     for (name, server) in &config.real_servers {
         refuse(found, server.load_monitor.is_some(), || format!("real-server {name} load-monitor"));
     }
     for (name, pool) in &config.pools {
         check_pool(&format!("pool {name}"), pool, found);
-    }
-    for (name, service) in &config.services {
-        check_service(&format!("service {name}"), service, found);
     }
 }
 
@@ -86,8 +76,4 @@ fn pairing(pairing: &Pairing, found: &mut Findings) {
 
 fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
     refuse(found, pool.watch.via_virtual, || format!("{path} check-virtual"));
-}
-
-fn check_service(path: &str, service: &Service, found: &mut Findings) {
-    refuse(found, service.special.mark.is_some(), || format!("{path} mark"));
 }

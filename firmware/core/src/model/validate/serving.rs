@@ -66,6 +66,8 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         fit(config, name, service, &summaries, found);
         collisions(config, name, service, &mut taken, found);
     }
+    balancing::check_marks(config, found);
+    balancing::check_sync(config, found);
     forwarding(config, &summaries, found);
     let used: BTreeSet<&Name> = config.services.values().filter_map(|s| s.pool.as_ref()).collect();
     for name in config.pools.keys().filter(|n| !used.contains(n)) {

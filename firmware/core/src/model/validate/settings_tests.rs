@@ -26,8 +26,6 @@ fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
     for (line, path) in [
         ("set system domain example.org", "system domain"),
         ("set cluster witness 1.2.3.254", "cluster witness"),
-        ("set sync-daemon interface private", "sync-daemon"),
-        ("set masquerade private address vs1", "masquerade private address"),
         ("set check c tls sni www.example.org", "check c tls"),
         ("set pool web check-virtual on", "pool web check-virtual"),
     ] {
@@ -226,4 +224,52 @@ fn a_method_of_one_server_does_not_bind_the_others() {
     );
     let tunnelled = "set real-server far address 2001:db8::9\nset pool web server far forward tunnel";
     assert_eq!(wrong(tunnelled), [""; 0]);
+}
+
+const FTP: &str = "set mark ftp address vs1 port 21\nset mark ftp port 10000-20000\nset service ftp mark ftp\nset \
+                   service ftp pool web";
+
+#[test]
+fn marks_are_checked_against_each_other_and_against_services() {
+    assert_eq!(wrong(FTP), [""; 0]);
+    for (lines, finding) in [
+        ("set mark www address vs1 port 100", "warning: mark www: no service uses this mark"),
+        (
+            "set mark www address vs1 port 80\nset service www mark www\nset service www pool web",
+            "error: service web port 80: 1.2.3.1 port 80 is in mark www, which goes first: delete one",
+        ),
+        (
+            "set mark www address vs1 port 15000-15001\nset service www mark www\nset service www pool web",
+            "error: mark www port 15000-15001: 1.2.3.1 has these ports in mark ftp already: change one",
+        ),
+        (
+            "set mark ftp number 5\nset mark www address vs1 port 100\nset mark www number 5\nset service www mark \
+             www\nset service www pool web",
+            "error: mark www number 5: is the number of mark ftp too: set mark www number to another one",
+        ),
+        (
+            "set service other mark ftp\nset service other pool web",
+            "error: service other mark ftp: service ftp serves this mark already: use one service for it",
+        ),
+        (
+            "set pool web forward direct",
+            "warning: service ftp persistence: missing: without it the data connections of FTP may go to another server",
+        ),
+    ] {
+        assert_eq!(wrong(&format!("{FTP}\n{lines}")), [finding], "{lines}");
+    }
+}
+
+#[test]
+fn the_sync_daemon_needs_an_interface_and_servers_of_one_family() {
+    assert_eq!(wrong("set sync-daemon interface private"), [""; 0]);
+    let mixed = "set sync-daemon interface private\nset real-server far address 2001:db8::9\nset pool web server far \
+                 forward tunnel";
+    assert_eq!(
+        wrong(mixed),
+        [
+            "error: sync-daemon: service web has servers of the other address family, with which the kernel starts no \
+          sync daemon: delete sync-daemon, or give the service servers of its own family"
+        ]
+    );
 }

@@ -79,7 +79,7 @@ impl Sim {
         };
         let configs: Vec<&Config> = configs.filter(|config| !refused(config)).collect();
         let wanted = |config: &&Config| {
-            let services = config.services.values().filter(|s| keys(config, s).any(|key| key == *service));
+            let services = config.services.values().filter(|s| keys(config, s).contains(service));
             services.into_iter().any(|s| match dest {
                 None => true,
                 Some(dest) => {

@@ -8,8 +8,9 @@ fn ruleset() -> Ruleset {
     Ruleset {
         defragment: true,
         notrack: [(Protocol::Tcp, "1.2.3.1".parse().unwrap(), 80)].into(),
-        masquerade: vec![("192.168.1.0/24".parse().unwrap(), "eth0".parse().unwrap())],
+        masquerade: vec![("192.168.1.0/24".parse().unwrap(), "eth0".parse().unwrap(), None)],
         inside: [("eth1".parse().unwrap(), "192.168.1.0/24".parse().unwrap())].into(),
+        ..Ruleset::default()
     }
 }
 
@@ -57,7 +58,7 @@ fn a_masquerade_rule_has_its_golden_bytes() {
         00000c00038008000100c0a8010024000180090001006d65746100000000140002800800010000000001080002\
         00000000073800018008000100636d70002c000280080001000000000108000200000000001800038014000100\
         6574683000000000000000000000000014000180090001006d617371000000000400028010000700800ad1d1d1\
-        d1d1d1d1d10003"
+        d1d1d1d1d10006"
     );
 }
 
