@@ -297,7 +297,9 @@ impl Sim {
                 trial: options.confirm.map(trials::Asks::Window),
                 ..nothing
             },
-            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) => panic!("the script asks no {}", word(&request)),
+            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) => {
+                panic!("the script asks no {}", word(&request))
+            }
             Request::Confirm => Asked { trial: Some(trials::Asks::Confirmation), ..nothing },
             Request::Server(action) => {
                 Asked { action: Some((action.server.clone(), self.override_of(action))), ..nothing }
