@@ -302,6 +302,7 @@ impl Session {
                 | Job::Confirm
                 | Job::Server(_)
                 | Job::Commits { .. }
+                | Job::Flash { .. }
                 | Job::Recall(_)
                 | Job::Maintain(_)
                 | Job::Rescue { .. }

@@ -8,6 +8,7 @@ use crate::model::{Config, Millis, Name};
 use crate::overrides::Forced;
 use crate::plan::Op;
 use crate::store::slots::Past;
+use crate::store::usage::Usage;
 use crate::store::{Comment, Commit, Generation, StoreError};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -92,6 +93,8 @@ pub struct ServerAction {
 pub enum Recall {
     /// The list of commits.
     List,
+    /// What lies where, and how much was written.
+    Usage,
     /// The configuration of so many commits ago, 1 or more.
     Back(u8),
     /// The rescue configuration.
@@ -103,6 +106,8 @@ pub enum Recall {
 pub enum Recalled {
     /// All stored commits, the newest first.
     List(Vec<Past>),
+    /// What lies where.
+    Usage(Box<Usage>),
     /// One of them.
     Commit {
         /// Its number.

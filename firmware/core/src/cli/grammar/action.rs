@@ -41,6 +41,7 @@ pub(crate) enum Action {
     Confirm,
     Rollback,
     Commits,
+    Flash,
     ShowCommit,
     Rescue(Maintenance),
     ShowRescue,
@@ -86,6 +87,7 @@ impl Action {
             | Self::Confirm
             | Self::Rollback
             | Self::Commits
+            | Self::Flash
             | Self::ShowCommit
             | Self::Rescue(_)
             | Self::ShowRescue

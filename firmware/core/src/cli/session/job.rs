@@ -40,6 +40,10 @@ pub(super) enum Job {
     Commits {
         pipes: Vec<Pipe>,
     },
+    /// What lies in flash.
+    Flash {
+        pipes: Vec<Pipe>,
+    },
     Recall(commits::Use),
     Maintain(Maintenance),
     /// The rescue configuration.
@@ -99,6 +103,10 @@ impl Job {
                     Reply::Recalled { result: Ok(Recalled::List(_)) | Err(_), .. } | Reply::Refused { .. }
                 )
             }
+            Self::Flash { .. } => matches!(
+                reply,
+                Reply::Recalled { result: Ok(Recalled::Usage(_)) | Err(_), .. } | Reply::Refused { .. }
+            ),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(
                 reply,

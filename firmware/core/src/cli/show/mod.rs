@@ -3,6 +3,7 @@
 pub(crate) mod commits;
 mod data;
 mod dhcp;
+pub(crate) mod flash;
 pub(crate) mod impact;
 pub mod ops;
 mod table;
