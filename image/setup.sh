@@ -17,6 +17,8 @@ packages=(
   "linux-source-6.1     the kernel's source"
   "qemu-system-x86      the machines of the lab"
   "ipxe-qemu seabios    firmware of those machines"
+  "ovmf                 the same, UEFI"
+  "grub-pc-bin grub-efi-amd64-bin grub-common  the boot loader of the disk image"
   "nginx                the real servers of the lab (its service is not started)"
   "curl                 the client of the lab"
   "dnsmasq-base         the DHCP server of the lab (only the program, no service)"

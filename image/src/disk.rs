@@ -2,16 +2,23 @@
 //!
 //! ```text
 //! sector      0   partition table, disk id "DRCT"
-//!         2 048   p1 0xEF  16 MiB  boot; empty until there is a boot loader
-//!        34 816   p2 0xDA  16 MiB  system slot A: kernel at 0, initramfs at INITRAMFS_AT, both raw
+//!         1   boot loader's core
+//!         2 048   p1 0xEF  16 MiB  boot: FAT16 with the UEFI program and the environment
+//!        34 816   p2 0xDA  16 MiB  system slot A: kernel, initramfs and trailer, all raw
 //!        67 584   p3 0xDA  16 MiB  system slot B: as A; empty on a new disk
 //!       100 352   p4 0xDA  32 MiB  data, or what the disk has: regions of director_core::store
 //! ```
 //! Raw slots, because an upgrade then is a plain write to a partition and cannot break a file system.
 
+use crate::fat;
 use crate::files;
+use crate::grub::Loader;
 use crate::seed::{self, Seed};
-use anyhow::{Context, Result, bail};
+use crate::slot::System;
+use anyhow::{Context, Result, bail, ensure};
+use director_core::upgrade::environment::{Environment, Slot};
+use director_core::upgrade::layout::{BOOT_AT as START, BOOT_BYTES, SLOTS_AT};
+pub use director_core::upgrade::layout::{DATA_AT, SLOT_BYTES};
 use mbrman::{BOOT_ACTIVE, BOOT_INACTIVE, CHS, MBR, MBRPartitionEntry};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -22,24 +29,8 @@ const MIB: u64 = 1 << 20;
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
 
-/// Before the first partition: the table, and room for a boot loader's core.
-const START: u64 = MIB;
-
-/// Bytes of the boot partition.
-const BOOT_BYTES: u64 = 16 * MIB;
-
-/// Bytes of one system slot.
-pub const SLOT_BYTES: u64 = 16 * MIB;
-
-/// Where in a slot the initramfs begins. Chosen: kernel and initramfs together are budgeted at 7 MiB, the kernel is the
-/// larger part; both may double.
-pub const INITRAMFS_AT: u64 = 11 * MIB;
-
 /// Bytes of the smallest data partition.
 const DATA_BYTES_MIN: u64 = 32 * MIB;
-
-/// Where the data partition begins.
-pub const DATA_AT: u64 = START + BOOT_BYTES + 2 * SLOT_BYTES;
 
 /// Bytes of the smallest disk.
 pub const SIZE_MIN: u64 = DATA_AT + DATA_BYTES_MIN;
@@ -59,10 +50,10 @@ const TYPE_RAW: u8 = 0xda;
 pub struct Disk<'a> {
     /// Bytes of the whole, [`SIZE_MIN`] to [`SIZE_MAX`], a multiple of 1 MiB; the data partition takes what is left.
     pub size: u64,
-    /// bzImage for slot A.
-    pub kernel: &'a [u8],
-    /// Initramfs for slot A.
-    pub initramfs: &'a [u8],
+    /// What slot A holds.
+    pub system: &'a System,
+    /// The boot loader; none leaves its places empty, for a machine that is handed its kernel.
+    pub loader: Option<&'a Loader>,
     /// What the data partition holds.
     pub seed: &'a Seed,
 }
@@ -82,15 +73,16 @@ impl Disk<'_> {
     }
 
     fn check(&self) -> Result<()> {
-        let (kernel, initramfs) = (bytes(self.kernel), bytes(self.initramfs));
         if !(SIZE_MIN..=SIZE_MAX).contains(&self.size) || !self.size.is_multiple_of(MIB) {
             bail!("a disk has {} to {} MiB, in whole MiB", SIZE_MIN / MIB, SIZE_MAX / MIB);
         }
-        if kernel > INITRAMFS_AT {
-            bail!("the kernel has {kernel} bytes, its place in a slot {INITRAMFS_AT}");
-        }
-        if initramfs > SLOT_BYTES - INITRAMFS_AT {
-            bail!("the initramfs has {initramfs} bytes, its place in a slot {}", SLOT_BYTES - INITRAMFS_AT);
+        if let Some(loader) = self.loader {
+            let room = usize::try_from(START - SECTOR)?;
+            ensure!(
+                loader.core.len() <= room,
+                "the boot loader has {} bytes, its place {room}",
+                loader.core.len()
+            );
         }
         Ok(())
     }
@@ -99,10 +91,16 @@ impl Disk<'_> {
         let mut file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
         file.set_len(self.size)?;
         write_table(&mut file, self.size)?;
-        let slot_a = START + BOOT_BYTES;
-        for (at, content) in [(slot_a, self.kernel), (slot_a + INITRAMFS_AT, self.initramfs)] {
-            file.seek(SeekFrom::Start(at))?;
-            file.write_all(content)?;
+        let mut put =
+            |at: u64, content: &[u8]| file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(content));
+        if let Some(Loader { sector, core, efi }) = self.loader {
+            put(0, sector)?;
+            put(SECTOR, core)?;
+            let environment = Environment::settled(Slot::A).encode();
+            put_sparse(START, &fat::boot_partition(efi, [&environment, &environment])?, &mut put)?;
+        }
+        for (at, content) in &self.system.pieces {
+            put(SLOTS_AT[0] + at, content)?;
         }
         let data = Window::new(&mut file, DATA_AT, self.size - DATA_AT);
         seed::plant(self.seed, data).context("data partition")?;
@@ -110,8 +108,14 @@ impl Disk<'_> {
     }
 }
 
-fn bytes(content: &[u8]) -> u64 {
-    u64::try_from(content.len()).unwrap_or(u64::MAX)
+/// Writes what is not zero, page by page.
+fn put_sparse(at: u64, content: &[u8], put: &mut impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    const PAGE: usize = 4096;
+    (at..)
+        .step_by(PAGE)
+        .zip(content.chunks(PAGE))
+        .filter(|(_, page)| page.iter().any(|b| *b != 0))
+        .try_for_each(|(at, page)| put(at, page))
 }
 
 fn write_table(file: &mut File, size: u64) -> Result<()> {
@@ -214,12 +218,17 @@ impl Seek for Window<'_> {
 mod tests {
     use super::*;
     use crate::testing::Folder;
+    use director_core::upgrade::layout::{INITRAMFS_AT, TRAILER_AT};
     use std::os::unix::fs::MetadataExt;
+    use std::sync::LazyLock;
 
     const EMPTY: Seed = Seed { role: None, config: None };
 
+    static SYSTEM: LazyLock<System> =
+        LazyLock::new(|| System::new("1.2.3", "quiet", b"kernel", b"initramfs").unwrap());
+
     fn disk(size: u64) -> Disk<'static> {
-        Disk { size, kernel: b"kernel", initramfs: b"initramfs", seed: &EMPTY }
+        Disk { size, system: &SYSTEM, loader: None, seed: &EMPTY }
     }
 
     #[test]
@@ -253,7 +262,9 @@ mod tests {
         assert!(bytes[slot..].starts_with(b"kernel\0"));
         assert!(bytes[initramfs..].starts_with(b"initramfs\0"));
         let data = usize::try_from(DATA_AT).unwrap();
-        assert!(bytes[initramfs + 9..data].iter().all(|b| *b == 0));
+        let trailer = slot + usize::try_from(TRAILER_AT).unwrap();
+        assert!(bytes[trailer..].starts_with(b"# GRUB Environment Block\nversion=1.2.3\n"));
+        assert!(bytes[trailer + 4096..data].iter().all(|b| *b == 0));
         assert!(fs::metadata(&path).unwrap().blocks() * 512 < MIB);
     }
 
@@ -281,13 +292,12 @@ mod tests {
     fn what_does_not_fit_is_refused_before_anything_is_written() {
         let folder = Folder::new();
         let path = folder.join("disk.img");
-        let kernel = vec![1; usize::try_from(INITRAMFS_AT).unwrap() + 1];
+        let loader = Loader { core: vec![1; 1 << 20], ..Loader::default() };
         for bad in [
             disk(SIZE_MIN - MIB),
             disk(SIZE_MIN + 1),
             disk(SIZE_MAX + MIB),
-            Disk { kernel: &kernel, ..disk(SIZE_MIN) },
-            Disk { initramfs: &kernel, ..disk(SIZE_MIN) },
+            Disk { loader: Some(&loader), ..disk(SIZE_MIN) },
         ] {
             assert!(bad.write(&path).is_err());
         }

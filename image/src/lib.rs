@@ -7,11 +7,14 @@
 //! The library is for the lab and the tests, which make disks of their own; `director-image` is its command line.
 
 pub mod disk;
+pub mod fat;
 pub mod files;
+pub mod grub;
 pub mod initramfs;
 pub mod kernel;
 pub mod report;
 pub mod say;
 pub mod seed;
+pub mod slot;
 #[cfg(test)]
 mod testing;

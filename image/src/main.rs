@@ -4,9 +4,11 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use director_core::store::identity::Role;
 use director_image::disk::{Disk, SIZE_MIN};
+use director_image::grub::Loader;
 use director_image::report::Sizes;
 use director_image::say::say;
 use director_image::seed::Seed;
+use director_image::slot::System;
 use director_image::{files, initramfs, kernel};
 use std::fs;
 use std::io::Write;
@@ -64,6 +66,12 @@ enum Command {
         /// The initramfs
         #[arg(long, default_value_os_t = built("initramfs.cpio.zst"))]
         initramfs: PathBuf,
+        /// Folder of the boot loader's scripts and the kernel's command line
+        #[arg(long, default_value_os_t = tree().join("board/x86_64"))]
+        board: PathBuf,
+        /// Leave out the boot loader: for a machine that is handed its kernel
+        #[arg(long)]
+        no_loader: bool,
         /// Bytes of the disk in MiB
         #[arg(long, default_value_t = SIZE_MIN / MIB)]
         size: u64,
@@ -129,13 +137,16 @@ fn main() -> Result<()> {
         Command::Kernel { fragment, out, check: false } => build_kernel(&fragment, &out),
         Command::Initramfs { program, keep, out } => pack(&program, &keep, &out),
         Command::Ls { file } => print(&listing(&file)?),
-        Command::Disk { out, kernel, initramfs, size, role, config } => {
+        Command::Disk { out, kernel, initramfs, board, no_loader, size, role, config } => {
             let config =
                 config.map(|path| read(&path).and_then(|b| Ok(String::from_utf8(b)?))).transpose()?;
             let seed = Seed { role: role.map(Role::from), config };
-            let (kernel, initramfs) = (read(&kernel)?, read(&initramfs)?);
+            let cmdline = fs::read_to_string(board.join("cmdline")).context("read the board's cmdline")?;
+            let system =
+                System::new(env!("CARGO_PKG_VERSION"), cmdline.trim(), &read(&kernel)?, &read(&initramfs)?)?;
+            let loader = if no_loader { None } else { Some(Loader::build(&board, &out)?) };
             let size = size.saturating_mul(MIB);
-            Disk { size, kernel: &kernel, initramfs: &initramfs, seed: &seed }.write(&out)?;
+            Disk { size, system: &system, loader: loader.as_ref(), seed: &seed }.write(&out)?;
             say(format!("disk: {}, {} MiB", short(&out), size / MIB));
             Ok(())
         }

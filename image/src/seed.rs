@@ -111,7 +111,8 @@ mod tests {
 
     fn written(folder: &Folder, seed: &Seed) -> Result<std::path::PathBuf> {
         let path = folder.join("disk.img");
-        Disk { size: SIZE_MIN, kernel: b"kernel", initramfs: b"initramfs", seed }.write(&path)?;
+        let system = crate::slot::System::new("1.2.3", "", b"kernel", b"initramfs")?;
+        Disk { size: SIZE_MIN, system: &system, loader: None, seed }.write(&path)?;
         Ok(path)
     }
 

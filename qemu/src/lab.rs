@@ -425,7 +425,13 @@ impl Lab {
             nics,
             folder: PathBuf::from(director.name),
         };
-        Vm::new(spec, &self.hub)
+        let vm = Vm::new(spec, &self.hub)?;
+        crate::tty::publish(
+            vm.console(),
+            &self.folder.path().join(director.name).join("tty"),
+            director.line,
+        )?;
+        Ok(vm)
     }
 
     fn calibrate(&mut self, boot: Duration) {

@@ -29,4 +29,5 @@ pub mod run_folder;
 pub mod scenario;
 pub mod serial;
 pub mod switch;
+pub mod tty;
 pub mod vm;

@@ -2,6 +2,7 @@
 
 mod seeds;
 
+use crate::tty::Faults;
 use std::net::Ipv4Addr;
 
 /// Text of the five-node cluster of the Piranha manual, in the shape of `set` lines.
@@ -59,6 +60,15 @@ pub struct Director {
     pub role: Role,
     /// Segments of eth0, eth1, ...
     pub nics: &'static [&'static str],
+    /// What is wrong with the terminal of its console, `NODE/tty` in the run folder.
+    pub line: Faults,
+}
+
+impl Director {
+    /// A director with a good line.
+    pub(crate) fn new(name: &'static str, role: Role, nics: &'static [&'static str]) -> Self {
+        Self { name, role, nics, line: Faults::default() }
+    }
 }
 
 /// A host in a namespace, with one interface eth0.
@@ -130,7 +140,7 @@ fn five_node() -> Scenario {
         name: "five-node",
         about: "the cluster of the Piranha manual: NAT, three web servers of weights 2000, 1000, 1000",
         segments: &["public", "private"],
-        directors: vec![Director { name: "lvs1", role: Role::Primary, nics: &["public", "private"] }],
+        directors: vec![Director::new("lvs1", Role::Primary, &["public", "private"])],
         hosts: vec![
             real_server("rs1", 3),
             real_server("rs2", 4),
@@ -167,7 +177,7 @@ fn five_node_pair() -> Scenario {
     let mut scenario = five_node();
     scenario.name = "five-node-pair";
     scenario.about = "the same with both directors switched on";
-    scenario.directors.push(Director { name: "lvs2", role: Role::Backup, nics: &["public", "private"] });
+    scenario.directors.push(Director::new("lvs2", Role::Backup, &["public", "private"]));
     scenario
 }
 

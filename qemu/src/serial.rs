@@ -219,6 +219,11 @@ impl Serial {
         let mark = self.mark();
         let answer = self.send(format!("{line}\r").as_bytes()).and_then(|()| {
             self.hub.until(&format!("{}: answer to `{line}`", self.node), limit, || {
+                // First what costs little: an answer may have a megabyte, and this looks after every piece of it.
+                let present = self.present_line();
+                if !is_prompt(&present) {
+                    return Err(format!("the line is `{present}`"));
+                }
                 let said = self.since(mark);
                 let Some((whole, last)) = said.rsplit_once('\n') else {
                     return Err("no echo yet".to_owned());

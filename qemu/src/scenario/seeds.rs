@@ -31,7 +31,7 @@ pub(super) fn dhcp_outside() -> Scenario {
         name: "dhcp-outside",
         about: "Piranha with an address by DHCP outside, two web servers behind NAT",
         segments: &["public", "private"],
-        directors: vec![Director { name: "lvs1", role: Role::Primary, nics: &["public", "private"] }],
+        directors: vec![Director::new("lvs1", Role::Primary, &["public", "private"])],
         hosts: vec![
             server("rs1", 18),
             server("rs2", 28),
@@ -96,7 +96,7 @@ pub(super) fn one_armed() -> Scenario {
         name: "one-armed",
         about: "SSH on eighteen servers behind NAT, director with one card, clients on the same wire",
         segments: &["lan"],
-        directors: vec![Director { name: "lvs1", role: Role::Primary, nics: &["lan"] }],
+        directors: vec![Director::new("lvs1", Role::Primary, &["lan"])],
         hosts,
         config,
         bring_up: BringUp::Preloaded,

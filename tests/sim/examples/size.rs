@@ -83,7 +83,10 @@ impl Box_ {
                     }
                     Effect::Probe { id, .. } => (
                         "probed",
-                        Event::Probed { id, outcome: ProbeOutcome { result: Ok(()), took_us: 100 } },
+                        Event::Probed {
+                            id,
+                            outcome: ProbeOutcome { result: Ok(()), took_us: 100, transcript: None },
+                        },
                     ),
                     Effect::Save { generation, .. } => ("saved", Event::Saved { generation, result: Ok(()) }),
                     Effect::Mark { generation, .. } => {
@@ -94,6 +97,8 @@ impl Box_ {
                     | Effect::Checkpoint(_)
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
+                    | Effect::Beat(_)
+                    | Effect::Listen(_)
                     | Effect::Access(_)
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)
@@ -119,6 +124,7 @@ fn main() {
         version: "0".to_string(),
         config: config.clone(),
         generation: Generation(1),
+        nonce: 1,
         newest: Generation(1),
         flash: true,
         source: String::new(),

@@ -120,6 +120,7 @@ impl World {
             version: "0.0.0-sim".to_string(),
             config,
             generation,
+            nonce: 1,
             newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
@@ -261,7 +262,8 @@ impl World {
                         Some(Server::Refuses) | None => (refused(), ANSWER_US),
                         Some(Server::Hangs) => (Err(Failure::from("no answer")), remaining),
                     };
-                    let outcome = ProbeOutcome { result, took_us: u32::try_from(took).unwrap() };
+                    let outcome =
+                        ProbeOutcome { result, took_us: u32::try_from(took).unwrap(), transcript: None };
                     self.post(Event::Probed { id, outcome }, took);
                 }
                 Effect::Save { generation, state, config, .. } => {
@@ -299,7 +301,7 @@ impl World {
                         self.post(Event::Dhcp { device, message }, ANSWER_US);
                     }
                 }
-                Effect::Syslog(_) | Effect::Hostname(_) => {}
+                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Maintain { session, what, .. } => {
                     self.post(Event::Maintained { session, what, result: Ok(()) }, ANSWER_US);

@@ -3,6 +3,7 @@
 //! Nothing here can keep the director from starting. What is missing or broken is said on the console and in the
 //! log, and the next best thing is used; without any usable record that is the factory configuration.
 
+use crate::platform::clock;
 use crate::platform::flash::{self, Flash};
 use crate::platform::kmsg::Log;
 use crate::platform::uevent;
@@ -12,7 +13,7 @@ use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity, Role};
 use director_core::store::{Commit, Generation, kept, reset, slots};
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -52,6 +53,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config: Config::default(),
         generation: Generation::default(),
+        nonce: nonce(&mut notes),
         newest: Generation::default(),
         flash: flash.is_some(),
         source: "factory configuration".to_owned(),
@@ -110,6 +112,16 @@ fn accepted(
         best = slots::recall(flash, best.0, 1).ok()?;
     }
     Some(best)
+}
+
+/// A random number that no process before had.
+fn nonce(notes: &mut Vec<String>) -> u64 {
+    let mut bytes = [0; 8];
+    if let Err(error) = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
+        notes.push(format!("/dev/urandom: {error}; heartbeats are weaker against replay"));
+        return clock::now().micros() ^ clock::unix_s();
+    }
+    u64::from_le_bytes(bytes)
 }
 
 /// The configuration on trial, when init was asked to restart the director. After a crash the trial is over.

@@ -9,6 +9,7 @@ use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
+use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
@@ -27,6 +28,8 @@ use tokio::sync::mpsc;
 
 /// Answers of the kernel under way: one job at a time, and notifications that were not taken yet.
 const KERNEL_QUEUE: usize = 16;
+/// Heartbeats that passed the filter and were not taken yet: some of each path. More are dropped, newer ones follow.
+const HEARTBEAT_QUEUE: usize = 64;
 /// Jobs for the kernel: the machine has one under way; the rest are repeated announcements.
 const KERNEL_JOBS: usize = 64;
 /// Ended probes that were not taken yet. Full: the probes wait, the loop does not.
@@ -41,6 +44,7 @@ const DHCP_QUEUE: usize = 16;
 #[derive(Debug)]
 pub(super) struct Inputs {
     stop: Signal,
+    heartbeats: mpsc::Receiver<Event>,
     kernel: mpsc::Receiver<Event>,
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
     flash: mpsc::Receiver<Event>,
@@ -55,6 +59,7 @@ impl Inputs {
         tokio::select! {
             biased;
             _ = self.stop.recv() => Event::Stop,
+            Some(event) = self.heartbeats.recv() => event,
             Some(event) = self.kernel.recv() => event,
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
             Some(event) = self.flash.recv() => event,
@@ -65,6 +70,9 @@ impl Inputs {
 
     /// An event that is there already. Consoles are not asked: they come last, after a look at the deadline.
     pub(super) fn waiting(&mut self) -> Option<Event> {
+        if let Ok(event) = self.heartbeats.try_recv() {
+            return Some(event);
+        }
         if let Ok(event) = self.kernel.try_recv() {
             return Some(event);
         }
@@ -82,6 +90,7 @@ impl Inputs {
 #[derive(Debug)]
 pub(super) struct Shells {
     kernel: mpsc::Sender<Job>,
+    heartbeats: Heartbeats,
     prober: Prober,
     flash: Option<FlashWorker>,
     sorry: Sorry,
@@ -98,6 +107,7 @@ impl Shells {
     pub(super) fn open(log: &Rc<Log>, flash: Option<Flash>) -> io::Result<(Self, Inputs)> {
         let (jobs, job_queue) = mpsc::channel(KERNEL_JOBS);
         let (kernel_events, kernel) = mpsc::channel(KERNEL_QUEUE);
+        let (heartbeat_events, heartbeats) = mpsc::channel(HEARTBEAT_QUEUE);
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
         let (dhcp_events, dhcp) = mpsc::channel(DHCP_QUEUE);
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
@@ -105,6 +115,7 @@ impl Shells {
         tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
         let shells = Self {
             kernel: jobs,
+            heartbeats: Heartbeats::new(heartbeat_events, Rc::clone(log)),
             prober: Prober::new(probe_events),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             sorry: Sorry::new(Rc::clone(log)),
@@ -116,7 +127,7 @@ impl Shells {
         };
         let stop = signal(SignalKind::terminate())?;
         let consoles = ipc::Server::bind(Path::new(ipc::SOCKET))?;
-        Ok((shells, Inputs { stop, kernel, probes, flash: flash_queue, dhcp, consoles }))
+        Ok((shells, Inputs { stop, heartbeats, kernel, probes, flash: flash_queue, dhcp, consoles }))
     }
 
     /// Executes effects in order. False when the director is done.
@@ -172,6 +183,8 @@ impl Shells {
                         self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
                     }
                 }
+                Effect::Beat(frame) => self.heartbeats.send(&frame),
+                Effect::Listen(listen) => self.heartbeats.listen(listen.map(|l| *l)),
                 Effect::Power(power) => {
                     if let Err(error) = request::ask(Ask::Power(power)) {
                         self.log.write(Level::Error, format_args!("init does not take requests: {error}"));

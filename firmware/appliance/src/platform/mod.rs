@@ -5,6 +5,7 @@ pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod dhcp;
 pub(crate) mod flash;
+pub(crate) mod heartbeat;
 pub(crate) mod ipvs;
 pub(crate) mod kernel;
 pub(crate) mod kmsg;

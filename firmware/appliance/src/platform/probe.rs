@@ -8,23 +8,30 @@
 //! Sockets are closed with a reset (`SO_LINGER` 0). The side that closes first keeps a connection in TIME_WAIT for 60 s
 //! (Linux `TCP_TIMEWAIT_LEN`), and that side is us: 10,000 checks a second would hold 600,000 of them and in the end
 //! all local ports towards a server.
+//!
+//! What is said, and what an answer means, is the core's [`dialogue`]; here are only the four ways to carry it: TCP,
+//! UDP, ICMP, and nothing at all.
+
+mod echo;
 
 use super::clock;
-use director_core::health::http::{Dialogue, Step};
+use director_core::health::dialogue::{self, Dialogue, Opening, Step};
 use director_core::health::schedule::IN_FLIGHT_MAX;
-use director_core::health::{Failure, ProbeId, ProbeKind, ProbeOutcome, ProbeSpec};
+use director_core::health::{Failure, ProbeId, ProbeOutcome, ProbeSpec};
 use director_core::model::{Millis, Mono};
 use nix::errno::Errno;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
 
 /// Bytes read at a time. Chosen: a usual header comes in one piece.
 const READ_BYTES: usize = 2048;
+/// Largest datagram taken whole. Chosen: what DNS servers send at most by default over UDP.
+const DATAGRAM_BYTES: usize = 4096;
 
 /// Runs probes.
 #[derive(Clone, Debug)]
@@ -53,10 +60,10 @@ impl Prober {
         let results = self.results.clone();
         tokio::spawn(async move {
             let outcome = match &permit {
-                Ok(_) => run(&spec, deadline).await,
+                Ok(_) => run(id, &spec, deadline).await,
                 Err(_) => {
                     let words = format!("more than {IN_FLIGHT_MAX} checks under way");
-                    ProbeOutcome { result: Err(Failure::NotAsked(words)), took_us: 0 }
+                    ProbeOutcome { result: Err(Failure::NotAsked(words)), took_us: 0, transcript: None }
                 }
             };
             // The socket is closed; another may open while this outcome waits for its place in the queue.
@@ -67,39 +74,81 @@ impl Prober {
     }
 }
 
-async fn run(spec: &ProbeSpec, deadline: Mono) -> ProbeOutcome {
+async fn run(id: ProbeId, spec: &ProbeSpec, deadline: Mono) -> ProbeOutcome {
     let started = clock::now();
     let left_us = deadline.micros_since(started);
     let mut stage = Stage::Connecting;
-    let asking = ask(spec, &mut stage);
+    let mut opening = dialogue::open(spec, id);
+    let asking = ask(spec, &mut opening, &mut stage);
     let result = match tokio::time::timeout(Duration::from_micros(left_us), asking).await {
         Ok(result) => result,
-        Err(_) => Err(Failure::Server(too_late(stage, left_us))),
+        Err(_) => silent(&opening, stage).unwrap_or_else(|| Err(Failure::Server(too_late(stage, left_us)))),
     };
     let took_us = clock::now().micros_since(started);
-    ProbeOutcome { result, took_us: u32::try_from(took_us).unwrap_or(u32::MAX) }
+    let transcript = match &opening {
+        Opening::Stream(dialogue) | Opening::Datagram(dialogue) => Some(dialogue.transcript().into()),
+        Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,
+    };
+    ProbeOutcome { result, took_us: u32::try_from(took_us).unwrap_or(u32::MAX), transcript }
 }
 
-async fn ask(spec: &ProbeSpec, stage: &mut Stage) -> Result<(), Failure> {
-    let mut stream = connect(spec.target).await.map_err(|e| failure(&e))?;
-    *stage = Stage::Asked;
-    match &spec.kind {
-        ProbeKind::Tcp => Ok(()),
-        ProbeKind::Http(check) => http(&mut stream, Dialogue::new(spec.target, check), stage).await,
+/// What a dialogue makes of the end of its time.
+fn silent(opening: &Opening, stage: Stage) -> Option<Result<(), Failure>> {
+    match opening {
+        Opening::Stream(dialogue) | Opening::Datagram(dialogue) if !matches!(stage, Stage::Connecting) => {
+            Some(dialogue.silent()?.map_err(Failure::Server))
+        }
+        Opening::Stream(_)
+        | Opening::Datagram(_)
+        | Opening::Decided(_)
+        | Opening::Connect
+        | Opening::Echo(_) => None,
     }
 }
 
-async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+async fn ask(spec: &ProbeSpec, opening: &mut Opening, stage: &mut Stage) -> Result<(), Failure> {
+    match opening {
+        Opening::Decided(result) => result.clone().map_err(Failure::Server),
+        Opening::Connect => connect(spec).await.map(drop).map_err(|e| failure(&e)),
+        Opening::Stream(dialogue) => {
+            let mut stream = connect(spec).await.map_err(|e| failure(&e))?;
+            *stage = Stage::Asked;
+            talk(&mut stream, dialogue, stage).await
+        }
+        Opening::Datagram(dialogue) => datagrams(spec, dialogue, stage).await,
+        Opening::Echo(echo) => echo::ask(spec, echo).await.map_err(|e| failure(&e)),
+    }
+}
+
+async fn connect(spec: &ProbeSpec) -> io::Result<TcpStream> {
+    let target = spec.target;
     let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_zero_linger()?;
+    if let Some(source) = spec.source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
     socket.connect(target).await
 }
 
 /// The core's dialogue bounds the bytes, the caller the time.
-async fn http(stream: &mut TcpStream, mut dialogue: Dialogue, stage: &mut Stage) -> Result<(), Failure> {
-    stream.write_all(dialogue.request()).await.map_err(|e| failure(&e))?;
+async fn talk(stream: &mut TcpStream, dialogue: &mut Dialogue, stage: &mut Stage) -> Result<(), Failure> {
+    let mut step = dialogue.open();
     let mut buffer = [0_u8; READ_BYTES];
     loop {
+        match step {
+            Step::Wait => {}
+            Step::Send(bytes) | Step::SendSecret(bytes) => {
+                stream.write_all(&bytes).await.map_err(|e| failure(&e))?;
+            }
+            Step::Done(result) => {
+                let last = dialogue.farewell();
+                if result.is_ok() && !last.is_empty() {
+                    // Politeness: what does not fit the socket's buffer is not worth waiting for.
+                    drop(stream.try_write(last));
+                }
+                return result.map_err(Failure::Server);
+            }
+        }
         let count = match stream.read(&mut buffer).await {
             Ok(count) => count,
             // A server that closes with our request unread resets the connection; what it said before tells more.
@@ -107,13 +156,46 @@ async fn http(stream: &mut TcpStream, mut dialogue: Dialogue, stage: &mut Stage)
             Err(e) => return Err(failure(&e)),
         };
         if count == 0 {
-            return Err(Failure::Server(dialogue.closed()));
+            return dialogue.closed().map_err(Failure::Server);
         }
         *stage = Stage::Answering;
-        if let Step::Done(result) = dialogue.feed(buffer.get(..count).unwrap_or_default()) {
-            return result.map_err(Failure::Server);
-        }
+        step = dialogue.feed(buffer.get(..count).unwrap_or_default());
     }
+}
+
+/// A connected socket takes datagrams of this server only, and the ICMP errors about ours.
+async fn datagrams(spec: &ProbeSpec, dialogue: &mut Dialogue, stage: &mut Stage) -> Result<(), Failure> {
+    let any = if spec.target.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    let own = SocketAddr::new(spec.source.unwrap_or(any), 0);
+    let socket = UdpSocket::bind(own).await.map_err(|e| failure(&e))?;
+    socket.connect(spec.target).await.map_err(|e| failure(&e))?;
+    *stage = Stage::Asked;
+    let mut step = dialogue.open();
+    let mut buffer = [0_u8; DATAGRAM_BYTES];
+    loop {
+        match step {
+            Step::Wait => {}
+            Step::Send(bytes) | Step::SendSecret(bytes) => {
+                socket.send(&bytes).await.map_err(|e| unreachable(&e))?;
+            }
+            Step::Done(result) => return result.map_err(Failure::Server),
+        }
+        let count = socket.recv(&mut buffer).await.map_err(|e| unreachable(&e))?;
+        *stage = Stage::Answering;
+        step = dialogue.feed(buffer.get(..count).unwrap_or_default());
+    }
+}
+
+/// An error that came by ICMP.
+fn unreachable(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return "port unreachable (nothing listens there)".into();
+    }
+    failure(error)
 }
 
 fn too_late(stage: Stage, left_us: u64) -> String {

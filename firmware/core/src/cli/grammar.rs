@@ -12,7 +12,7 @@ use super::session::{ExportHow, Load};
 use super::text::load::Form;
 use super::tree::Step;
 use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
-use crate::director::protocol::Power;
+use crate::director::protocol::{ClusterAction, Power};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -61,6 +61,7 @@ const fn command(word: &'static str, help: &'static str, next: Next) -> Command 
 
 /// Operational mode.
 pub(crate) static OPERATIONAL: &[Command] = &[
+    command("cluster", "Change who is active", Next::Words(CLUSTER)),
     command("configure", "Change the configuration", Next::Do(Action::Configure, &[])),
     command("confirm", "Keep the commit that is on trial", Next::Whole(Action::Confirm)),
     EXPORT_COMMAND,
@@ -89,9 +90,23 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
 ];
 
+static CLUSTER: &[Command] = &[
+    command(
+        "standby",
+        "Hand the floating addresses to the peer, until takeover",
+        Next::Do(Action::Cluster(ClusterAction::Standby), &[]),
+    ),
+    command(
+        "takeover",
+        "Take the floating addresses from the peer",
+        Next::Do(Action::Cluster(ClusterAction::Takeover), &[]),
+    ),
+];
+
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
     command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
+    command("cluster", "The pair: roles, why, paths", Next::Do(Action::View(View::Cluster), &[])),
     command("commits", "Commits in flash, with time and comment", Next::Do(Action::Commits, &[])),
     command(
         "configuration",
@@ -152,6 +167,7 @@ static LOAD: &[Command] = &[
 
 /// What `run` takes: everything operational that does not change the mode.
 pub(crate) static RUN: &[Command] = &[
+    command("cluster", "Change who is active", Next::Words(CLUSTER)),
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
@@ -278,6 +294,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Rescue(_)
         | Action::FactoryReset
         | Action::Server
+        | Action::Cluster(_)
         | Action::Discard
         | Action::Up
         | Action::Top

@@ -300,6 +300,7 @@ impl Session {
                 | Job::Rebase
                 | Job::Discard
                 | Job::Confirm
+                | Job::Cluster
                 | Job::Server(_)
                 | Job::Commits { .. }
                 | Job::Flash { .. }

@@ -30,6 +30,13 @@ impl Announcer {
         self.next.entry(key).or_insert((now.after(REFRESH), PAUSES_MS.len()));
     }
 
+    /// Starts over for every address: somebody else announced them too.
+    pub fn again(&mut self, now: Mono) {
+        for next in self.next.values_mut() {
+            *next = (now, 0);
+        }
+    }
+
     /// Forgets every address for which `held` is false.
     pub fn keep(&mut self, held: impl Fn(&AddressKey) -> bool) {
         self.next.retain(|key, _| held(key));

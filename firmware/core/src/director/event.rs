@@ -1,6 +1,7 @@
 //! Everything that goes into the director, and everything that comes out.
 
 use super::Checkpoint;
+use super::cluster::Listen;
 use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::login::Access;
@@ -9,6 +10,7 @@ use crate::overrides::Kept;
 use crate::plan::fallback::Pages;
 use crate::plan::{Observed, Op, OpError};
 use crate::store::{Comment, Generation, StoreError, record::SlotState};
+use crate::wire::heartbeat::Frame;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -47,6 +49,13 @@ pub enum Event {
         generation: Generation,
         /// Whether it was read back intact.
         result: Result<(), StoreError>,
+    },
+    /// The peer's word, as far as the filter can tell.
+    Heartbeat {
+        /// Number of the path.
+        path: u8,
+        /// What it says.
+        frame: Box<Frame>,
     },
     /// A DHCP message came in on a device.
     Dhcp {
@@ -160,6 +169,10 @@ pub enum Effect {
         /// The answer.
         reply: Box<Reply>,
     },
+    /// Send this on every path of [`Effect::Listen`].
+    Beat(Box<Frame>),
+    /// Open these heartbeat paths in place of those before, or none.
+    Listen(Option<Box<Listen>>),
     /// Ask init to stop the machine; init sends [`Event::Stop`] in turn.
     Power(Power),
     /// Keep these bytes in `/run`, so that a restarted director continues where this one was.

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod announce;
+pub mod cluster;
 pub mod commit;
 pub mod event;
 pub mod frame;
@@ -84,6 +85,8 @@ pub struct Start {
     pub config: Config,
     /// Its generation; 0 for the factory configuration.
     pub generation: Generation,
+    /// Random: marks the heartbeats of this process.
+    pub nonce: u64,
     /// Highest generation seen in flash, valid or not: new ones are higher.
     pub newest: Generation,
     /// Whether there is a flash to save to.
@@ -114,6 +117,8 @@ pub struct Checkpoint {
     pub undo: Vec<Generation>,
     /// Kernel parameters as they were before the configuration set them.
     pub originals: BTreeMap<String, String>,
+    /// The role in the pair.
+    pub cluster: Option<crate::election::Saved>,
     /// What DHCP servers lent us, by device.
     pub leases: BTreeMap<Device, Lease>,
 }
@@ -131,6 +136,7 @@ pub struct Director {
     health: Health,
     reconcile: Reconcile,
     announcer: Announcer,
+    cluster: cluster::Cluster,
     transaction: Option<Transaction>,
     trial: Option<Trial>,
     overrides: Overrides,
@@ -145,6 +151,8 @@ pub struct Director {
     /// Its flash is being overwritten.
     resetting: bool,
     stopped: bool,
+    /// Stopping, and the kernel holds nothing of ours that another could take.
+    released: bool,
     operations: u64,
     last_plan: u32,
     last_error: Option<String>,
@@ -194,7 +202,8 @@ impl Circumstances for Now<'_> {
 impl Director {
     /// Begins: looks at the kernel, starts the checks.
     pub fn start(start: Start, now: Mono, out: &mut Vec<Effect>) -> Self {
-        let health = Health::new(start.checkpoint.as_ref().map(|c| &c.health), now);
+        let mut health = Health::new(start.checkpoint.as_ref().map(|c| &c.health), now);
+        health.identify(start.identity);
         let mut director = Self {
             started: now,
             config: Box::new(start.config.clone()),
@@ -205,6 +214,7 @@ impl Director {
             health,
             reconcile: Reconcile::start(now),
             announcer: Announcer::default(),
+            cluster: cluster::Cluster::default(),
             transaction: None,
             trial: None,
             overrides: match &start.checkpoint {
@@ -219,6 +229,7 @@ impl Director {
             stopping: false,
             resetting: false,
             stopped: false,
+            released: false,
             operations: 0,
             last_plan: 0,
             last_error: None,
@@ -250,6 +261,7 @@ impl Director {
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
+            Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Maintained { session, what, result } => self.on_maintained(session, what, result, out),
@@ -259,11 +271,16 @@ impl Director {
             Event::Stop => self.stop(now, out),
         }
         self.drive(now, out);
+        // Last, because nothing may follow it.
+        if self.reconcile.settled() {
+            self.end(out);
+        }
     }
 
     fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.log(Level::Notice, "stopping: releasing the floating addresses", out);
         self.stopping = true;
+        self.with_election(now, out, crate::election::Election::leave);
         // One that is being marked is whole in the kernel and ends by itself.
         if self.transaction.as_ref().is_some_and(|t| t.stage != Stage::Marking) {
             self.take_back("the director is stopping", now, out);
@@ -282,6 +299,7 @@ impl Director {
             self.transaction.as_ref().and_then(Transaction::deadline),
             self.health.next_deadline(),
             self.announcer.next_deadline(),
+            self.cluster.next_deadline(),
             self.trial_next(),
             self.overrides.next_deadline(),
             self.marks.next_deadline(),
@@ -300,6 +318,7 @@ impl Director {
                 self.last_error.clone().unwrap_or_else(|| "the kernel does not come to rest".to_string());
             self.take_back(&why, now, out);
         }
+        self.cluster_deadline(now, out);
         self.with_health(now, out, |h, o| h.on_deadline(now, o));
         self.keep_verdicts(now, out);
         let before = self.overrides.clone();
@@ -332,6 +351,7 @@ impl Director {
             self.config.system.syslog.as_ref().and_then(|s| Some(SocketAddr::new(s.server?, s.port)));
         out.push(Effect::Syslog(receiver.map(|receiver| (receiver, hostname.clone()))));
         out.push(Effect::Hostname(hostname));
+        self.configure_cluster(now, out);
         out.push(Effect::Access(Access::of(&self.config)));
         self.reconcile.desired_changed();
         self.reconcile.retry_now();
@@ -391,6 +411,7 @@ impl Director {
             overrides: self.overrides.clone(),
             undo: self.marks.undoing(),
             originals: self.originals.clone(),
+            cluster: self.cluster.saved(),
             leases: self.leases.all(),
         })));
     }
@@ -403,12 +424,6 @@ impl Director {
         let mut want = desired(config, node, self.active(config), &now);
         self.restore_parameters(&mut want);
         want
-    }
-
-    /// Whether this node should hold the floating addresses of `config`. With two nodes configured it is the primary: taking over needs
-    /// the heartbeat, which this version does not have.
-    fn active(&self, config: &Config) -> bool {
-        !self.stopping && (config.backup.is_none() || self.start.identity == Role::Primary)
     }
 
     fn node(&self) -> &crate::model::config::Node {
@@ -469,6 +484,7 @@ impl Director {
         }
         let known = result.is_ok();
         self.reconcile.dumped(result.map(|o| *o), now);
+        self.update_cluster(now, out);
         // A console is answered even when the dump failed: the alarm tells.
         if known || self.reconcile.observed().is_some() || !self.status_waiters.is_empty() {
             self.answer_status_waiters(now, out);
@@ -534,13 +550,16 @@ impl Director {
         self.last_error = None;
         self.failing.clear();
         self.commit_settled(now, out);
-        self.end(out);
+        self.cluster_settled(now, out);
+        self.released = self.stopping;
     }
 
     /// Ends, when asked to, unless the flash is at work for us. All is released.
     fn end(&mut self, out: &mut Vec<Effect>) {
-        if self.stopping
+        let told = self.cluster.done();
+        if self.released
             && !self.stopped
+            && told
             && self.transaction.is_none()
             && self.marks.idle()
             && !self.keeping.busy

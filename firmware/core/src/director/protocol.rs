@@ -41,6 +41,8 @@ pub enum Request {
     Confirm,
     /// Drain, disable, enable or weigh a server.
     Server(ServerAction),
+    /// Change who is active.
+    Cluster(ClusterAction),
     /// Something that lies in flash.
     Recall(Recall),
     /// Something that changes the flash beside the commits.
@@ -86,6 +88,15 @@ pub struct ServerAction {
     pub persistent: bool,
     /// The operator knows that services are left without a server.
     pub agreed: bool,
+}
+
+/// What an operator wants of the pair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ClusterAction {
+    /// The peer is to be active.
+    Standby,
+    /// This box is to be active.
+    Takeover,
 }
 
 /// What is read from flash.
@@ -188,7 +199,7 @@ pub enum Reply {
         /// What was found, or why nothing was.
         result: Result<Recalled, StoreError>,
     },
-    /// To [`Request::Server`] and [`Request::Maintain`]: done.
+    /// To [`Request::Server`], [`Request::Cluster`] and [`Request::Maintain`]: done.
     Done {
         /// What, in words.
         text: String,

@@ -45,6 +45,13 @@ impl Director {
             }
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
+            Request::Cluster(ask) => {
+                let reply = match self.cluster_action(ask, now, out) {
+                    Ok(text) => Reply::Done { text },
+                    Err(reason) => Reply::Refused { reason, findings: Vec::new() },
+                };
+                answer(session, reply, out);
+            }
             Request::Recall(what) => self.recall(session, what, out),
             Request::Maintain(what) => self.maintain(session, what, out),
             Request::Power(power) => {
@@ -195,9 +202,6 @@ impl Director {
         if !self.marked(generation, &result, now, out) {
             self.transaction_saved(generation, result, now, out);
         }
-        if self.reconcile.settled() {
-            self.end(out);
-        }
     }
 
     fn transaction_saved(
@@ -310,9 +314,6 @@ impl Director {
         self.trial_outlived(out);
         self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
         answer(session, Reply::Committed { generation, operations, findings }, out);
-        if self.reconcile.settled() {
-            self.end(out);
-        }
     }
 
     /// Runs the old configuration again and says why.

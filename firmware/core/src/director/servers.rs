@@ -70,9 +70,6 @@ impl Director {
         if self.keeping.dirty {
             self.keep(now, out);
         }
-        if self.reconcile.settled() {
-            self.end(out);
-        }
     }
 
     /// Tries again.

@@ -1,12 +1,14 @@
 //! The read model: what every `show` renders, as text or JSON. Neither configuration nor runtime state.
 
+use crate::election::Fitness;
 use crate::health::State as HealthState;
 use crate::model::config::{CheckKind, Forward};
-use crate::model::{Device, Hostname, Label, Mono, Name};
+use crate::model::{Device, Hostname, Label, Millis, Mono, Name};
 use crate::plan::observed::{Link, Stats};
 use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
 use crate::store::Generation;
 use crate::store::identity::Role;
+use crate::wire::heartbeat::State as PeerState;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -19,6 +21,8 @@ pub struct Status {
     pub at: Mono,
     /// The box.
     pub system: SystemStatus,
+    /// The pair; `None` without a heartbeat.
+    pub cluster: Option<ClusterStatus>,
     /// Devices and their roles.
     pub interfaces: Vec<InterfaceStatus>,
     /// Addresses in the kernel, and wanted ones that are missing.
@@ -62,6 +66,71 @@ pub struct SystemStatus {
     pub last_plan: u32,
     /// When the kernel's state was last compared with the desired one.
     pub reconciled: Option<Mono>,
+}
+
+/// The pair as this node sees it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// What this node is.
+    pub role: String,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub since: Mono,
+    /// The higher one is active when both can.
+    pub priority: u8,
+    /// Whether an operator set it aside.
+    pub aside: bool,
+    /// How well it could serve.
+    pub fitness: Fitness,
+    /// Id of the key that signs; `None`: heartbeats are not signed.
+    pub signed: Option<u8>,
+    /// The earliest moment after a last heartbeat at which the peer takes over.
+    pub takeover_after: Millis,
+    /// The peer's last word.
+    pub peer: Option<PeerStatus>,
+    /// Networks that carry heartbeats.
+    pub paths: Vec<PathStatus>,
+    /// Smoothed time from an urgent question to its answer.
+    pub round_us: Option<u64>,
+    /// Frames refused because they were old or repeated.
+    pub old_frames: u64,
+}
+
+/// What the peer said last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// What it is.
+    pub state: PeerState,
+    /// Whether it is heard now.
+    pub alive: bool,
+    /// How well it could serve, as a number.
+    pub fitness: u8,
+    /// Its priority.
+    pub priority: u8,
+    /// Whether it runs the same configuration.
+    pub same_config: bool,
+    /// Its firmware.
+    pub firmware: String,
+    /// Servers it finds usable.
+    pub usable: u32,
+    /// Connections in its table.
+    pub connections: u32,
+}
+
+/// A network that carries heartbeats.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// Interface role.
+    pub name: Name,
+    /// The peer's address there.
+    pub peer: IpAddr,
+    /// When the peer last proved here that it hears us.
+    pub proven: Option<Mono>,
+    /// When it was last heard here at all.
+    pub heard: Option<Mono>,
+    /// Frames taken.
+    pub frames: u64,
 }
 
 /// A commit on trial.

@@ -220,9 +220,6 @@ impl Director {
                 answer(session, Reply::Refused { reason, findings: Vec::new() }, out);
             }
         }
-        if self.reconcile.settled() {
-            self.end(out);
-        }
     }
 
     /// A later commit is good, and with it the one on trial.

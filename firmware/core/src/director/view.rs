@@ -45,6 +45,7 @@ impl Director {
         Status {
             at: now,
             system: self.system_status(),
+            cluster: self.cluster.status(now),
             interfaces: self.interface_status(observed),
             addresses: self.address_status(observed),
             services: self.service_status(observed),
@@ -249,16 +250,13 @@ impl Director {
                 Some(_) => {}
             }
         }
-        if self.config.backup.is_some() {
-            alarms
-                .push("two nodes are configured, but this version does not take over by itself".to_string());
-        }
         if self.reconcile.observed().is_some() {
             let words = self.config.kernel.sysctls.keys().map(|sysctl| sysctl.word());
             for word in words.filter(|word| !observed.sysctls.contains_key(*word)) {
                 alarms.push(format!("sysctl {word}: this kernel does not have it"));
             }
         }
+        alarms.extend(self.cluster.alarms(now));
         for service in self.service_status(observed) {
             if service.usable == 0 {
                 let shown = place(&service.key).is_some_and(|place| self.pages.contains_key(&place));

@@ -2,10 +2,12 @@
 
 use super::checkpoint::{Checkpoint, Saved, SavedMembers};
 use super::schedule::{End, ProbeKey, ProbeNo, Schedule, Trouble};
-use super::targets::{MemberKey, Target, targets};
+use super::seat::{Seat, deciding, joined};
+use super::targets::{MemberKey, SeatKey, Target, targets};
 use super::verdict::{Change, Machine, Rule};
 use super::{Failure, Output, ProbeId, ProbeOutcome, ProbeSpec, State, Verdict};
 use crate::model::{Config, Mono, Name};
+use crate::store::identity::Role;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -22,7 +24,7 @@ pub const STEPS_PER_CALL: usize = 512;
 pub const ALARMS_MAX: usize = 8;
 
 #[derive(Clone, Debug)]
-struct Member {
+pub(super) struct Member {
     key: MemberKey,
     address: IpAddr,
     /// `None`: no check.
@@ -42,7 +44,7 @@ struct Asked {
 
 /// Number of a member, never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct MemberNo(u64);
+pub(super) struct MemberNo(u64);
 
 type Timers = BTreeSet<(Mono, MemberNo)>;
 
@@ -55,6 +57,11 @@ pub struct Health {
     schedule: Schedule,
     members: BTreeMap<MemberNo, Member>,
     by_key: BTreeMap<MemberKey, MemberNo>,
+    seats: BTreeMap<SeatKey, Seat>,
+    /// Members that changed and whose seats have not looked yet.
+    touched: Vec<(MemberKey, Change)>,
+    /// The node that this box is: its name and addresses go into the questions.
+    role: Role,
     /// Who is fed by a probe.
     users: BTreeMap<ProbeNo, Vec<MemberNo>>,
     timers: Timers,
@@ -78,6 +85,9 @@ impl Health {
             schedule: Schedule::new(resume.as_ref().map_or(0, |saved| saved.last_run)),
             members: BTreeMap::new(),
             by_key: BTreeMap::new(),
+            seats: BTreeMap::new(),
+            touched: Vec::new(),
+            role: Role::Primary,
             users: BTreeMap::new(),
             timers: BTreeSet::new(),
             check_ports: BTreeMap::new(),
@@ -87,12 +97,21 @@ impl Health {
         }
     }
 
+    /// Says which node this box is, before the first configuration.
+    pub const fn identify(&mut self, role: Role) {
+        self.role = role;
+    }
+
     /// Takes a configuration. What is asked and judged as before goes on undisturbed; the same configuration twice
     /// changes nothing. Changed thresholds judge what was already seen. The first runs are due at
     /// [`Self::next_deadline`], which is `now` when there are new probes.
     pub fn configure(&mut self, config: &Config, now: Mono, out: &mut Vec<Output>) {
         self.wake_up(now);
-        let wanted = targets(config);
+        let node = match (self.role, &config.backup) {
+            (Role::Backup, Some(backup)) => backup,
+            (Role::Backup, None) | (Role::Primary, _) => &config.primary,
+        };
+        let wanted = targets(config, node);
         self.check_ports = config
             .pools
             .iter()
@@ -107,15 +126,54 @@ impl Health {
         self.remove_unwanted(&wanted);
         self.users.clear();
         let mut saved = self.resume.take().map(SavedMembers::from);
+        self.seats.retain(|_, seat| seat.forget_parts());
+        let mut new_seats = BTreeSet::new();
         for ((key, target), probe) in wanted.into_iter().zip(probes) {
+            let seat = key.seat();
+            let name = key.check.clone();
+            let fresh = !self.seats.contains_key(&seat) || new_seats.contains(&seat);
+            if fresh {
+                new_seats.insert(seat.clone());
+            }
             let no = match self.by_key.get(&key) {
                 Some(no) => *no,
                 None => self.add(key, &target, probe, saved.as_mut(), now),
             };
-            self.retarget(no, &target, probe, now, out);
+            let entry = self.seats.entry(seat).or_default();
+            entry.add_part(no, name, target.join);
+            if fresh {
+                // What an earlier process knew was told by it.
+                entry.adopt(joined(entry, &self.members));
+            }
+            self.retarget(no, &target, probe, now);
             if let Some(probe) = probe {
                 self.users.entry(probe).or_default().push(no);
             }
+        }
+        self.seats.retain(|_, seat| seat.has_parts());
+        self.rejoin_all(out);
+    }
+
+    /// Seats whose checks came, went or changed.
+    fn rejoin_all(&mut self, out: &mut Vec<Output>) {
+        self.rejoin(out);
+        for (key, seat) in &mut self.seats {
+            let to = joined(seat, &self.members);
+            seat.enter(key, to, out, || String::from("its checks were changed"));
+        }
+    }
+
+    /// Lets the seats of changed members look at them.
+    fn rejoin(&mut self, out: &mut Vec<Output>) {
+        for (key, change) in core::mem::take(&mut self.touched) {
+            let place = key.seat();
+            let Some(seat) = self.seats.get_mut(&place) else { continue };
+            let to = if seat.is_single() { change.to } else { joined(seat, &self.members) };
+            let reason = || match &key.check {
+                Some(name) => format!("check {name}: {}", change.reason),
+                None => change.reason.clone(),
+            };
+            seat.enter(&place, to, out, reason);
         }
     }
 
@@ -155,14 +213,7 @@ impl Health {
     }
 
     /// Gives a member its question and thresholds, and applies what they decide.
-    fn retarget(
-        &mut self,
-        no: MemberNo,
-        target: &Target,
-        probe: Option<ProbeNo>,
-        now: Mono,
-        out: &mut Vec<Output>,
-    ) {
+    fn retarget(&mut self, no: MemberNo, target: &Target, probe: Option<ProbeNo>, now: Mono) {
         let asked = self.asked(probe);
         let first_start = self.first_start(probe, now);
         let unanswered = self.unanswered(probe);
@@ -176,7 +227,7 @@ impl Health {
             (Some(_), true) => member.machine.ask_anew(now, first_start),
             (Some(_), false) => member.machine.settle(&member.rule, now, unanswered),
         };
-        member.tell(change, out);
+        member.tell(change, &mut self.touched);
         member.arm(no, unanswered, &mut self.timers);
     }
 
@@ -245,8 +296,9 @@ impl Health {
         let Some(member) = self.members.get_mut(&no) else { return };
         let unanswered = member.unanswered(&self.schedule);
         let change = member.machine.settle(&member.rule, now, unanswered);
-        member.tell(change, out);
+        member.tell(change, &mut self.touched);
         member.arm(no, unanswered, &mut self.timers);
+        self.rejoin(out);
     }
 
     /// Feeds the end of a run to everybody who asked.
@@ -261,9 +313,10 @@ impl Health {
                     None
                 }
             };
-            member.tell(change, out);
+            member.tell(change, &mut self.touched);
             member.arm(*no, None, &mut self.timers);
         }
+        self.rejoin(out);
     }
 
     /// A run started: its hard end may decide about those whose dead time passes meanwhile.
@@ -312,8 +365,8 @@ impl Health {
     #[must_use]
     pub fn state(&self, pool: &Name, server: &Name, port: u16) -> Option<State> {
         let port = self.check_ports.get(pool).copied().unwrap_or(port);
-        let key = MemberKey { pool: pool.clone(), server: server.clone(), port };
-        self.by_key.get(&key).and_then(|no| self.members.get(no)).map(|member| member.machine.state())
+        let key = SeatKey { pool: pool.clone(), server: server.clone(), port };
+        self.seats.get(&key).map(Seat::state)
     }
 
     /// Whether a server may take new connections on `port`, the port of its destination in the kernel. `false` for what
@@ -327,28 +380,35 @@ impl Health {
     /// configured or checked by nobody (a pool without service and port).
     #[must_use]
     pub fn verdict(&self, pool: &Name, server: &Name) -> Option<Verdict> {
-        let key = |port| MemberKey { pool: pool.clone(), server: server.clone(), port };
-        let ports = || self.by_key.range(key(0)..=key(u16::MAX));
+        let key = |port| SeatKey { pool: pool.clone(), server: server.clone(), port };
+        let ports = || self.seats.range(key(0)..=key(u16::MAX));
         let several = ports().nth(1).is_some();
-        let worst = ports()
-            .filter_map(|(_, no)| self.members.get(no))
-            .min_by_key(|member| goodness(member.machine.state()))?;
+        let (key, worst) = ports().min_by_key(|(_, seat)| goodness(seat.state()))?;
         let mut verdict = self.describe(worst);
         if several {
-            verdict.reason = format!("port {}: {}", worst.key.port, verdict.reason);
+            verdict.reason = format!("port {}: {}", key.port, verdict.reason);
         }
         Some(verdict)
     }
 
     /// Every verdict: pool, server, checked port. In that order.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Name, u16, Verdict)> {
-        let member = |no| self.members.get(no);
-        self.by_key
-            .iter()
-            .filter_map(move |(key, no)| Some((&key.pool, &key.server, key.port, self.describe(member(no)?))))
+        self.seats.iter().map(|(key, seat)| (&key.pool, &key.server, key.port, self.describe(seat)))
     }
 
-    fn describe(&self, member: &Member) -> Verdict {
+    fn describe(&self, seat: &Seat) -> Verdict {
+        let Some((name, member)) = deciding(seat, &self.members) else {
+            let reason = String::from("no check configured");
+            return Verdict { state: seat.state(), since: self.seen, reason, checked: None, took_us: None };
+        };
+        let mut verdict = self.describe_member(member);
+        if let Some(name) = name {
+            verdict.reason = format!("check {name}: {}", verdict.reason);
+        }
+        verdict
+    }
+
+    fn describe_member(&self, member: &Member) -> Verdict {
         let probe = member.asked.as_ref().and_then(|a| self.schedule.get(a.probe));
         Verdict {
             state: member.machine.state(),
@@ -397,14 +457,18 @@ impl Health {
 }
 
 impl Member {
+    pub(super) const fn state(&self) -> State {
+        self.machine.state()
+    }
+
     fn unanswered(&self, schedule: &Schedule) -> Option<Mono> {
         schedule.get(self.asked.as_ref()?.probe)?.unanswered()
     }
 
-    fn tell(&self, change: Option<Change>, out: &mut Vec<Output>) {
-        let Some(Change { from, to, reason }) = change else { return };
-        let MemberKey { pool, server, port } = self.key.clone();
-        out.push(Output::Changed { pool, server, port, from, to, reason });
+    fn tell(&self, change: Option<Change>, touched: &mut Vec<(MemberKey, Change)>) {
+        if let Some(change) = change {
+            touched.push((self.key.clone(), change));
+        }
     }
 
     fn arm(&mut self, no: MemberNo, unanswered: Option<Mono>, timers: &mut Timers) {
@@ -424,7 +488,7 @@ impl Member {
 }
 
 /// Order of states from bad to good.
-const fn goodness(state: State) -> u8 {
+pub(super) const fn goodness(state: State) -> u8 {
     match state {
         State::Down => 0,
         State::Unknown => 1,

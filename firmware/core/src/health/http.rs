@@ -1,10 +1,17 @@
 //! The dialogue of an HTTP check, without I/O: the request to send, and a verdict from the bytes that come back.
 //!
-//! The status line decides as soon as the header is complete; the body is not read. Interim answers (RFC 9110
-//! section 15.2) are passed over. Every end has words for the operator.
+//! The status line decides as soon as the header is complete; the body is read only when it must hold something. Interim
+//! answers (RFC 9110 section 15.2) are passed over. Every end has words for the operator.
+//!
+//! We ask for `Connection: close`, so a body ends with its length, its last chunk or the connection. A chunked body is
+//! compared with its chunk lines taken out.
 
+use super::dialogue::pattern::{Match, Pattern};
 use super::words::quote;
+use crate::model::check::{HttpProbe, Method};
 use crate::model::config::HttpCheck;
+use crate::model::name::Text;
+use crate::model::text::Escaped;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -36,13 +43,46 @@ pub struct Dialogue {
     /// Bytes of interim answers already dropped from `answer`.
     passed: usize,
     wanted: (u16, u16),
+    /// What the body must hold.
+    body: Option<Pattern>,
+    /// Set when the header was good and the body is what is left in `answer`.
+    framing: Option<Framing>,
+}
+
+/// How the end of a body is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Framing {
+    Length(usize),
+    Chunked,
+    Close,
 }
 
 impl Dialogue {
     /// The exchange that asks `target`.
     #[must_use]
     pub fn new(target: SocketAddr, check: &HttpCheck) -> Self {
-        Self { request: request(target, check), answer: Vec::new(), passed: 0, wanted: check.status }
+        let request = request(target, "GET", check.path.as_str(), check.host.as_ref(), &[]);
+        Self { request, answer: Vec::new(), passed: 0, wanted: check.status, body: None, framing: None }
+    }
+
+    /// The exchange of a named check.
+    #[must_use]
+    pub fn named(target: SocketAddr, probe: &HttpProbe) -> Self {
+        let method = match probe.method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Options => "OPTIONS",
+        };
+        let path = probe.path.as_ref().map_or("/", |path| path.as_str());
+        Self {
+            request: request(target, method, path, probe.host.as_ref(), &probe.headers),
+            answer: Vec::new(),
+            passed: 0,
+            wanted: probe.status,
+            body: probe.body.as_ref().map(|wanted| Pattern::new(wanted, probe.compare)),
+            framing: None,
+        }
     }
 
     /// The bytes to send.
@@ -59,6 +99,10 @@ impl Dialogue {
 
     /// Takes bytes as they come.
     pub fn feed(&mut self, bytes: &[u8]) -> Step {
+        if let Some(framing) = self.framing {
+            self.answer.extend_from_slice(bytes);
+            return self.judge_body(framing, false);
+        }
         let room = HEADER_BYTES_MAX.saturating_sub(self.passed).saturating_sub(self.answer.len());
         let taken = bytes.get(..room.min(bytes.len())).unwrap_or_default();
         self.answer.extend_from_slice(taken);
@@ -66,6 +110,11 @@ impl Dialogue {
         let worth_parsing = taken.contains(&b'\n') || !self.may_be_http();
         if worth_parsing && let Some(result) = self.parse() {
             return Step::Done(result);
+        }
+        if let Some(framing) = self.framing {
+            let rest = bytes.get(taken.len()..).unwrap_or_default();
+            self.answer.extend_from_slice(rest);
+            return self.judge_body(framing, false);
         }
         if taken.len() < bytes.len() {
             return Step::Done(Err(format!("header longer than {} KiB", HEADER_BYTES_MAX / 1024)));
@@ -80,6 +129,37 @@ impl Dialogue {
             format!("connection closed inside the header, after {}", quote(&self.answer))
         } else {
             String::from("connection closed without an answer")
+        }
+    }
+
+    /// The connection ended: that may be the end of the body.
+    pub(super) fn ended(&mut self) -> Result<(), String> {
+        let Some(framing) = self.framing else { return Err(self.closed()) };
+        match self.judge_body(framing, true) {
+            Step::Done(result) => result,
+            Step::NeedMore => Err(String::from("connection closed inside the body")),
+        }
+    }
+
+    fn judge_body(&self, framing: Framing, closed: bool) -> Step {
+        let Some(pattern) = &self.body else { return Step::Done(Ok(())) };
+        let unchunked;
+        let (body, whole) = match framing {
+            Framing::Length(length) => {
+                let body = self.answer.get(..length.min(self.answer.len())).unwrap_or_default();
+                (body, self.answer.len() >= length)
+            }
+            Framing::Chunked => {
+                let whole;
+                (unchunked, whole) = unchunk(&self.answer);
+                (unchunked.as_slice(), whole)
+            }
+            Framing::Close => (self.answer.as_slice(), false),
+        };
+        match pattern.judge(body, whole || closed) {
+            Match::Yes(_) => Step::Done(Ok(())),
+            Match::Never => Step::Done(Err(pattern.complaint(body))),
+            Match::NotYet => Step::NeedMore,
         }
     }
 
@@ -108,7 +188,12 @@ impl Dialogue {
             };
             let (first, last) = self.wanted;
             if (first..=last).contains(&code) {
-                return Some(Ok(()));
+                if self.body.is_none() {
+                    return Some(Ok(()));
+                }
+                self.framing = Some(framing(response.headers));
+                self.answer.drain(..end.min(self.answer.len()));
+                return None;
             }
             // 101 is final for us: we asked for no other protocol.
             if !(100..200).contains(&code) || code == 101 {
@@ -121,9 +206,48 @@ impl Dialogue {
     }
 }
 
-fn request(target: SocketAddr, check: &HttpCheck) -> Vec<u8> {
-    let mut text = format!("GET {} HTTP/1.1\r\nHost: ", check.path.as_str());
-    match &check.host {
+fn framing(headers: &[httparse::Header<'_>]) -> Framing {
+    let field = |name: &str| {
+        let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        core::str::from_utf8(header.value).ok().map(str::trim)
+    };
+    if field("transfer-encoding").is_some_and(|value| value.to_ascii_lowercase().contains("chunked")) {
+        return Framing::Chunked;
+    }
+    field("content-length").and_then(|value| value.parse().ok()).map_or(Framing::Close, Framing::Length)
+}
+
+/// The content of the chunks so far, and whether the last one came (RFC 9112 section 7.1). Each round takes a line.
+fn unchunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+        let line = rest.get(..end).unwrap_or_default();
+        rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
+        let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        let number = line.get(..digits).and_then(|d| core::str::from_utf8(d).ok());
+        let Some(length) = number.and_then(|text| usize::from_str_radix(text, 16).ok()) else {
+            return (body, true);
+        };
+        if length == 0 {
+            return (body, true);
+        }
+        let piece = rest.get(..length.min(rest.len())).unwrap_or_default();
+        body.extend_from_slice(piece);
+        // The chunk is followed by a line end.
+        rest = rest.get(length.saturating_add(2)..).unwrap_or_default();
+    }
+    (body, false)
+}
+
+fn request(
+    target: SocketAddr,
+    method: &str,
+    path: &str,
+    host: Option<&Text>,
+    headers: &[Escaped],
+) -> Vec<u8> {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: ");
+    match host {
         // A bare IPv6 address needs brackets (RFC 3986 section 3.2.2).
         Some(host) if host.as_str().parse::<Ipv6Addr>().is_ok() => {
             push(&mut text, format_args!("[{host}]", host = host.as_str()))
@@ -139,8 +263,17 @@ fn request(target: SocketAddr, check: &HttpCheck) -> Vec<u8> {
             }
         }
     }
-    text.push_str("\r\nUser-Agent: director-check\r\nAccept: */*\r\nConnection: close\r\n\r\n");
-    text.into_bytes()
+    text.push_str("\r\nUser-Agent: director-check\r\nAccept: */*\r\nConnection: close\r\n");
+    if method == "POST" {
+        text.push_str("Content-Length: 0\r\n");
+    }
+    let mut bytes = text.into_bytes();
+    for header in headers {
+        bytes.extend_from_slice(&header.bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
 }
 
 fn push(text: &mut String, part: core::fmt::Arguments<'_>) {

@@ -17,22 +17,27 @@
 //! twice changes nothing.
 
 mod checkpoint;
+pub mod dialogue;
 mod engine;
 pub mod http;
 pub mod schedule;
+mod seat;
+mod shared;
 mod targets;
 pub mod verdict;
 mod words;
 
 pub use checkpoint::Checkpoint;
 pub use engine::{ALARMS_MAX, Health, STALL_US, STEPS_PER_CALL};
+pub use shared::Shared;
 
+use crate::model::check::Check;
 use crate::model::config::HttpCheck;
 use crate::model::{Mono, Name};
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// One run of one probe, rising; never reused, so that a late answer cannot be taken for another's.
@@ -44,6 +49,8 @@ pub struct ProbeId(pub u64);
 pub struct ProbeSpec {
     /// Address and port.
     pub target: SocketAddr,
+    /// Address it is asked from. Absent: what the route says.
+    pub source: Option<IpAddr>,
     /// The question.
     pub kind: ProbeKind,
 }
@@ -55,6 +62,8 @@ pub enum ProbeKind {
     Tcp,
     /// HTTP GET. Boxed: its texts are half a kilobyte, and most probes of a large site are TCP.
     Http(Box<HttpCheck>),
+    /// A named check, one copy for all servers that are asked it. Its address and port are those of the target.
+    Named(Shared<Check>),
 }
 
 /// Why a run of a probe was not good, in words an operator understands.
@@ -95,6 +104,8 @@ pub struct ProbeOutcome {
     pub result: Result<(), Failure>,
     /// Microseconds from start to end.
     pub took_us: u32,
+    /// What was said, where something was: see [`dialogue::Dialogue::transcript`].
+    pub transcript: Option<Box<str>>,
 }
 
 /// The verdict on a server in one pool.

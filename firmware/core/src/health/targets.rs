@@ -2,8 +2,9 @@
 
 use super::schedule::ProbeKey;
 use super::verdict::Rule;
-use super::{ProbeKind, ProbeSpec};
-use crate::model::config::{CheckKind, Config, HttpCheck, Member, Pool};
+use super::{ProbeKind, ProbeSpec, Shared};
+use crate::model::check::{Check, Join, Question};
+use crate::model::config::{CheckKind, Config, HttpCheck, Member, Node, Pool};
 use crate::model::{Millis, Name};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,22 @@ pub(crate) struct MemberKey {
     pub(crate) pool: Name,
     pub(crate) server: Name,
     pub(crate) port: u16,
+    /// The named check; `None`: the pool's own.
+    pub(crate) check: Option<Name>,
+}
+
+impl MemberKey {
+    pub(crate) fn seat(&self) -> SeatKey {
+        SeatKey { pool: self.pool.clone(), server: self.server.clone(), port: self.port }
+    }
+}
+
+/// Where the verdicts of all checks of a server come together: a port of it in a pool.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct SeatKey {
+    pub(crate) pool: Name,
+    pub(crate) server: Name,
+    pub(crate) port: u16,
 }
 
 /// How it is judged.
@@ -29,10 +46,12 @@ pub(crate) struct Target {
     /// `None`: no check.
     pub(crate) probe: Option<ProbeKey>,
     pub(crate) rule: Rule,
+    pub(crate) join: Join,
 }
 
 /// All targets. Servers without an address, and members for whose port nobody asks, have none.
-pub(crate) fn targets(config: &Config) -> BTreeMap<MemberKey, Target> {
+pub(crate) fn targets(config: &Config, node: &Node) -> BTreeMap<MemberKey, Target> {
+    let named = named_checks(config, node);
     let mut service_ports: BTreeMap<&Name, BTreeSet<u16>> = BTreeMap::new();
     for service in config.services.values() {
         if let Some(pool) = &service.pool {
@@ -41,12 +60,20 @@ pub(crate) fn targets(config: &Config) -> BTreeMap<MemberKey, Target> {
     }
     let mut all = Vec::new();
     for (pool_name, pool) in &config.pools {
-        let kind = question(pool);
+        let parts = parts(pool, &named);
+        let sources = sources(pool, node);
         for (server, member) in &pool.servers {
             let Some(address) = config.real_servers.get(server).and_then(|rs| rs.address) else { continue };
             for port in checked_ports(pool, member, service_ports.get(pool_name)) {
-                let key = MemberKey { pool: pool_name.clone(), server: server.clone(), port };
-                all.push((key, target(pool, kind.as_ref(), SocketAddr::new(address, port))));
+                for part in &parts {
+                    let key = MemberKey {
+                        pool: pool_name.clone(),
+                        server: server.clone(),
+                        port,
+                        check: part.name.cloned(),
+                    };
+                    all.push((key, target(pool, part, SocketAddr::new(address, port), &sources)));
+                }
             }
         }
     }
@@ -77,15 +104,70 @@ fn question(pool: &Pool) -> Option<ProbeKind> {
     }
 }
 
-fn target(pool: &Pool, kind: Option<&ProbeKind>, asked: SocketAddr) -> Target {
+/// One of the checks of a pool.
+struct Part<'a> {
+    name: Option<&'a Name>,
+    /// `None`: always usable.
+    kind: Option<ProbeKind>,
+    address: Option<IpAddr>,
+    port: Option<u16>,
+}
+
+/// The named checks as they are asked: what the box adds is filled in, and what only says where to ask is taken out, so
+/// that the same question to the same address is one probe.
+fn named_checks(config: &Config, node: &Node) -> BTreeMap<Name, (Check, Option<ProbeKind>)> {
+    let prepare = |check: &Check| {
+        let mut asked = Check { port: None, address: None, ..check.clone() };
+        if asked.question == Question::Smtp {
+            let smtp = asked.smtp.get_or_insert_default();
+            smtp.helo = smtp.helo.take().or_else(|| node.hostname.clone());
+        }
+        if asked.question == Question::Up {
+            None
+        } else if asked.question == Question::Tcp {
+            Some(ProbeKind::Tcp)
+        } else {
+            Some(ProbeKind::Named(Shared::new(asked)))
+        }
+    };
+    config.questions.checks.iter().map(|(n, check)| (n.clone(), (check.clone(), prepare(check)))).collect()
+}
+
+/// The pool's own check and the named ones, in the order of their names.
+fn parts<'a>(pool: &Pool, named: &'a BTreeMap<Name, (Check, Option<ProbeKind>)>) -> Vec<Part<'a>> {
+    let mut parts = Vec::new();
+    let own = question(pool);
+    let mut uses: Vec<_> = pool.watch.checks.iter().filter_map(|name| named.get_key_value(name)).collect();
+    if own.is_some() || uses.is_empty() {
+        parts.push(Part { name: None, kind: own, address: None, port: None });
+    }
+    uses.sort_by_key(|(name, _)| *name);
+    uses.dedup_by_key(|(name, _)| *name);
+    for (name, (check, kind)) in uses {
+        let (address, port) = (check.address, check.port);
+        parts.push(Part { name: Some(name), kind: kind.clone(), address, port });
+    }
+    parts
+}
+
+/// Our own addresses that the checks of a pool come from.
+fn sources(pool: &Pool, node: &Node) -> Vec<IpAddr> {
+    let addresses = pool.watch.source.as_ref().and_then(|role| node.addresses.get(role));
+    addresses.into_iter().flatten().map(|cidr| cidr.address()).collect()
+}
+
+fn target(pool: &Pool, part: &Part<'_>, server: SocketAddr, sources: &[IpAddr]) -> Target {
     let at_least_1ms = |span: Millis| span.max(Millis::new(1));
+    let to = SocketAddr::new(part.address.unwrap_or(server.ip()), part.port.unwrap_or(server.port()));
+    let source = sources.iter().copied().find(|own| own.is_ipv4() == to.is_ipv4());
     Target {
-        address: asked.ip(),
-        probe: kind.map(|kind| ProbeKey {
-            spec: ProbeSpec { target: asked, kind: kind.clone() },
+        address: server.ip(),
+        probe: part.kind.as_ref().map(|kind| ProbeKey {
+            spec: ProbeSpec { target: to, source, kind: kind.clone() },
             interval: at_least_1ms(pool.interval),
             timeout: at_least_1ms(pool.timeout),
         }),
         rule: Rule { rise: pool.rise, fall: pool.fall, dead_time: pool.dead_time, reentry: pool.reentry },
+        join: pool.watch.join,
     }
 }

@@ -93,7 +93,7 @@ choices! {
 }
 
 /// `check NAME`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Check {
     /// What is asked.
     pub question: Question,
@@ -128,7 +128,7 @@ pub struct Check {
 }
 
 /// Details of a check inside TLS.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Tls {
     /// Server name that is asked for; absent: none.
     pub sni: Option<Hostname>,
@@ -148,7 +148,7 @@ impl Default for Tls {
 }
 
 /// One step of a dialogue: send, then wait.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Dialogue {
     /// What is sent; absent: nothing.
     pub send: Option<Escaped>,
@@ -159,7 +159,7 @@ pub struct Dialogue {
 }
 
 /// Details of http.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct HttpProbe {
     /// Method.
     pub method: Method,
@@ -192,7 +192,7 @@ impl Default for HttpProbe {
 }
 
 /// Details of smtp.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Smtp {
     /// Name in EHLO; absent: the box's host name.
     pub helo: Option<Hostname>,
@@ -201,7 +201,7 @@ pub struct Smtp {
 }
 
 /// Who logs in.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Login {
     /// User.
     pub user: Option<Text>,
@@ -210,7 +210,7 @@ pub struct Login {
 }
 
 /// Details of ldap; the login is the bind.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Ldap {
     /// Base of a search; absent: only the bind.
     pub base: Option<Escaped>,
@@ -219,7 +219,7 @@ pub struct Ldap {
 }
 
 /// Details of dns.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Dns {
     /// Name that is resolved; absent: the root.
     pub name: Option<Hostname>,
@@ -230,7 +230,7 @@ pub struct Dns {
 }
 
 /// Details of sip.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Sip {
     /// Request URI; absent: the server's address.
     pub uri: Option<Text>,
@@ -239,7 +239,7 @@ pub struct Sip {
 }
 
 /// Details of radius; the login is the one that is asked for.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Radius {
     /// Shared secret.
     pub secret: Option<Secret>,
@@ -248,14 +248,14 @@ pub struct Radius {
 }
 
 /// Details of mysql and postgresql.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Sql {
     /// Data base; absent: none is chosen.
     pub database: Option<Text>,
 }
 
 /// Details of udp.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Udp {
     /// What is sent.
     pub payload: Option<Escaped>,
@@ -266,7 +266,7 @@ pub struct Udp {
 }
 
 /// Details of ping.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Ping {
     /// Bytes of data.
     pub size: u16,

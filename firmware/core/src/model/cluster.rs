@@ -3,6 +3,7 @@
 use super::choice::choices;
 use super::limits;
 use super::name::{Device, Name};
+use super::text::Secret;
 use super::time::Millis;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,9 @@ pub struct Pairing {
     pub witnesses: heapless::Vec<IpAddr, { limits::WITNESSES }>,
     /// What counts as authentic.
     pub authentication: Authentication,
-    /// Id of the key that signs; the keys come from pairing and are in no configuration.
+    /// Shared secret that the signing key is made of.
+    pub secret: Option<Secret>,
+    /// Id of the key that signs.
     pub key: Option<u8>,
     /// Ids of keys that are accepted beside it.
     pub accepted_keys: heapless::Vec<u8, { limits::KEYS }>,
@@ -107,6 +110,7 @@ impl Default for Pairing {
             failback_delay: Millis::from_secs(60),
             witnesses: heapless::Vec::new(),
             authentication: Authentication::default(),
+            secret: None,
             key: None,
             accepted_keys: heapless::Vec::new(),
         }

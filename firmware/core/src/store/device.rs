@@ -15,12 +15,12 @@ pub trait Device: embedded_io::Read + embedded_io::Write + embedded_io::Seek {
 }
 
 /// Bytes of the device.
-pub(super) fn size<D: Device>(dev: &mut D) -> Result<u64, StoreError> {
+pub(crate) fn size<D: Device>(dev: &mut D) -> Result<u64, StoreError> {
     dev.seek(SeekFrom::End(0)).map_err(|e| refused("seek", &e))
 }
 
 /// Fills `buf` from byte `at` on.
-pub(super) fn read_at<D: Device>(dev: &mut D, at: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+pub(crate) fn read_at<D: Device>(dev: &mut D, at: u64, buf: &mut [u8]) -> Result<(), StoreError> {
     dev.seek(SeekFrom::Start(at)).map_err(|e| refused("seek", &e))?;
     dev.read_exact(buf).map_err(|e| match e {
         embedded_io::ReadExactError::UnexpectedEof => refused("read", &"the device ends here"),
@@ -29,7 +29,7 @@ pub(super) fn read_at<D: Device>(dev: &mut D, at: u64, buf: &mut [u8]) -> Result
 }
 
 /// Writes all of `bytes` from byte `at` on. Not durable before [`sync`].
-pub(super) fn write_at<D: Device>(dev: &mut D, at: u64, bytes: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn write_at<D: Device>(dev: &mut D, at: u64, bytes: &[u8]) -> Result<(), StoreError> {
     dev.seek(SeekFrom::Start(at)).map_err(|e| refused("seek", &e))?;
     let mut rest = bytes;
     // Not write_all: embedded-io's panics on a device that takes nothing. Each turn takes at least one byte.
@@ -44,7 +44,7 @@ pub(super) fn write_at<D: Device>(dev: &mut D, at: u64, bytes: &[u8]) -> Result<
 }
 
 /// [`Device::sync`] with the error in the store's words.
-pub(super) fn sync<D: Device>(dev: &mut D) -> Result<(), StoreError> {
+pub(crate) fn sync<D: Device>(dev: &mut D) -> Result<(), StoreError> {
     dev.sync().map_err(|e| refused("sync", &e))
 }
 

@@ -174,6 +174,7 @@ impl Bench {
                 Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() }
             }
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
+            Request::Cluster(_) => Reply::Done { text: "cluster".to_owned() },
             Request::Server(ask) if !ask.agreed => Reply::Emptied { services: vec![ask.server] },
             Request::Maintain(what) => Reply::Done { text: format!("{what:?}") },
             Request::Server(ask) => Reply::Done { text: format!("server {}", ask.server) },

@@ -226,6 +226,7 @@ impl Sim {
             version: "0.0.0-sim".to_string(),
             config,
             generation,
+            nonce: 1,
             newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
@@ -296,7 +297,9 @@ impl Sim {
                 trial: options.confirm.map(trials::Asks::Window),
                 ..nothing
             },
-            Request::Recall(_) | Request::Maintain(_) => panic!("the script asks no {}", word(&request)),
+            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) => {
+                panic!("the script asks no {}", word(&request))
+            }
             Request::Confirm => Asked { trial: Some(trials::Asks::Confirmation), ..nothing },
             Request::Server(action) => {
                 Asked { action: Some((action.server.clone(), self.override_of(action))), ..nothing }
@@ -424,6 +427,7 @@ impl Sim {
             | Event::KernelChanged
             | Event::Saved { .. }
             | Event::Recalled { .. }
+            | Event::Heartbeat { .. }
             | Event::Dhcp { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
@@ -502,7 +506,8 @@ impl Sim {
                         Some(Server::Refuses) | None => (refused(), 1000),
                         Some(Server::Hangs) => (Err(Failure::from("no answer")), remaining),
                     };
-                    let outcome = ProbeOutcome { result, took_us: u32::try_from(took).unwrap() };
+                    let outcome =
+                        ProbeOutcome { result, took_us: u32::try_from(took).unwrap(), transcript: None };
                     self.post(Item::Event(Event::Probed { id, outcome }), took);
                 }
                 Effect::Save { generation, state, config, .. } => {
@@ -522,7 +527,7 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
-                Effect::Syslog(_) | Effect::Hostname(_) => {}
+                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {

@@ -1,4 +1,6 @@
 use super::*;
+use director_core::health::{ProbeKind, Shared};
+use director_core::model::check::{Check, Question, Udp};
 use director_core::model::config::HttpCheck;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -20,7 +22,7 @@ async fn probe(target: SocketAddr, kind: ProbeKind, timeout: Millis) -> Result<(
     let (send, mut results) = mpsc::channel(1);
     let prober = Prober::new(send);
     let deadline = clock::now().after(timeout);
-    prober.start(ProbeId(7), ProbeSpec { target, kind }, deadline);
+    prober.start(ProbeId(7), ProbeSpec { target, source: None, kind }, deadline);
     drop(prober);
     let (id, outcome) = results.recv().await.expect("an outcome");
     assert_eq!(id, ProbeId(7));
@@ -134,7 +136,11 @@ async fn an_early_close_says_how_far_it_came() {
 async fn a_deadline_in_the_past_ends_at_once() {
     let (_listener, address) = listen().await;
     let (send, mut results) = mpsc::channel(1);
-    Prober::new(send).start(ProbeId(1), ProbeSpec { target: address, kind: http_kind() }, Mono::ZERO);
+    Prober::new(send).start(
+        ProbeId(1),
+        ProbeSpec { target: address, source: None, kind: http_kind() },
+        Mono::ZERO,
+    );
     assert!(results.recv().await.unwrap().1.result.is_err());
 }
 
@@ -146,7 +152,7 @@ async fn a_run_beyond_the_bound_is_answered_as_not_asked() {
     let prober = Prober { results: send, room: Arc::new(Semaphore::new(0)) };
     prober.start(
         ProbeId(1),
-        ProbeSpec { target: address, kind: ProbeKind::Tcp },
+        ProbeSpec { target: address, source: None, kind: ProbeKind::Tcp },
         clock::now().after(GENEROUS),
     );
     let (_, outcome) = results.recv().await.unwrap();
@@ -162,7 +168,7 @@ async fn a_full_queue_of_outcomes_drops_none() {
     for id in 0..50 {
         prober.start(
             ProbeId(id),
-            ProbeSpec { target: address, kind: ProbeKind::Tcp },
+            ProbeSpec { target: address, source: None, kind: ProbeKind::Tcp },
             clock::now().after(GENEROUS),
         );
     }
@@ -172,6 +178,60 @@ async fn a_full_queue_of_outcomes_drops_none() {
         assert!(seen.insert(id), "{id:?} was answered twice");
     }
     assert_eq!(seen.len(), 50);
+}
+
+fn named(check: Check) -> ProbeKind {
+    ProbeKind::Named(Shared::new(check))
+}
+
+#[tokio::test]
+async fn a_datagram_is_answered_or_its_port_is_unreachable() {
+    let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let udp =
+        Udp { payload: Some("hi".parse().unwrap()), reply: Some("ho".parse().unwrap()), ..Udp::default() };
+    let kind = named(Check { question: Question::Udp, udp: Some(udp), ..Check::default() });
+    let answer = tokio::spawn(async move {
+        let mut buffer = [0; 16];
+        let (count, from) = server.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..count], b"hi");
+        server.send_to(b"hoho", from).await.unwrap();
+    });
+    assert_eq!(probe(address, kind.clone(), GENEROUS).await, Ok(()));
+    answer.await.unwrap();
+    assert_eq!(words(probe(address, kind, GENEROUS).await), "port unreachable (nothing listens there)");
+}
+
+#[tokio::test]
+async fn loopback_answers_a_ping_of_either_family() {
+    for target in ["127.0.0.1:0", "[::1]:0"] {
+        let kind = named(Check { question: Question::Ping, ..Check::default() });
+        match probe(target.parse().unwrap(), kind, GENEROUS).await {
+            // Who may open neither kind of socket learns that, and not that the server is dead.
+            Ok(()) | Err(Failure::NotAsked(_)) => {}
+            Err(Failure::Server(words)) => panic!("{target}: {words}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_protocol_says_what_it_waited_for() {
+    let (listener, address) = listen().await;
+    let kind = || named(Check { question: Question::Smtp, ..Check::default() });
+    let why = words(probe(address, kind(), SHORT).await);
+    assert_eq!(why, "connected, but no whole answer to greeting in time");
+    let accepting = tokio::spawn(async move {
+        // The first one is that of the run above, which has gone.
+        drop(listener.accept().await.unwrap());
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"220 mx\r\n").await.unwrap();
+        let mut question = [0; 15];
+        stream.read_exact(&mut question).await.unwrap();
+        stream.write_all(b"250-mx\r\n250 SIZE\r\n").await.unwrap();
+        question
+    });
+    assert_eq!(probe(address, kind(), GENEROUS).await, Ok(()));
+    assert_eq!(&accepting.await.unwrap(), b"EHLO director\r\n");
 }
 
 #[test]

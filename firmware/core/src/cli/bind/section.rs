@@ -78,6 +78,7 @@ sections! {
         failback_delay: get "failback-delay",
         witnesses: values "witness",
         authentication: get "authentication",
+        secret: maybe "secret",
         key: maybe "key",
         accepted_keys: values "accept-key",
     }

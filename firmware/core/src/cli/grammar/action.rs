@@ -1,7 +1,7 @@
 //! What a line asks for.
 
 use super::super::session::{ExportHow, Load};
-use crate::director::protocol::{Maintenance, Power};
+use crate::director::protocol::{ClusterAction, Maintenance, Power};
 
 /// What a status table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +13,7 @@ pub(crate) enum View {
     Ipvs,
     Version,
     Alarms,
+    Cluster,
 }
 
 /// What a line asks for.
@@ -47,6 +48,7 @@ pub(crate) enum Action {
     ShowRescue,
     FactoryReset,
     Server,
+    Cluster(ClusterAction),
     Check,
     Discard,
     Up,
@@ -92,6 +94,7 @@ impl Action {
             | Self::Rescue(_)
             | Self::ShowRescue
             | Self::Server
+            | Self::Cluster(_)
             | Self::Check
             | Self::Discard
             | Self::Up

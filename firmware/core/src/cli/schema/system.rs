@@ -61,7 +61,8 @@ pub(super) static CLUSTER: &[Item] = &[
     ),
     values("witness", "Host that tells whether our own link works", Type::Ip, limits::WITNESSES),
     leaf("authentication", "What counts as authentic", choice::<Authentication>(), Some("enforce")),
-    leaf("key", "Id of the key that signs; unset: the newest", number(1, 255), None),
+    leaf("secret", "Secret that signs heartbeats, the same on both boxes", Type::Secret, None),
+    leaf("key", "Id of the key that signs; unset: 1", number(1, 255), None),
     values("accept-key", "Id of a key that is accepted too", number(1, 255), limits::KEYS),
 ];
 

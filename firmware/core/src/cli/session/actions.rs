@@ -118,6 +118,7 @@ impl Session {
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),
             Action::Server => self.server(&args, out),
+            Action::Cluster(ask) => self.ask(Job::Cluster, Request::Cluster(ask), out),
             Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Commits => {

@@ -37,6 +37,7 @@ pub(super) enum Job {
     Commit(Box<Tree>, CommitOptions),
     Confirm,
     Server(Box<ServerAction>),
+    Cluster,
     Commits {
         pipes: Vec<Pipe>,
     },
@@ -94,7 +95,7 @@ impl Job {
                 )
             }
             Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
-            Self::Server(_) => {
+            Self::Cluster | Self::Server(_) => {
                 matches!(reply, Reply::Done { .. } | Reply::Emptied { .. } | Reply::Refused { .. })
             }
             Self::Commits { .. } => {

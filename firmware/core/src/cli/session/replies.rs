@@ -83,7 +83,9 @@ impl Session {
             (Job::Flash { pipes }, Reply::Recalled { result, .. }) => self.used(result, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
-            (Job::Server(_), Reply::Done { text }) => print::line(out, &format!("Done: {text}.")),
+            (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
+                print::line(out, &format!("Done: {text}."))
+            }
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
             (Job::Power(power), Reply::Stopping) => {

@@ -122,6 +122,7 @@ impl Bench {
                     Reply::Committed { generation: Generation(self.generation), operations: 18, findings }
                 }
             },
+            Request::Cluster(_) => Reply::Done { text: "this box becomes standby: show cluster".to_string() },
             Request::Server(ask) if !ask.agreed => {
                 Reply::Emptied { services: Vec::from(["web".parse().unwrap()]) }
             }

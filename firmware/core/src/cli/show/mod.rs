@@ -1,5 +1,6 @@
 //! Renders the director's status, as tables for 80 columns and as JSON.
 
+mod cluster;
 pub(crate) mod commits;
 mod data;
 mod dhcp;
@@ -45,6 +46,7 @@ pub(crate) fn lines(
         View::Ipvs => tables::ipvs(status),
         View::Version => tables::version(status, width),
         View::Alarms => tables::alarms(status, width),
+        View::Cluster => cluster::lines(status, width),
     })
 }
 
@@ -58,6 +60,7 @@ pub(crate) fn json(view: View, status: &Status, args: &[String]) -> Result<Strin
         View::Ipvs => data::ipvs(status),
         View::Version => data::version(status),
         View::Alarms => data::alarms(status),
+        View::Cluster => cluster::json(status),
     })
 }
 

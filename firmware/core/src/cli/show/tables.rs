@@ -18,7 +18,7 @@ use core::fmt::Write as _;
 const L: Align = Align::Left;
 const R: Align = Align::Right;
 
-fn none(what: &str) -> Vec<String> {
+pub(super) fn none(what: &str) -> Vec<String> {
     Vec::from([what.to_string()])
 }
 

@@ -123,6 +123,7 @@ pub(crate) fn status() -> Status {
             last_plan: 1,
             reconciled: Some(before(4)),
         },
+        cluster: None,
         interfaces: interfaces(),
         addresses: Vec::from([
             address("eth0", "1.2.3.2/24", None, true, true),

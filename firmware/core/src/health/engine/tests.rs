@@ -160,7 +160,7 @@ impl World {
             false if self.not_asked.contains(&id) => Err(Failure::NotAsked("out of file descriptors".into())),
             false => Err("connection refused".into()),
         };
-        ProbeOutcome { result, took_us: 700 }
+        ProbeOutcome { result, took_us: 700, transcript: None }
     }
 
     fn for_seconds(&mut self, seconds: u64) {
@@ -251,7 +251,7 @@ fn each_port_has_its_own_verdict_unless_one_port_is_checked_for_all() {
         })
         .collect();
     assert_eq!(probes.iter().map(|(_, port)| *port).collect::<Vec<_>>(), [80, 443]);
-    health.probed(probes[0].0, ProbeOutcome { result: Ok(()), took_us: 1 }, s(2), &mut out);
+    health.probed(probes[0].0, ProbeOutcome { result: Ok(()), took_us: 1, transcript: None }, s(2), &mut out);
     assert!(health.usable(&name("web"), &server_name(0), 80));
     assert!(!health.usable(&name("web"), &server_name(0), 443));
     assert!(health.verdict(&name("web"), &server_name(0)).unwrap().reason.starts_with("port 443: "));
@@ -339,8 +339,18 @@ fn late_and_repeated_answers_change_nothing() {
     assert!(world.health.alarms(world.now).concat().contains("did not finish"));
     let before = world.health.checkpoint();
     let mut out = Vec::new();
-    world.health.probed(id, ProbeOutcome { result: Ok(()), took_us: 1 }, world.now, &mut out);
-    world.health.probed(ProbeId(999), ProbeOutcome { result: Ok(()), took_us: 1 }, world.now, &mut out);
+    world.health.probed(
+        id,
+        ProbeOutcome { result: Ok(()), took_us: 1, transcript: None },
+        world.now,
+        &mut out,
+    );
+    world.health.probed(
+        ProbeId(999),
+        ProbeOutcome { result: Ok(()), took_us: 1, transcript: None },
+        world.now,
+        &mut out,
+    );
     assert!(out.is_empty());
     assert_eq!(world.health.checkpoint().members, before.members);
     world.moods[0] = Mood::Good;
@@ -549,3 +559,5 @@ fn repeated_failures_to_ask_count_each_gap_once() {
     assert!(at.micros_since(died) <= 10_000_000);
     assert!(at.micros_since(died) >= 6_000_000, "the time nobody asked did not count");
 }
+
+mod joins;

@@ -6,6 +6,7 @@
 //! with many report the first case and count the rest.
 
 mod balancing;
+mod checks;
 mod fallback;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -67,6 +68,7 @@ pub fn validate(config: &Config) -> Vec<Finding> {
     network::check(config, &mut found);
     serving::check(config, &mut found);
     settings::check(config, &mut found);
+    checks::check(config, &mut found);
     fallback::check(config, &mut found);
     not_yet::check(config, &mut found);
     found.0.sort_by_key(|f| f.severity);

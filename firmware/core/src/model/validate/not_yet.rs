@@ -4,7 +4,7 @@
 use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
-use crate::model::config::{Node, Pool, Service, Shortage, Watch};
+use crate::model::config::{Pool, Service, Shortage, Watch};
 use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
@@ -20,10 +20,6 @@ fn refuse(found: &mut Findings, set: bool, path: impl FnOnce() -> String) {
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     system(&config.system, found);
-    node("primary", &config.primary, found);
-    if let Some(backup) = &config.backup {
-        node("backup", backup, found);
-    }
     pairing(&config.cluster.pairing, found);
     refuse(found, config.sync_daemon.is_some(), || "sync-daemon".into());
     for (name, rule) in &config.masquerade {
@@ -31,9 +27,6 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     for name in config.questions.load_monitors.keys() {
         refuse(found, true, || format!("load-monitor {name}"));
-    }
-    for name in config.questions.checks.keys() {
-        refuse(found, true, || format!("check {name}"));
     }
     for name in config.kernel.marks.keys() {
         refuse(found, true, || format!("mark {name}"));
@@ -60,43 +53,31 @@ fn system(system: &System, found: &mut Findings) {
     }
 }
 
-fn node(title: &str, node: &Node, found: &mut Findings) {
-    refuse(found, node.priority.is_some(), || format!("node {title} priority"));
-}
-
 fn pairing(pairing: &Pairing, found: &mut Findings) {
     let unset = Pairing::default();
     // Taken apart, so that a new field is not forgotten.
     let Pairing {
-        group,
-        detection,
-        warn_time,
-        start_hold,
+        group: _,
+        detection: _,
+        warn_time: _,
+        start_hold: _,
         transport,
         multicast,
-        paths,
+        paths: _,
         serial,
-        failback,
-        failback_delay,
+        failback: _,
+        failback_delay: _,
         witnesses,
-        authentication,
-        key,
+        authentication: _,
+        secret: _,
+        key: _,
         accepted_keys,
     } = pairing;
     for (word, set) in [
-        ("group", *group != unset.group),
-        ("detection", *detection != unset.detection),
-        ("warn-time", warn_time.is_some()),
-        ("start-hold", *start_hold != unset.start_hold),
         ("transport", *transport != unset.transport),
         ("multicast", multicast.is_some()),
-        ("path", !paths.is_empty()),
         ("serial", serial.is_some()),
-        ("failback", *failback != unset.failback),
-        ("failback-delay", *failback_delay != unset.failback_delay),
         ("witness", !witnesses.is_empty()),
-        ("authentication", *authentication != unset.authentication),
-        ("key", key.is_some()),
         ("accept-key", !accepted_keys.is_empty()),
     ] {
         refuse(found, set, || format!("cluster {word}"));
@@ -104,9 +85,16 @@ fn pairing(pairing: &Pairing, found: &mut Findings) {
 }
 
 fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
-    let unset = Watch::default();
-    let Watch { checks, join, source, via_virtual, fast_retry, standby_interval, jitter, flap_limit } =
-        &pool.watch;
+    let Watch {
+        checks: _,
+        join: _,
+        source: _,
+        via_virtual,
+        fast_retry,
+        standby_interval,
+        jitter,
+        flap_limit,
+    } = &pool.watch;
     let Shortage {
         quorum,
         hysteresis,
@@ -118,9 +106,6 @@ fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
         panic_threshold,
     } = &pool.shortage;
     for (word, set) in [
-        ("use-check", !checks.is_empty()),
-        ("join", *join != unset.join),
-        ("check-source", source.is_some()),
         ("check-virtual", *via_virtual),
         ("fast-retry", fast_retry.is_some()),
         ("standby-interval", standby_interval.is_some()),

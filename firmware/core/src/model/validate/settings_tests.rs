@@ -25,11 +25,10 @@ fn refused(line: &str) -> Vec<String> {
 fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
     for (line, path) in [
         ("set system domain example.org", "system domain"),
-        ("set node primary priority 7", "node primary priority"),
-        ("set cluster failback manual", "cluster failback"),
         ("set cluster witness 1.2.3.254", "cluster witness"),
         ("set sync-daemon interface private", "sync-daemon"),
         ("set masquerade private address vs1", "masquerade private address"),
+        ("set check c tls sni www.example.org", "check c tls"),
         ("set pool web quorum 2", "pool web quorum"),
     ] {
         assert_eq!(refused(line), [format!("error: {path}: not in this firmware yet: delete it")], "{line}");
@@ -98,6 +97,32 @@ fn settings_that_do_not_fit_together_are_found_with_the_fix() {
     ] {
         assert_eq!(wrong(lines), [finding], "{lines}");
     }
+}
+
+#[test]
+fn a_check_that_cannot_be_asked_as_it_is_set_is_found_with_the_fix() {
+    for (lines, finding) in [
+        (
+            "set check c question ldap\nset check c ldap filter (&(a=b)(c=d))",
+            "error: check c ldap filter: is not one comparison: write (attribute=value) or (attribute=*)",
+        ),
+        (
+            "set check c question http\nset check c http header no-colon",
+            "error: check c http header no-colon: write Name:value on one line",
+        ),
+        (
+            "set check c question imap\nset check c login password x",
+            "error: check c login user: missing: set check c login user",
+        ),
+        (
+            "set check c question sip\nset check c login user x",
+            "warning: check c login: has no effect on question sip: delete it",
+        ),
+    ] {
+        assert_eq!(wrong(lines), [finding], "{lines}");
+    }
+    let bad = wrong("set check c question http\nset check c http body ( compare regex");
+    assert!(bad[0].starts_with("error: check c http body: is no regular expression: "), "{bad:?}");
 }
 
 #[test]

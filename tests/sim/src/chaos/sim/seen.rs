@@ -48,6 +48,7 @@ pub(super) fn word(request: &Request) -> String {
         Request::Server(_) => "server".to_string(),
         Request::Recall(_) => "recall".to_string(),
         Request::Maintain(_) => "maintain".to_string(),
+        Request::Cluster(_) => "cluster".to_string(),
     }
 }
 

@@ -1,0 +1,344 @@
+//! The decisions: every change of role is made here, with its reason.
+
+use super::{
+    ASK_PAUSE_MIN, ASKS, BURST, BURST_PAUSE, Election, Output, Reason, Role, Suspicion, TURNS_MAX, Warning,
+};
+use crate::model::cluster::{Detection, Failback};
+use crate::model::{Millis, Mono};
+use crate::store::identity::Role as Node;
+use crate::wire::heartbeat::{Frame, Marks, State};
+use alloc::vec::Vec;
+
+impl Election {
+    /// Decides, then sends what is due.
+    pub(super) fn advance(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.forget_claims(now);
+        for _ in 0..TURNS_MAX {
+            if !self.decide(now, out) {
+                break;
+            }
+        }
+        self.suspect(now, out);
+        self.warn(now, out);
+        if (self.burst > 0 || self.role != Role::Left) && now >= self.next_beat {
+            self.send(Marks::default(), now, out);
+            self.burst = self.burst.saturating_sub(1);
+            let pause = if self.burst > 0 { BURST_PAUSE } else { self.settings.interval };
+            self.next_beat = now.after(pause);
+        }
+    }
+
+    /// One decision. True when the role changed.
+    fn decide(&mut self, now: Mono, out: &mut Vec<Output>) -> bool {
+        match self.role {
+            Role::Starting { until } => self.decide_starting(until, now, out),
+            Role::Standby => self.decide_standby(now, out),
+            Role::Active => self.decide_active(now, out),
+            Role::Releasing { until, handover } if now >= until => {
+                self.end_release(handover, now, out);
+                true
+            }
+            Role::Releasing { .. } | Role::Left => false,
+        }
+    }
+
+    fn decide_starting(&mut self, until: Mono, now: Mono, out: &mut Vec<Output>) -> bool {
+        if self.peer.alive(now) {
+            return self.enter(Role::Standby, Reason::PeerHeard, now, out);
+        }
+        if now < until || self.deaf() {
+            return false;
+        }
+        if self.peer.one_way(now) && now < until.after(self.settings.dead_time) {
+            self.warn_one_way(out);
+            return false;
+        }
+        self.enter(Role::Active, Reason::NobodyThere, now, out)
+    }
+
+    fn decide_standby(&mut self, now: Mono, out: &mut Vec<Output>) -> bool {
+        let Some(word) = self.peer.word().filter(|_| self.peer.alive(now) && !self.mute(now)) else {
+            return self.decide_alone(now, out);
+        };
+        let (state, yielded) = (word.state, word.marks.yielded);
+        let (better, in_grace) = (self.outranks(word), self.yielded.is_some_and(|until| now < until));
+        match state {
+            State::Active => {
+                self.yielded = None;
+                false
+            }
+            State::Leaving => self.enter(Role::Active, Reason::PeerLeft, now, out),
+            State::Standby if yielded && (self.yielded.is_none() || better) => {
+                self.enter(Role::Active, Reason::PeerYielded, now, out)
+            }
+            State::Standby | State::Starting if in_grace => false,
+            State::Standby | State::Starting if self.yielded.is_some() => {
+                self.enter(Role::Active, Reason::PeerIdle, now, out)
+            }
+            State::Standby | State::Starting if better => self.enter(Role::Active, Reason::Better, now, out),
+            State::Standby | State::Starting if now >= self.idle_until() => {
+                self.enter(Role::Active, Reason::PeerIdle, now, out)
+            }
+            State::Standby | State::Starting => false,
+        }
+    }
+
+    /// The worse of two nodes of which none is active waits so long for the better one.
+    fn idle_until(&self) -> Mono {
+        let wait = self.settings.dead_time;
+        self.since.after(wait).after(wait)
+    }
+
+    /// A standby whose peer is not heard.
+    fn decide_alone(&mut self, now: Mono, out: &mut Vec<Output>) -> bool {
+        let (silent_since, mute) = (self.silent_since(), self.mute(now));
+        if self.deaf() || !(mute || now >= self.dead_at()) {
+            return false;
+        }
+        if self.peer.one_way(now) {
+            self.warn_one_way(out);
+            if now < self.one_way_until() {
+                return false;
+            }
+            return self.enter(Role::Active, Reason::OneWay, now, out);
+        }
+        let ms = u32::try_from(now.micros_since(silent_since) / 1000).unwrap_or(u32::MAX);
+        let why = if mute { Reason::PeerMute { ms } } else { Reason::PeerSilent { ms } };
+        self.enter(Role::Active, why, now, out)
+    }
+
+    fn warn_one_way(&mut self, out: &mut Vec<Output>) {
+        if !core::mem::replace(&mut self.warned_one_way, true) {
+            out.push(Output::Warn(Warning::OneWay));
+        }
+    }
+
+    fn decide_active(&mut self, now: Mono, out: &mut Vec<Output>) -> bool {
+        let Some(word) = self.peer.word().filter(|_| self.peer.alive(now)) else {
+            (self.worse, self.duel) = (None, false);
+            return false;
+        };
+        let (state, marks, fitness) = (word.state, word.marks, word.fitness);
+        let (ours, better) = (self.local.fitness.level(), self.outranks(word));
+        if state == State::Active {
+            if !self.duel {
+                self.duel = true;
+                out.push(Output::Warn(Warning::Duel));
+            }
+            if better {
+                return false;
+            }
+            self.duel = false;
+            self.release(Reason::DuelLost, false, now, out);
+            return true;
+        }
+        if core::mem::take(&mut self.duel) {
+            out.push(Output::Announce);
+        }
+        let able = state == State::Standby && !marks.aside;
+        if !(able && fitness > ours) {
+            self.worse = None;
+        } else if self.worse.is_none() {
+            self.worse = Some(now);
+        }
+        let fitter = self.worse.is_some_and(|since| now >= since.after(self.settings.interval));
+        let why = if able && marks.takeover {
+            Reason::OperatorThere
+        } else if fitter {
+            Reason::PeerFitter
+        } else if able && marks.claim && fitness >= ours {
+            Reason::PeerPreferred
+        } else {
+            return false;
+        };
+        self.release(why, true, now, out);
+        true
+    }
+
+    /// Whether this node is the one to be active: not set aside, fitter, of higher priority, the primary.
+    fn outranks(&self, peer: &Frame) -> bool {
+        let own = (
+            !self.aside,
+            self.local.fitness.level(),
+            self.settings.priority,
+            self.settings.own == Node::Primary,
+        );
+        let other = (!peer.marks.aside, peer.fitness, peer.priority, peer.sender == Node::Primary);
+        own > other
+    }
+
+    /// Whether this node wants its role back.
+    pub(super) fn claims(&self, now: Mono) -> bool {
+        let wait = match self.settings.failback {
+            Failback::Manual => return false,
+            Failback::Automatic => self.settings.interval,
+            Failback::Delayed => self.settings.failback_delay,
+        };
+        self.better.is_some_and(|since| now >= since.after(wait))
+    }
+
+    fn forget_claims(&mut self, now: Mono) {
+        let active_peer =
+            self.peer.word().filter(|w| w.state == State::Active && self.peer.alive(now)).map(|w| {
+                w.priority < self.settings.priority && self.local.fitness.level() >= w.fitness && !self.aside
+            });
+        let wants = self.role == Role::Standby && active_peer.unwrap_or(false);
+        match (wants, self.better) {
+            (true, None) => self.better = Some(now),
+            (false, _) => self.better = None,
+            (true, Some(_)) => {}
+        }
+    }
+
+    /// Since when nothing was proven.
+    fn silent_since(&self) -> Mono {
+        self.peer.proven().map_or(self.listening, |at| at.max(self.listening))
+    }
+
+    /// When silence means dead. After a stop of ours the peer has the dead time to be heard.
+    fn dead_at(&self) -> Mono {
+        self.silent_since().after(self.settings.dead_time)
+    }
+
+    /// How long a peer that does not hear us delays a takeover.
+    fn one_way_until(&self) -> Mono {
+        self.dead_at().after(self.settings.dead_time)
+    }
+
+    /// Whether all questions to a late peer are unanswered.
+    fn mute(&self, now: Mono) -> bool {
+        self.suspicion.is_some_and(|s| s.asked >= ASKS && now >= s.next)
+    }
+
+    /// Asks a late peer.
+    fn suspect(&mut self, now: Mono, out: &mut Vec<Output>) {
+        let wanted = self.settings.detection == Detection::Probe
+            && self.role == Role::Standby
+            && !self.deaf()
+            && self.peer.alive(now);
+        if !wanted || now < self.silent_since().after(self.settings.late()) {
+            self.suspicion = None;
+            return;
+        }
+        let Suspicion { asked, next } = self.suspicion.unwrap_or(Suspicion { asked: 0, next: now });
+        if now >= next && asked < ASKS {
+            self.send(Marks { ask: true, ..Marks::default() }, now, out);
+            let next = now.after(self.ask_pause());
+            self.suspicion = Some(Suspicion { asked: asked.saturating_add(1), next });
+        } else {
+            self.suspicion = Some(Suspicion { asked, next });
+        }
+    }
+
+    /// Twice the measured round trip, within bounds.
+    fn ask_pause(&self) -> Millis {
+        let round_ms = u32::try_from(self.peer.round_us().unwrap_or(0) / 1000).unwrap_or(u32::MAX);
+        let most = Millis::new(self.settings.interval.get() / 2).max(ASK_PAUSE_MIN);
+        Millis::new(round_ms.saturating_mul(2)).clamp(ASK_PAUSE_MIN, most)
+    }
+
+    fn warn(&mut self, now: Mono, out: &mut Vec<Output>) {
+        let due = self.peer.proven().map(|at| at.after(self.settings.warn_time));
+        if !self.warned && due.is_some_and(|due| now >= due) {
+            self.warned = true;
+            let us = now.micros_since(self.peer.proven().unwrap_or(now));
+            let silence = Millis::new(u32::try_from(us / 1000).unwrap_or(u32::MAX));
+            out.push(Output::Warn(Warning::Late { silence }));
+        }
+    }
+
+    pub(super) fn release(&mut self, why: Reason, handover: bool, now: Mono, out: &mut Vec<Output>) {
+        self.enter(
+            Role::Releasing { until: now.after(self.settings.release_max()), handover },
+            why,
+            now,
+            out,
+        );
+    }
+
+    pub(super) fn end_release(&mut self, handover: bool, now: Mono, out: &mut Vec<Output>) {
+        let why = self.why;
+        if why == Reason::Stopping {
+            self.enter(Role::Left, why, now, out);
+            return;
+        }
+        self.enter(Role::Standby, why, now, out);
+        if handover {
+            self.yielded = Some(now.after(self.settings.dead_time));
+        }
+    }
+
+    /// The one place where the role changes.
+    pub(super) fn enter(&mut self, role: Role, why: Reason, now: Mono, out: &mut Vec<Output>) -> bool {
+        (self.role, self.why, self.since) = (role, why, now);
+        (self.better, self.worse, self.suspicion) = (None, None, None);
+        self.yielded = None;
+        if role == Role::Active {
+            if matches!(why, Reason::PeerMute { .. } | Reason::PeerSilent { .. } | Reason::OneWay) {
+                self.peer.bury(now);
+            }
+            (self.aside, self.takeover) = (false, false);
+        }
+        if !matches!(role, Role::Releasing { .. }) {
+            self.burst = BURST;
+            self.next_beat = now;
+        }
+        out.push(Output::Changed);
+        true
+    }
+
+    /// When [`Self::on_deadline`] has something to do.
+    pub fn next_deadline(&self) -> Mono {
+        let mut next = if self.role == Role::Left && self.burst == 0 {
+            Mono::from_micros(u64::MAX)
+        } else {
+            self.next_beat
+        };
+        let mut soon = |at: Mono| next = next.min(at);
+        match self.role {
+            Role::Starting { until } => soon(self.start_deadline(until)),
+            Role::Standby => self.standby_deadlines(&mut soon),
+            Role::Active => {
+                if let Some(since) = self.worse {
+                    soon(since.after(self.settings.interval));
+                }
+            }
+            Role::Releasing { until, .. } => soon(until),
+            Role::Left => {}
+        }
+        if let Some(at) = self.peer.proven().filter(|_| !self.warned) {
+            soon(at.after(self.settings.warn_time));
+        }
+        next
+    }
+
+    fn start_deadline(&self, until: Mono) -> Mono {
+        match (self.deaf(), self.warned_one_way) {
+            (true, _) => Mono::from_micros(u64::MAX),
+            (false, true) => until.after(self.settings.dead_time),
+            (false, false) => until,
+        }
+    }
+
+    fn standby_deadlines(&self, soon: &mut impl FnMut(Mono)) {
+        // What is over already and led to nothing waits for an event or the next heartbeat.
+        let mut later = |at: Mono| {
+            if !self.deaf() {
+                soon(at);
+            }
+        };
+        match (self.warned_one_way, self.suspicion) {
+            (true, _) => later(self.one_way_until()),
+            (false, Some(suspicion)) => later(suspicion.next.min(self.dead_at())),
+            (false, None) => {
+                later(self.dead_at());
+                if self.settings.detection == Detection::Probe {
+                    later(self.silent_since().after(self.settings.late()));
+                }
+            }
+        }
+        if let Some(until) = self.yielded {
+            later(until);
+        }
+    }
+}

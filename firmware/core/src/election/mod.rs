@@ -1,0 +1,500 @@
+//! Who is active: the heartbeat, witness and takeover machine. Sans-IO: frames and time in, frames and roles out.
+//!
+//! It decides when this node holds the floating addresses and why. It never touches an address: the director does,
+//! and says [`Election::released`] when they are gone.
+//!
+//! ```text
+//!            peer heard                       peer dead, left, gave its role, or is the worse one
+//! Starting ─────────────> Standby ─────────────────────────────────────────────> Active
+//!     │                     ^  │ stop                                              │
+//!     │ nobody, start hold  │  └──────────> Left <─────────┐                       │ duel lost, peer serves better,
+//!     └───────> Active      │                              │ addresses gone (stop)  │ claim, operator, stop
+//!                           └────────────────────────── Releasing <────────────────┘
+//!                                    addresses gone
+//! ```
+//!
+//! A role is handed over by the one who has it: the better node *claims*, the active one releases its addresses and
+//! then says that it *yielded*, and the other takes them. So a planned switchover never has two owners. Only silence
+//! makes a node take what was not given.
+
+mod decide;
+mod peer;
+mod reason;
+#[cfg(test)]
+mod tests;
+
+pub use peer::{PATHS_MAX, Path, Peer, Worth};
+pub use reason::Reason;
+
+use crate::model::cluster::{Detection, Failback};
+use crate::model::{Millis, Mono};
+use crate::store::identity::Role as Node;
+use crate::wire::heartbeat::{Frame, Marks, Running, State};
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Frames sent in quick succession after a change of role: one may be lost on every path.
+const BURST: u8 = 3;
+/// Pause between them.
+const BURST_PAUSE: Millis = Millis::new(10);
+/// Questions to a late peer, at most, before it counts as dead. Chosen: asking a near peer takes 50 ms.
+pub const ASKS: u8 = 5;
+/// Shortest pause between two questions. Chosen: above the turn of a busy peer's main loop.
+pub const ASK_PAUSE_MIN: Millis = Millis::new(10);
+/// First contact is answered at once, but not more often than this.
+const GREETING_PAUSE: Millis = Millis::new(10);
+/// Decisions in one call, at most: Starting to Standby to Active.
+const TURNS_MAX: usize = 4;
+
+/// How well a node could serve, the higher the better. It travels in every frame.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct Fitness {
+    /// Every device that carries floating addresses has a link.
+    pub links: bool,
+    /// The witness answers, or there is none.
+    pub witness: bool,
+    /// A server is usable, or none is configured.
+    pub servers: bool,
+}
+
+impl Fitness {
+    /// A node in full health.
+    pub const FULL: Self = Self { links: true, witness: true, servers: true };
+
+    /// As it travels.
+    #[must_use]
+    pub fn level(self) -> u8 {
+        u8::from(self.links) << 2 | u8::from(self.witness) << 1 | u8::from(self.servers)
+    }
+}
+
+/// What the configuration says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Number of the pair.
+    pub group: u8,
+    /// Which node this is.
+    pub own: Node,
+    /// The higher one is active when both can.
+    pub priority: u8,
+    /// Time between heartbeats.
+    pub interval: Millis,
+    /// Silence that means dead.
+    pub dead_time: Millis,
+    /// Silence worth a warning.
+    pub warn_time: Millis,
+    /// How long a starting node waits for its peer.
+    pub start_hold: Millis,
+    /// What makes a silent peer dead.
+    pub detection: Detection,
+    /// When the better node takes over again.
+    pub failback: Failback,
+    /// Wait of [`Failback::Delayed`].
+    pub failback_delay: Millis,
+}
+
+impl Settings {
+    /// Silence after which a late peer is asked: a heartbeat and a half.
+    #[must_use]
+    pub fn late(&self) -> Millis {
+        self.interval.plus(Millis::new(self.interval.get() / 2))
+    }
+
+    /// An active node that could not release its addresses within this time tells the peer all the same: the peer's
+    /// announcements then do the rest. A peer that had heard nothing would have taken them by then, too.
+    #[must_use]
+    pub fn release_max(&self) -> Millis {
+        self.takeover_min()
+    }
+
+    /// The earliest moment after our last heartbeat at which the peer may hold our addresses (design section 2.6).
+    #[must_use]
+    pub fn takeover_min(&self) -> Millis {
+        match self.detection {
+            Detection::DeadTime => self.dead_time,
+            Detection::Probe => {
+                let asking = ASK_PAUSE_MIN.get().saturating_mul(u32::from(ASKS));
+                self.late().plus(Millis::new(asking)).min(self.dead_time)
+            }
+        }
+    }
+}
+
+/// What changes on this node by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Local {
+    /// How well it could serve.
+    pub fitness: Fitness,
+    /// Whether any path to the peer has a link.
+    pub connected: bool,
+    /// What it runs.
+    pub running: Running,
+    /// Newest configuration schema that it reads.
+    pub schema: u16,
+    /// Firmware version.
+    pub firmware: heapless::String<{ crate::wire::heartbeat::VERSION_BYTES }>,
+    /// Usable servers.
+    pub usable: u32,
+    /// Connections in its table.
+    pub connections: u32,
+    /// Boots counted in flash.
+    pub boots: u32,
+}
+
+/// What this node is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Listens for its peer.
+    Starting {
+        /// Nobody heard until then: it serves.
+        until: Mono,
+    },
+    /// Ready to take over.
+    Standby,
+    /// Holds the floating addresses.
+    Active,
+    /// Gives them up.
+    Releasing {
+        /// It is over then at the latest.
+        until: Mono,
+        /// The peer was asked to take them.
+        handover: bool,
+    },
+    /// Stops.
+    Left,
+}
+
+/// What the director has to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Send this on every path.
+    Send(Frame),
+    /// The role changed; [`Election::active`] says whether the addresses are ours.
+    Changed,
+    /// The peer held the addresses too, and gives way: announce them again.
+    Announce,
+    /// Something an operator should know.
+    Warn(Warning),
+}
+
+/// What an operator should know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Warning {
+    /// No heartbeat for the warn time.
+    Late {
+        /// Silence.
+        silence: Millis,
+    },
+    /// The peer sends, and does not hear us.
+    OneWay,
+    /// Both held the addresses.
+    Duel,
+    /// A second box with the peer's identity.
+    Twin,
+    /// The peer is heard again.
+    Back,
+}
+
+/// Questions to a late peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Suspicion {
+    asked: u8,
+    next: Mono,
+}
+
+/// The machine.
+#[derive(Clone, Debug)]
+pub struct Election {
+    settings: Settings,
+    local: Local,
+    role: Role,
+    why: Reason,
+    since: Mono,
+    peer: Peer,
+    /// Silence is counted from here when the peer was never heard, or we could not hear it.
+    listening: Mono,
+    next_beat: Mono,
+    burst: u8,
+    suspicion: Option<Suspicion>,
+    /// We gave our role away; until then the peer has time to take it.
+    yielded: Option<Mono>,
+    /// An operator set this node aside.
+    aside: bool,
+    /// An operator wants it to be active.
+    takeover: bool,
+    /// Since when this node is the better one and could be active.
+    better: Option<Mono>,
+    /// Since when the peer serves better than we, who are active.
+    worse: Option<Mono>,
+    greeted: Mono,
+    warned: bool,
+    warned_one_way: bool,
+    duel: bool,
+}
+
+/// Why an operator's wish is not granted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Denied {
+    /// It is so already.
+    Already,
+    /// Nobody would hold the addresses.
+    NoPeer,
+    /// Not yet, or no longer.
+    NotNow,
+}
+
+impl Election {
+    /// Begins to listen; `nonce` is random. A director that was restarted goes on in the role it had.
+    pub fn start(settings: Settings, local: Local, nonce: u64, resumed: Option<Saved>, now: Mono) -> Self {
+        let until = now.after(settings.start_hold);
+        let (role, why) = match resumed {
+            Some(Saved { active: true, .. }) => (Role::Active, Reason::Resumed),
+            Some(_) => (Role::Standby, Reason::Resumed),
+            None => (Role::Starting { until }, Reason::Started),
+        };
+        Self {
+            peer: Peer::new(nonce, settings.dead_time),
+            settings,
+            local,
+            role,
+            why,
+            since: now,
+            listening: now,
+            next_beat: now,
+            burst: 0,
+            suspicion: None,
+            yielded: None,
+            aside: resumed.is_some_and(|r| r.aside),
+            takeover: false,
+            better: None,
+            worse: None,
+            greeted: Mono::ZERO,
+            warned: false,
+            warned_one_way: false,
+            duel: false,
+        }
+    }
+
+    /// Another configuration; the role stays.
+    pub fn configure(&mut self, settings: Settings, now: Mono) {
+        self.settings = settings;
+        self.peer.set_dead_time(settings.dead_time);
+        self.next_beat = self.next_beat.min(now.after(settings.interval));
+    }
+
+    /// What changed on this node. A heartbeat tells the peer at once when it matters.
+    pub fn update(&mut self, local: Local, now: Mono, out: &mut Vec<Output>) {
+        let (told, deaf) = (local.fitness != self.local.fitness, self.deaf());
+        self.local = local;
+        if deaf && !self.deaf() {
+            self.listening = now;
+        }
+        if told {
+            self.next_beat = now;
+        }
+        self.advance(now, out);
+    }
+
+    /// A frame that passed the guard came over a path.
+    pub fn receive(&mut self, path: u8, frame: &Frame, now: Mono, out: &mut Vec<Output>) {
+        let known = self.peer.alive(now);
+        let worth = self.peer.take(path, frame, now);
+        match worth {
+            Worth::Old => return,
+            Worth::Twin => {
+                out.push(Output::Warn(Warning::Twin));
+                return;
+            }
+            Worth::Unproven => {
+                // It cannot prove anything before it has heard us.
+                self.greet(now, out);
+            }
+            Worth::Proven => {
+                if !known {
+                    // Nor can we: our echo was not in time either.
+                    self.greet(now, out);
+                }
+                self.suspicion = None;
+                self.warned_one_way = false;
+                if core::mem::take(&mut self.warned) {
+                    out.push(Output::Warn(Warning::Back));
+                }
+            }
+        }
+        if frame.marks.ask {
+            self.send(Marks::default(), now, out);
+        }
+        self.advance(now, out);
+    }
+
+    fn greet(&mut self, now: Mono, out: &mut Vec<Output>) {
+        if now >= self.greeted.after(GREETING_PAUSE) {
+            self.greeted = now;
+            self.send(Marks::default(), now, out);
+        }
+    }
+
+    /// Time passed. Call at [`Self::next_deadline`].
+    pub fn on_deadline(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.advance(now, out);
+    }
+
+    /// The addresses are gone from the kernel.
+    pub fn released(&mut self, now: Mono, out: &mut Vec<Output>) {
+        if let Role::Releasing { handover, .. } = self.role {
+            self.end_release(handover, now, out);
+            self.advance(now, out);
+        }
+    }
+
+    /// The node stops in an orderly way. The addresses go first, then the peer is told.
+    pub fn leave(&mut self, now: Mono, out: &mut Vec<Output>) {
+        match self.role {
+            Role::Active => self.release(Reason::Stopping, false, now, out),
+            Role::Starting { .. } | Role::Standby => {
+                self.enter(Role::Left, Reason::Stopping, now, out);
+            }
+            Role::Releasing { .. } | Role::Left => self.why = Reason::Stopping,
+        }
+        self.advance(now, out);
+    }
+
+    /// `cluster standby`: the peer is to be active.
+    pub fn stand_by(&mut self, now: Mono, out: &mut Vec<Output>) -> Result<(), Denied> {
+        match self.role {
+            Role::Active => {
+                let ready = self.peer.word().is_some_and(|w| w.state == State::Standby);
+                if !(self.peer.alive(now) && ready) {
+                    return Err(Denied::NoPeer);
+                }
+                self.aside = true;
+                self.release(Reason::Operator, true, now, out);
+                Ok(())
+            }
+            Role::Standby if self.aside => Err(Denied::Already),
+            Role::Standby => {
+                (self.aside, self.takeover) = (true, false);
+                self.next_beat = now;
+                self.advance(now, out);
+                Ok(())
+            }
+            Role::Starting { .. } | Role::Releasing { .. } | Role::Left => Err(Denied::NotNow),
+        }
+    }
+
+    /// `cluster takeover`: this node is to be active.
+    pub fn take_over(&mut self, now: Mono, out: &mut Vec<Output>) -> Result<(), Denied> {
+        match self.role {
+            Role::Active => Err(Denied::Already),
+            Role::Starting { .. } | Role::Standby => {
+                (self.aside, self.takeover) = (false, true);
+                self.next_beat = now;
+                if !self.peer.alive(now) && !self.peer.one_way(now) {
+                    self.enter(Role::Active, Reason::Operator, now, out);
+                }
+                self.advance(now, out);
+                Ok(())
+            }
+            Role::Releasing { .. } | Role::Left => Err(Denied::NotNow),
+        }
+    }
+
+    /// Whether this node should hold the floating addresses.
+    pub fn active(&self) -> bool {
+        self.role == Role::Active
+    }
+
+    /// What this node is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Why, and since when.
+    pub fn why(&self) -> (Reason, Mono) {
+        (self.why, self.since)
+    }
+
+    /// The other one.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// What the configuration says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// How well this node could serve.
+    pub fn fitness(&self) -> Fitness {
+        self.local.fitness
+    }
+
+    /// Whether an operator set this node aside.
+    pub fn is_aside(&self) -> bool {
+        self.aside
+    }
+
+    /// Whether it stopped and the peer was told often enough.
+    pub fn done(&self) -> bool {
+        self.role == Role::Left && self.burst == 0
+    }
+
+    /// For the checkpoint.
+    pub fn saved(&self) -> Saved {
+        Saved { active: matches!(self.role, Role::Active), aside: self.aside }
+    }
+
+    /// Whether it has no link at all: silence then says nothing of the peer. A heartbeat cable that is dark because the
+    /// peer is off does not count, as long as clients can be served.
+    fn deaf(&self) -> bool {
+        !self.local.connected && !self.local.fitness.links
+    }
+
+    fn state(&self) -> State {
+        match self.role {
+            Role::Starting { .. } => State::Starting,
+            Role::Standby => State::Standby,
+            // It still holds them: the peer must not take them yet.
+            Role::Active | Role::Releasing { .. } => State::Active,
+            Role::Left => State::Leaving,
+        }
+    }
+
+    fn send(&mut self, extra: Marks, now: Mono, out: &mut Vec<Output>) {
+        let Settings { group, own, priority, .. } = self.settings;
+        let stamp = self.peer.stamp(now);
+        if extra.ask {
+            self.peer.asking();
+        }
+        let marks = Marks {
+            claim: self.claims(now),
+            takeover: self.takeover,
+            aside: self.aside,
+            yielded: self.yielded.is_some(),
+            ..extra
+        };
+        let local = &self.local;
+        out.push(Output::Send(Frame {
+            fitness: local.fitness.level(),
+            priority,
+            marks,
+            echo: self.peer.echo(),
+            running: Some(local.running),
+            schema: local.schema,
+            firmware: local.firmware.clone(),
+            usable: local.usable,
+            connections: local.connections,
+            boots: local.boots,
+            ..Frame::new(group, own, self.state(), stamp)
+        }));
+    }
+}
+
+/// What a restarted director continues from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Saved {
+    /// Whether the node was active.
+    pub active: bool,
+    /// Whether an operator set it aside.
+    pub aside: bool,
+}

@@ -1,0 +1,242 @@
+//! What is said to a server and what its answer means, without I/O.
+//!
+//! ```text
+//!             open()                  feed(bytes)            closed(), silent()
+//! connected ---------> Send or Wait ---------------> ... ------------------------> Done(good or why not)
+//! ```
+//!
+//! A dialogue never looks at a clock: whoever runs it ends it at the deadline of the run. It takes at most
+//! [`ANSWER_BYTES_MAX`] bytes, and keeps a bounded transcript of what was said. A secret never enters it.
+
+mod datagram;
+mod dns;
+mod echo;
+mod ldap;
+pub(crate) mod pattern;
+mod radius;
+mod reader;
+mod script;
+mod sql;
+mod steps;
+mod transcript;
+
+pub use echo::Echo;
+pub use ldap::check_filter;
+pub use pattern::check_pattern;
+
+use super::http;
+use super::{ProbeId, ProbeKind, ProbeSpec};
+use crate::model::check::{Check, Question};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+use transcript::Transcript;
+
+/// Most bytes of an answer that are taken. Chosen: four times the longest header of an HTTP answer.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How a run begins.
+#[derive(Debug)]
+pub enum Opening {
+    /// Nobody needs to be asked.
+    Decided(Result<(), String>),
+    /// A TCP handshake is all.
+    Connect,
+    /// Over a TCP connection.
+    Stream(Dialogue),
+    /// Over UDP; each datagram is fed by itself.
+    Datagram(Dialogue),
+    /// An ICMP echo.
+    Echo(Echo),
+}
+
+/// What is to be done next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Wait for more from the server.
+    Wait,
+    /// Send this, then wait.
+    Send(Vec<u8>),
+    /// The same, with a secret in it: the transcript says only that something was sent.
+    SendSecret(Vec<u8>),
+    /// Decided: good, or why not.
+    Done(Result<(), String>),
+}
+
+/// The rules of one protocol.
+trait Machine: fmt::Debug + Send {
+    /// The server can be talked to.
+    fn open(&mut self) -> Step;
+    /// Bytes or one datagram came.
+    fn feed(&mut self, bytes: &[u8]) -> Step;
+    /// The server closed before it was decided.
+    fn closed(&mut self) -> Result<(), String>;
+    /// The time is over. `None`: that is a failure like any other.
+    fn silent(&self) -> Option<Result<(), String>> {
+        None
+    }
+    /// Polite last words, sent when it went well and not waited for.
+    fn farewell(&self) -> &[u8] {
+        b""
+    }
+}
+
+/// One run of one protocol.
+#[derive(Debug)]
+pub struct Dialogue {
+    machine: Box<dyn Machine>,
+    transcript: Transcript,
+    taken: usize,
+}
+
+impl Dialogue {
+    fn new(machine: impl Machine + 'static) -> Self {
+        Self { machine: Box::new(machine), transcript: Transcript::default(), taken: 0 }
+    }
+
+    /// The server can be talked to.
+    pub fn open(&mut self) -> Step {
+        let step = self.machine.open();
+        self.note(step)
+    }
+
+    /// Bytes of a stream as they come, or one datagram.
+    pub fn feed(&mut self, bytes: &[u8]) -> Step {
+        self.transcript.received(bytes);
+        self.taken = self.taken.saturating_add(bytes.len());
+        let step = self.machine.feed(bytes);
+        if self.taken > ANSWER_BYTES_MAX && !matches!(step, Step::Done(_)) {
+            return Step::Done(Err(format!("the answer is longer than {} KiB", ANSWER_BYTES_MAX / 1024)));
+        }
+        self.note(step)
+    }
+
+    /// The server closed the connection before it was decided.
+    pub fn closed(&mut self) -> Result<(), String> {
+        self.machine.closed()
+    }
+
+    /// The deadline came. `None`: the run failed, and the caller knows how far it came.
+    #[must_use]
+    pub fn silent(&self) -> Option<Result<(), String>> {
+        self.machine.silent()
+    }
+
+    /// Polite last words, to be sent without waiting. Often none.
+    #[must_use]
+    pub fn farewell(&self) -> &[u8] {
+        self.machine.farewell()
+    }
+
+    /// Whether the server has said anything.
+    #[must_use]
+    pub const fn answered(&self) -> bool {
+        self.taken > 0
+    }
+
+    /// What was said so far: lines that begin with `>` (sent) or `<` (received), escaped and bounded.
+    #[must_use]
+    pub fn transcript(&self) -> String {
+        self.transcript.text()
+    }
+
+    fn note(&mut self, step: Step) -> Step {
+        match &step {
+            Step::Send(bytes) => self.transcript.sent(bytes),
+            Step::SendSecret(_) => self.transcript.secret(),
+            Step::Wait | Step::Done(_) => {}
+        }
+        step
+    }
+}
+
+/// The beginning of run `id`. The number makes what must differ from run to run.
+#[must_use]
+pub fn open(spec: &ProbeSpec, id: ProbeId) -> Opening {
+    match &spec.kind {
+        ProbeKind::Tcp => Opening::Connect,
+        ProbeKind::Http(check) => {
+            Opening::Stream(Dialogue::new(Web(http::Dialogue::new(spec.target, check))))
+        }
+        ProbeKind::Named(check) => named(check, spec.target, id),
+    }
+}
+
+fn named(check: &Check, target: SocketAddr, id: ProbeId) -> Opening {
+    let stream = |script: script::Script| Opening::Stream(Dialogue::new(script));
+    let login = check.login.clone().unwrap_or_default();
+    match check.question {
+        Question::Tcp => Opening::Connect,
+        Question::Up => Opening::Decided(Ok(())),
+        Question::Down => Opening::Decided(Err(String::from("the check says always down"))),
+        Question::SendExpect => Opening::Stream(Dialogue::new(steps::Steps::new(check.steps.values()))),
+        Question::Http => {
+            let probe = check.http.clone().unwrap_or_default();
+            Opening::Stream(Dialogue::new(Web(http::Dialogue::named(target, &probe))))
+        }
+        Question::Smtp => stream(script::smtp(&check.smtp.clone().unwrap_or_default())),
+        Question::Pop3 => stream(script::pop3(&login)),
+        Question::Imap => stream(script::imap(&login)),
+        Question::Ftp => stream(script::ftp(&login)),
+        Question::Nntp => stream(script::nntp(&login)),
+        Question::Redis => stream(script::redis(&login)),
+        Question::Ldap => {
+            let details = check.ldap.clone().unwrap_or_default();
+            Opening::Stream(Dialogue::new(ldap::Ldap::new(&details, &login)))
+        }
+        Question::Mysql => Opening::Stream(Dialogue::new(sql::Mysql::new(&login, check.sql.as_ref()))),
+        Question::Postgresql => {
+            Opening::Stream(Dialogue::new(sql::Postgresql::new(&login, check.sql.as_ref())))
+        }
+        Question::Sip => {
+            let details = check.sip.clone().unwrap_or_default();
+            let dialogue = Dialogue::new(datagram::Sip::new(&details, target, id));
+            if details.tcp { Opening::Stream(dialogue) } else { Opening::Datagram(dialogue) }
+        }
+        Question::Dns => {
+            Opening::Datagram(Dialogue::new(dns::Dns::new(&check.dns.clone().unwrap_or_default(), id)))
+        }
+        Question::Radius => {
+            let details = check.radius.clone().unwrap_or_default();
+            Opening::Datagram(Dialogue::new(radius::Radius::new(&details, &login, id)))
+        }
+        Question::Ntp => Opening::Datagram(Dialogue::new(datagram::Ntp::new(id))),
+        Question::Udp => {
+            Opening::Datagram(Dialogue::new(datagram::Udp::new(&check.udp.clone().unwrap_or_default())))
+        }
+        Question::Ping => Opening::Echo(Echo::new(check.ping.as_ref(), target.ip(), id)),
+    }
+}
+
+/// Port that is asked when neither the check nor the pool names one.
+#[must_use]
+pub const fn needs_port(question: Question) -> bool {
+    !matches!(question, Question::Ping | Question::Up | Question::Down)
+}
+
+/// The HTTP exchange as a [`Machine`].
+#[derive(Debug)]
+struct Web(http::Dialogue);
+
+impl Machine for Web {
+    fn open(&mut self) -> Step {
+        Step::Send(self.0.request().to_vec())
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Step {
+        match self.0.feed(bytes) {
+            http::Step::NeedMore => Step::Wait,
+            http::Step::Done(result) => Step::Done(result),
+        }
+    }
+
+    fn closed(&mut self) -> Result<(), String> {
+        self.0.ended()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,12 @@
+//! Which system boots: two slots on the disk, and two small files that tell the boot loader.
+//!
+//! ```text
+//! bundle --bytes--> Installer --> idle slot --verified--> environment: trial --reboot--> marked good, or back
+//! ```
+//! Power may fail at any byte: the slot that runs is never written, and the environment names a slot only after every
+//! byte of it was read back. The boot loader checks a slot's checksums before it starts it, so the two together are safe
+//! even where a disk lies about what it wrote.
+
+pub mod environment;
+pub mod layout;
+pub mod trailer;
