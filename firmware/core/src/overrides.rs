@@ -94,6 +94,10 @@ impl Overrides {
     /// What holds for a server in a pool; what was said for the pool comes first.
     #[must_use]
     pub fn get(&self, server: &Name, pool: &Name) -> Option<&Entry> {
+        // The usual case, asked for every server at every plan: no names are copied.
+        if self.entries.is_empty() {
+            return None;
+        }
         let own = self.entries.get(&(server.clone(), Some(pool.clone())));
         own.or_else(|| self.entries.get(&(server.clone(), None))).filter(|e| e.forced != Forced::Normal)
     }

@@ -327,7 +327,7 @@ impl World {
         let commit = |config: &Config| Commit { config: config.clone(), ..Commit::default() };
         match what {
             Recall::List => Ok(Recalled::List(Vec::new())),
-            Recall::Rescue => Err(StoreError::NoRescue),
+            Recall::Rescue | Recall::Usage => Err(StoreError::NoRescue),
             Recall::Back(back) => {
                 let mut good = self.flash.range(..running).rev().filter(|(_, (s, _))| *s == SlotState::Good);
                 let found = good.nth(usize::from(back) - 1).map(|(generation, (_, config))| {

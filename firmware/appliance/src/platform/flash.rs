@@ -9,7 +9,7 @@ use director_core::overrides::Kept;
 use director_core::store::device::Device;
 use director_core::store::record::SlotState;
 use director_core::store::superblock::{self, Found};
-use director_core::store::{Generation, StoreError, kept, rescue, reset, slots};
+use director_core::store::{Generation, StoreError, kept, rescue, reset, slots, usage};
 use director_core::upgrade::environment;
 use director_core::upgrade::running::Running;
 use embedded_io_adapters::std::FromStd;
@@ -225,6 +225,9 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
         Job::Keep(list) => Event::Kept(kept::save(flash, &list)),
         Job::Recall { session, what: Recall::List, .. } => {
             Event::Recalled { session, result: Ok(Recalled::List(slots::history(flash))) }
+        }
+        Job::Recall { session, what: Recall::Usage, .. } => {
+            Event::Recalled { session, result: Ok(Recalled::Usage(Box::new(usage::usage(flash)))) }
         }
         Job::Recall { session, what: Recall::Rescue, .. } => {
             let found = rescue::load(flash).map(|commit| Recalled::Rescue(Box::new(commit)));

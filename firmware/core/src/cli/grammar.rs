@@ -124,6 +124,7 @@ static SHOW: &[Command] = &[
         ),
     ),
     command("defaults", "Values that count when none is set", Next::Do(Action::Defaults, &[])),
+    command("flash", "What lies in flash, and how often it was written", Next::Do(Action::Flash, &[])),
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
     command(
         "ipvs",
@@ -279,7 +280,7 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 /// Filters that may follow the output of an action.
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
-        Action::View(_) | Action::Log | Action::Commits => VIEW_FILTERS,
+        Action::View(_) | Action::Log | Action::Commits | Action::Flash => VIEW_FILTERS,
         Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure

@@ -303,6 +303,7 @@ impl Session {
                 | Job::Cluster
                 | Job::Server(_)
                 | Job::Commits { .. }
+                | Job::Flash { .. }
                 | Job::Recall(_)
                 | Job::Maintain(_)
                 | Job::Rescue { .. }

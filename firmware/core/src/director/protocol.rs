@@ -8,6 +8,7 @@ use crate::model::{Config, Millis, Name};
 use crate::overrides::Forced;
 use crate::plan::Op;
 use crate::store::slots::Past;
+use crate::store::usage::Usage;
 use crate::store::{Comment, Commit, Generation, StoreError};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -103,6 +104,8 @@ pub enum ClusterAction {
 pub enum Recall {
     /// The list of commits.
     List,
+    /// What lies where, and how much was written.
+    Usage,
     /// The configuration of so many commits ago, 1 or more.
     Back(u8),
     /// The rescue configuration.
@@ -114,6 +117,8 @@ pub enum Recall {
 pub enum Recalled {
     /// All stored commits, the newest first.
     List(Vec<Past>),
+    /// What lies where.
+    Usage(Box<Usage>),
     /// One of them.
     Commit {
         /// Its number.

@@ -139,6 +139,18 @@ pub fn save<D: Device>(dev: &mut D, identity: &Identity) -> Result<(), StoreErro
     if back == sector { Ok(()) } else { Err(StoreError::ReadBack) }
 }
 
+/// A copy, for [`super::usage`].
+pub(super) fn found<D: Device>(dev: &mut D, at: u64) -> Result<Option<super::usage::Found>, String> {
+    match look(dev, at) {
+        Copy::Blank => Ok(None),
+        Copy::Damaged => Err("not an identity record".to_string()),
+        Copy::Unreadable(error) => Err(error.to_string()),
+        Copy::Intact { sequence, .. } => {
+            Ok(Some(super::usage::Found { used: layout::SECTOR_BYTES, number: sequence }))
+        }
+    }
+}
+
 fn look<D: Device>(dev: &mut D, at: u64) -> Copy {
     let mut sector = [0; SECTOR];
     if let Err(e) = read_at(dev, at, &mut sector) {

@@ -20,7 +20,7 @@ use super::fixed::{bytes, put};
 use super::layout::{self, SECTOR};
 use crate::overrides::{Kept, OVERRIDES_MAX};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
@@ -101,6 +101,19 @@ pub fn save<D: Device>(dev: &mut D, kept: &[Kept]) -> Result<(), StoreError> {
     match look(dev, at)? {
         Copy::Intact { kept: back, .. } if back == kept => Ok(()),
         Copy::Blank | Copy::Damaged | Copy::Intact { .. } => Err(StoreError::ReadBack),
+    }
+}
+
+/// A copy, for [`super::usage`].
+pub(super) fn found<D: Device>(dev: &mut D, at: u64) -> Result<Option<super::usage::Found>, String> {
+    match look(dev, at) {
+        Ok(Copy::Blank) => Ok(None),
+        Ok(Copy::Damaged) => Err("header and payload do not fit together".to_string()),
+        Ok(Copy::Intact { sequence, kept }) => {
+            let used = postcard::to_allocvec(&kept).map_or(0, |payload| payload.len());
+            Ok(Some(super::usage::Found { used: u64::try_from(used).unwrap_or(0), number: sequence }))
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 

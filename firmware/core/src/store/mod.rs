@@ -18,6 +18,7 @@ pub mod rescue;
 pub mod reset;
 pub mod slots;
 pub mod superblock;
+pub mod usage;
 mod v1;
 
 pub use comment::Comment;

@@ -6,6 +6,8 @@ use super::device::{Device, read_at};
 use super::layout::{self, BLOCK_BYTES, MIB, PAYLOAD_MAX, SECTOR};
 use super::record::{self, Header, HeaderError, SlotState};
 use super::{Commit, Generation, StoreError, blob, reset};
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -69,6 +71,21 @@ fn copies<D: Device>(dev: &mut D) -> Vec<(u64, Header)> {
         layout::RESCUE_AT.into_iter().filter_map(|at| Some((at, header(dev, at).ok()??))).collect();
     found.sort_by_key(|(_, h)| Reverse(h.generation));
     found
+}
+
+/// A copy, for [`super::usage`].
+pub(super) fn found<D: Device>(dev: &mut D, at: u64) -> Result<Option<super::usage::Found>, String> {
+    let mut sector = [0; SECTOR];
+    read_at(dev, at, &mut sector).map_err(|e| e.to_string())?;
+    match Header::parse(&sector) {
+        Ok(header) => {
+            payload_of(dev, at, &header).map_err(|e| e.to_string())?;
+            Ok(Some(super::usage::Found { used: u64::from(header.length), number: header.generation.0 }))
+        }
+        Err(HeaderError::Blank) => Ok(None),
+        Err(HeaderError::Damaged) => Err("its header is torn: a write was cut".to_string()),
+        Err(HeaderError::Version(version)) => Err(format!("written by newer firmware (format {version})")),
+    }
 }
 
 fn header<D: Device>(dev: &mut D, at: u64) -> Result<Option<Header>, StoreError> {

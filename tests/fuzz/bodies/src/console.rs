@@ -1,5 +1,6 @@
 //! A console with anything typed on it and a director that answers, or does not.
 
+use crate::memory::Memory;
 use director_core::cli::session::{OUTPUT_BYTES, TYPED_AHEAD_BYTES};
 use director_core::cli::{Output, Session, parse_set_lines};
 use director_core::director::impact::Impact;
@@ -7,7 +8,7 @@ use director_core::director::protocol::{Recall, Recalled, Reply, Request};
 use director_core::director::status::Status;
 use director_core::model::Config;
 use director_core::model::validate::{Severity, validate};
-use director_core::store::{Commit, Generation};
+use director_core::store::{Commit, Generation, usage};
 use director_sim::world::World;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -182,6 +183,7 @@ impl Bench {
                 let commit = || Box::new(Commit { config: self.config.clone(), ..Commit::default() });
                 let found = match what {
                     Recall::List => Recalled::List(Vec::new()),
+                    Recall::Usage => Recalled::Usage(Box::new(usage::usage(&mut Memory::default()))),
                     Recall::Rescue => Recalled::Rescue(commit()),
                     Recall::Back(_) => Recalled::Commit { generation, commit: commit() },
                 };

@@ -46,6 +46,7 @@ pub(crate) enum Action {
     Confirm,
     Rollback,
     Commits,
+    Flash,
     ShowCommit,
     Rescue(Maintenance),
     ShowRescue,
@@ -92,6 +93,7 @@ impl Action {
             | Self::Confirm
             | Self::Rollback
             | Self::Commits
+            | Self::Flash
             | Self::ShowCommit
             | Self::Rescue(_)
             | Self::ShowRescue

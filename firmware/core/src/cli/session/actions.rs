@@ -124,6 +124,7 @@ impl Session {
             Action::Commits => {
                 self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
             }
+            Action::Flash => self.ask(Job::Flash { pipes }, Request::Recall(Recall::Usage), out),
             Action::Rescue(what) => self.maintain(what, out),
             Action::ShowRescue => self.rescue(Some(pipes), out),
             Action::FactoryReset => self.ask_reset(out),

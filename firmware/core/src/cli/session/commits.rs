@@ -2,7 +2,7 @@
 
 use super::super::grammar::Pipe;
 use super::super::show::words::{generation, plural, span};
-use super::super::show::{commits, impact};
+use super::super::show::{commits, flash, impact};
 use super::super::{bind, text};
 use super::{Job, Question, Session, print};
 use crate::director::impact::Impact;
@@ -70,7 +70,7 @@ impl Session {
         match result {
             Ok(Recalled::Commit { generation, commit }) => self.use_commit(purpose, generation, &commit, out),
             // Excluded by what was asked.
-            Ok(Recalled::List(_) | Recalled::Rescue(_)) => {}
+            Ok(Recalled::List(_) | Recalled::Usage(_) | Recalled::Rescue(_)) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }
@@ -120,7 +120,28 @@ impl Session {
                 };
                 self.filtered(&lines, pipes, "nothing has been committed yet", out);
             }
-            Ok(Recalled::Commit { .. } | Recalled::Rescue(_)) => {}
+            Ok(Recalled::Usage(_) | Recalled::Commit { .. } | Recalled::Rescue(_)) => {}
+            Err(error) => self.say(out, &format!("{error}.")),
+        }
+    }
+
+    /// `show flash`.
+    pub(super) fn used(
+        &mut self,
+        result: Result<Recalled, StoreError>,
+        pipes: &[Pipe],
+        out: &mut Vec<super::Output>,
+    ) {
+        match result {
+            Ok(Recalled::Usage(usage)) => {
+                let lines = if pipes.first() == Some(&Pipe::Json) {
+                    flash::json(&usage).lines().map(ToString::to_string).collect()
+                } else {
+                    flash::lines(&usage, self.width)
+                };
+                self.filtered(&lines, pipes, "nothing lies in flash", out);
+            }
+            Ok(Recalled::List(_) | Recalled::Commit { .. } | Recalled::Rescue(_)) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }

@@ -41,6 +41,10 @@ pub(super) enum Job {
     Commits {
         pipes: Vec<Pipe>,
     },
+    /// What lies in flash.
+    Flash {
+        pipes: Vec<Pipe>,
+    },
     Recall(commits::Use),
     Maintain(Maintenance),
     /// The rescue configuration.
@@ -100,6 +104,10 @@ impl Job {
                     Reply::Recalled { result: Ok(Recalled::List(_)) | Err(_), .. } | Reply::Refused { .. }
                 )
             }
+            Self::Flash { .. } => matches!(
+                reply,
+                Reply::Recalled { result: Ok(Recalled::Usage(_)) | Err(_), .. } | Reply::Refused { .. }
+            ),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(
                 reply,

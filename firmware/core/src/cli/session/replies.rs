@@ -80,6 +80,7 @@ impl Session {
             (Job::Commits { pipes }, Reply::Recalled { running, result }) => {
                 self.listed(running, result, &pipes, out);
             }
+            (Job::Flash { pipes }, Reply::Recalled { result, .. }) => self.used(result, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
             (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {

@@ -8,6 +8,7 @@ mod kept;
 pub(crate) mod model;
 mod power_cut;
 mod rescue;
+mod usage;
 
 use super::{Comment, Commit, Generation, blob, record::SlotState, slots};
 use crate::model::validate::fixture;

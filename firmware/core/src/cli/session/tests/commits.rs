@@ -6,6 +6,7 @@ use crate::model::Millis;
 use crate::model::config::Protocol;
 use crate::store::record::SlotState;
 use crate::store::slots::Past;
+use crate::store::usage::{Place, Usage, Writes};
 use crate::store::{Commit, StoreError};
 
 /// What the scripted director has in flash: two earlier commits of the five-node cluster.
@@ -28,6 +29,7 @@ pub(super) fn recall(what: Recall) -> Result<Recalled, StoreError> {
             },
             past(1, SlotState::Good, ""),
         ]))),
+        Recall::Usage => Ok(Recalled::Usage(Box::new(flash_of_three_places()))),
         Recall::Back(back @ 1..=2) => {
             let mut config = super::super::super::parse_set_lines(FIVE_NODES).unwrap();
             config.services.clear();
@@ -43,6 +45,40 @@ pub(super) fn recall(what: Recall) -> Result<Recalled, StoreError> {
         }
         Recall::Back(back) => Err(StoreError::NoSuchRollback { back, stored: 2 }),
     }
+}
+
+fn flash_of_three_places() -> Usage {
+    let place = |name: &str, at: u64, number: Option<u64>, state: &str| Place {
+        name: name.to_string(),
+        at,
+        room: 1_044_480,
+        used: number.map(|n| n * 100),
+        number,
+        state: state.to_string(),
+        error: None,
+    };
+    let damaged = Place {
+        error: Some("generation 7 is damaged in flash".to_string()),
+        ..place("slot 1", 5 << 20, Some(7), "damaged")
+    };
+    let kind = |kind: &str, writes, places| Writes { kind: kind.to_string(), writes, places };
+    Usage {
+        boots: 41,
+        writes: Vec::from([kind("identity", 44, 2), kind("configuration", 8, 16)]),
+        places: Vec::from([
+            place("slot 0", 4 << 20, Some(8), "good"),
+            damaged,
+            place("rescue B", 27 << 20, None, "empty"),
+        ]),
+    }
+}
+
+#[test]
+fn the_use_of_the_flash_is_shown_with_what_is_wrong() {
+    let mut bench = Bench::configured();
+    bench.keys("show flash\rshow flash | json\rshow flash | match DAMAGED\r");
+    expect_file!["../../../../../../tests/golden/cli/flash.transcript"]
+        .assert_eq(&(bench.terminal.text() + "\n"));
 }
 
 fn on_trial() -> Reply {
