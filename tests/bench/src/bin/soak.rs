@@ -28,6 +28,11 @@ const JOBS: &[Job<Round>] = &[
         about: "one director over models under random faults, commits and power cuts",
         work: Work::Native(chaos),
     },
+    Job {
+        name: "pair",
+        about: "two directors over a model LAN: crashes, pauses, cuts, loss, forged and recorded frames",
+        work: Work::Native(pair),
+    },
 ];
 
 fn main() -> ExitCode {
@@ -52,6 +57,11 @@ fn commit_storm(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
 fn chaos(found: &mut Vec<Round>, options: &Options) -> Result<()> {
     let seeds: Vec<u64> = script::seeds(options.seed, options.count.unwrap_or(CHAOS_SEEDS)).collect();
     simulated(found, "chaos", options.seed, &run_all(&seeds, script::run))
+}
+
+fn pair(found: &mut Vec<Round>, options: &Options) -> Result<()> {
+    let seeds: Vec<u64> = script::seeds(options.seed, options.count.unwrap_or(CHAOS_SEEDS)).collect();
+    simulated(found, "pair", options.seed, &run_all(&seeds, director_sim::pair::script::run))
 }
 
 fn simulated<D>(found: &mut Vec<Round>, name: &str, seed: u64, outcome: &Outcome<D>) -> Result<()> {
