@@ -18,7 +18,7 @@ CAMPAIGN = $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed '$(SEED)') $(if $(
 # built in. Only for this target, so that nothing of the host tools is compiled again.
 REMAP := --remap-path-prefix=$(CURDIR)=director --remap-path-prefix=$(CARGO_HOME)=cargo
 
-.PHONY: help setup run test lint unit sim vm fuzz soak bench provision image lab docs clean firmware image-tool lab-tool
+.PHONY: help setup run test lint unit sim vm fuzz soak bench provision image flash upgrade lab docs clean firmware image-tool lab-tool
 
 help: ## this list
 	@printf 'Director: firmware for a two-NIC Linux Virtual Server director. Start with run or test.\n\n'
@@ -67,6 +67,12 @@ image: firmware ## kernel, initramfs and disk image, with their sizes against th
 	@$(IMAGE) disk
 	@printf '\ninitramfs:\n'; $(IMAGE) ls
 	@printf '\nsizes (build/sizes.md):\n'; $(IMAGE) report
+
+flash: firmware ## write the firmware to a whole disk and read it back: DEV=/dev/sdb, ROLE=backup, FILE=config.set, YES=sdb
+	@$(IMAGE) flash --device '$(DEV)' $(if $(ROLE),--role '$(ROLE)') $(if $(FILE),--config '$(FILE)') $(if $(YES),--yes '$(YES)')
+
+upgrade: firmware ## a signed upgrade of kernel and initramfs: KEY=file (director-image key makes one)
+	@$(IMAGE) bundle --key '$(KEY)'
 
 provision: setup ## push a configuration over a serial line: PORT=/dev/ttyUSB0 FILE=config.set; ARGS='--socket PATH log' for the rest
 	@$(CARGO) run --quiet --locked --package director-provision -- $(or $(ARGS),--port '$(PORT)' push '$(FILE)')

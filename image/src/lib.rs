@@ -6,9 +6,11 @@
 //!
 //! The library is for the lab and the tests, which make disks of their own; `director-image` is its command line.
 
+pub mod bundle;
 pub mod disk;
 pub mod fat;
 pub mod files;
+pub mod flash;
 pub mod grub;
 pub mod initramfs;
 pub mod kernel;

@@ -1,17 +1,19 @@
 //! `director-image`: the command line of the image builder. `make` calls it; see `make help`.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use director_core::store::identity::Role;
 use director_image::disk::{Disk, SIZE_MIN};
+use director_image::flash::Target;
 use director_image::grub::Loader;
 use director_image::report::Sizes;
 use director_image::say::say;
 use director_image::seed::Seed;
 use director_image::slot::System;
-use director_image::{files, initramfs, kernel};
-use std::fs;
+use director_image::{bundle, files, flash, initramfs, kernel};
+use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
@@ -82,6 +84,56 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Write the firmware to a whole disk, and read it back
+    Flash {
+        /// The disk, such as /dev/sdb
+        #[arg(long)]
+        device: PathBuf,
+        /// The kernel
+        #[arg(long, default_value_os_t = built("bzImage"))]
+        kernel: PathBuf,
+        /// The initramfs
+        #[arg(long, default_value_os_t = built("initramfs.cpio.zst"))]
+        initramfs: PathBuf,
+        /// Folder of the boot loader's scripts and the kernel's command line
+        #[arg(long, default_value_os_t = tree().join("board/x86_64"))]
+        board: PathBuf,
+        /// Which node of the pair the box is
+        #[arg(long)]
+        role: Option<RoleName>,
+        /// `set` lines that the box comes up with
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Do not ask: the name of the disk again, such as sdb
+        #[arg(long)]
+        yes: Option<String>,
+    },
+    /// Make a key that signs upgrades, and print its public half
+    Key {
+        /// Where it goes; a file that is there is not replaced
+        out: PathBuf,
+    },
+    /// Make a signed upgrade of the kernel and the initramfs
+    Bundle {
+        /// The key
+        #[arg(long)]
+        key: PathBuf,
+        /// The oldest version that takes it
+        #[arg(long, default_value = "0.1.0")]
+        needs: String,
+        /// The kernel
+        #[arg(long, default_value_os_t = built("bzImage"))]
+        kernel: PathBuf,
+        /// The initramfs
+        #[arg(long, default_value_os_t = built("initramfs.cpio.zst"))]
+        initramfs: PathBuf,
+        /// Folder of the kernel's command line; its name is that of the board
+        #[arg(long, default_value_os_t = tree().join("board/x86_64"))]
+        board: PathBuf,
+        /// Where it goes
+        #[arg(long, default_value_os_t = built("director-x86_64.upgrade"))]
+        out: PathBuf,
+    },
     /// Print the sizes, and fail when one is over its budget
     Report {
         /// The static program
@@ -138,16 +190,35 @@ fn main() -> Result<()> {
         Command::Initramfs { program, keep, out } => pack(&program, &keep, &out),
         Command::Ls { file } => print(&listing(&file)?),
         Command::Disk { out, kernel, initramfs, board, no_loader, size, role, config } => {
-            let config =
-                config.map(|path| read(&path).and_then(|b| Ok(String::from_utf8(b)?))).transpose()?;
-            let seed = Seed { role: role.map(Role::from), config };
-            let cmdline = fs::read_to_string(board.join("cmdline")).context("read the board's cmdline")?;
-            let system =
-                System::new(env!("CARGO_PKG_VERSION"), cmdline.trim(), &read(&kernel)?, &read(&initramfs)?)?;
+            let seed = seed(role, config)?;
+            let system = system(&board, &kernel, &initramfs)?;
             let loader = if no_loader { None } else { Some(Loader::build(&board, &out)?) };
             let size = size.saturating_mul(MIB);
             Disk { size, system: &system, loader: loader.as_ref(), seed: &seed }.write(&out)?;
             say(format!("disk: {}, {} MiB", short(&out), size / MIB));
+            Ok(())
+        }
+        Command::Flash { device, kernel, initramfs, board, role, config, yes } => {
+            let target = flash::inspect(&device)?;
+            confirm(&target, yes)?;
+            let (seed, system) = (seed(role, config)?, system(&board, &kernel, &initramfs)?);
+            let out = built(&format!("flash-{}.img", target.name));
+            let loader = Loader::build(&board, &out)?;
+            let disk = Disk { size: target.size, system: &system, loader: Some(&loader), seed: &seed };
+            disk.write(&out)?;
+            let written = write_disk(&out, &device, target.size);
+            fs::remove_file(&out).context("remove the image")?;
+            written?;
+            say(format!("{}: written and read back, {} MiB", device.display(), target.size / MIB));
+            Ok(())
+        }
+        Command::Key { out } => print(&format!("{}\n", bundle::make_key(&out)?)),
+        Command::Bundle { key, needs, kernel, initramfs, board, out } => {
+            let name = board.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let system = system(&board, &kernel, &initramfs)?;
+            let bytes = bundle::bundle(&system, &name, &needs, &bundle::read_key(&key)?)?;
+            files::install(&out, &bytes)?;
+            say(format!("upgrade: {}, {} bytes", short(&out), bytes.len()));
             Ok(())
         }
         Command::Report { program, kernel, initramfs, out } => {
@@ -158,6 +229,43 @@ fn main() -> Result<()> {
             sizes.check()
         }
     }
+}
+
+fn seed(role: Option<RoleName>, config: Option<PathBuf>) -> Result<Seed> {
+    let config = config.map(|path| read(&path).and_then(|b| Ok(String::from_utf8(b)?))).transpose()?;
+    Ok(Seed { role: role.map(Role::from), config })
+}
+
+fn system(board: &Path, kernel: &Path, initramfs: &Path) -> Result<System> {
+    let cmdline = fs::read_to_string(board.join("cmdline")).context("read the board's cmdline")?;
+    System::new(env!("CARGO_PKG_VERSION"), cmdline.trim(), &read(kernel)?, &read(initramfs)?)
+}
+
+/// Everything on the disk will be lost: its name must be typed, or given.
+fn confirm(target: &Target, yes: Option<String>) -> Result<()> {
+    let Target { name, model, size } = target;
+    let typed = match yes {
+        Some(name) => name,
+        None => {
+            print(&format!("{name}: {model}, {} MiB. EVERYTHING ON IT WILL BE LOST.\n", size / MIB))?;
+            print(&format!("Type {name} to go on: "))?;
+            std::io::stdout().flush().context("write to standard output")?;
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).context("read the answer")?;
+            line
+        }
+    };
+    ensure!(typed.trim() == name, "nothing was written: the answer was not {name}");
+    Ok(())
+}
+
+fn write_disk(image: &Path, device: &Path, size: u64) -> Result<()> {
+    let mut image = File::open(image).context("open the image")?;
+    let mut options = File::options();
+    // Exclusive: the kernel refuses a disk that was mounted since it was looked at.
+    let options = options.read(true).write(true).custom_flags(nix::fcntl::OFlag::O_EXCL.bits());
+    let mut disk = options.open(device).with_context(|| format!("open {}", device.display()))?;
+    flash::write(&mut image, &mut disk, size)
 }
 
 fn build_kernel(fragment: &Path, out: &Path) -> Result<()> {

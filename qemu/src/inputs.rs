@@ -4,6 +4,7 @@ use crate::hub::Hub;
 use crate::process::Program;
 use crate::run_folder::build_folder;
 use crate::scenario::{BringUp, Role};
+use crate::vm::Firmware;
 use anyhow::{Context as _, Result, bail};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -49,9 +50,8 @@ pub(crate) fn append() -> String {
 pub(crate) fn disk(
     hub: &Arc<Hub>,
     folder: &Path,
-    role: Role,
-    config: &str,
-    bring_up: BringUp,
+    firmware: Firmware,
+    (role, config, bring_up): (Role, &str, BringUp),
 ) -> Result<PathBuf> {
     let out = folder.join("disk.img");
     let Some(tool) = image_tool() else {
@@ -70,13 +70,14 @@ pub(crate) fn disk(
     let mut argv = vec![
         tool.to_string_lossy().into_owned(),
         "disk".into(),
-        // QEMU is handed the kernel: seconds sooner than through a boot loader.
-        "--no-loader".into(),
         "--out".into(),
         out.to_string_lossy().into_owned(),
         "--role".into(),
         role.into(),
     ];
+    if firmware == Firmware::None {
+        argv.push("--no-loader".into());
+    }
     if bring_up == BringUp::Preloaded {
         let set = folder.join("preloaded.set");
         fs::write(&set, config).context("cannot write the configuration")?;

@@ -11,7 +11,7 @@ use crate::run_folder::RunFolder;
 use crate::scenario::{BringUp, Director, Host, Scenario};
 use crate::serial::Mark;
 use crate::switch::{PortId, SegmentId, Switch};
-use crate::vm::{Vm, VmSpec};
+use crate::vm::{Hardware, Vm, VmSpec};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::env;
@@ -19,8 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Memory of a director (design section 8: it serves the five-node cluster in 64 MiB).
-const MEMORY_MIB: u32 = 64;
 /// From power-on to the prompt on the reference machine (2 cores, TCG). Deadlines scale with what is measured.
 const BOOT_REFERENCE: Duration = Duration::from_secs(4);
 /// A machine slower than this many times the reference is broken, not slow.
@@ -43,6 +41,7 @@ pub struct Lab {
     hosts: BTreeMap<&'static str, HostState>,
     switch: Switch,
     scenario: Scenario,
+    hardware: Hardware,
     folder: RunFolder,
     scale_percent: u32,
     boot: Option<Duration>,
@@ -79,6 +78,7 @@ impl Lab {
             hosts: BTreeMap::new(),
             switch,
             scenario,
+            hardware: Hardware::FAST,
             folder,
             scale_percent: 100,
             boot: None,
@@ -90,6 +90,11 @@ impl Lab {
         }
         lab.hub.line("lab", "hosts", "all are up");
         Ok(lab)
+    }
+
+    /// What directors are built of that were not switched on yet.
+    pub fn set_hardware(&mut self, hardware: Hardware) {
+        self.hardware = hardware;
     }
 
     /// Switches the directors on, gives them their configuration and waits until the cluster answers.
@@ -281,10 +286,31 @@ impl Lab {
         name: &str,
         meanwhile: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Mark> {
+        self.power_cycle_vm(name, |vm| meanwhile(vm.disk()))
+    }
+
+    /// Puts the disk of a director into another machine and switches that on; `meanwhile` may have the image first. Waits
+    /// for the prompt, and gives the place in its transcript where the new boot begins.
+    ///
+    /// # Errors
+    /// When it does not come up, or `meanwhile` fails.
+    pub fn refit(
+        &mut self,
+        name: &str,
+        hardware: Hardware,
+        meanwhile: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Mark> {
+        self.power_cycle_vm(name, |vm| {
+            vm.refit(hardware)?;
+            meanwhile(vm.disk())
+        })
+    }
+
+    fn power_cycle_vm(&mut self, name: &str, meanwhile: impl FnOnce(&mut Vm) -> Result<()>) -> Result<Mark> {
         let limit = self.scaled(BOOT_LIMIT);
         let vm = self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?;
         vm.power_off()?;
-        meanwhile(vm.disk())?;
+        meanwhile(vm)?;
         let mark = vm.console().mark();
         vm.power_on(&self.switch)?;
         vm.console().wait_prompt(mark, limit)?;
@@ -409,7 +435,12 @@ impl Lab {
     fn make_director(&self, director: &Director, index: usize, accel: &str) -> Result<Vm> {
         let folder = self.folder.node(director.name)?;
         let scenario = &self.scenario;
-        let disk = inputs::disk(&self.hub, &folder, director.role, &scenario.config, scenario.bring_up)?;
+        let disk = inputs::disk(
+            &self.hub,
+            &folder,
+            self.hardware.firmware,
+            (director.role, &scenario.config, scenario.bring_up),
+        )?;
         let mut nics = Vec::new();
         for (nic, segment) in director.nics.iter().enumerate() {
             nics.push((self.segment(segment)?, format!("52:54:00:00:{:02x}:{nic:02x}", index + 1)));
@@ -417,7 +448,7 @@ impl Lab {
         let spec = VmSpec {
             name: director.name.to_owned(),
             accel: accel.to_owned(),
-            memory_mib: MEMORY_MIB,
+            hardware: self.hardware,
             kernel: inputs::kernel()?,
             initramfs: inputs::initramfs()?,
             append: inputs::append(),

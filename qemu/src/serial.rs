@@ -87,6 +87,8 @@ impl Serial {
     /// When the system has no more descriptors.
     pub fn connect(&self, stream: UnixStream) -> Result<()> {
         self.shared.flow.reset();
+        // What the machine said before is over, and its prompt too.
+        lock(&self.shared.transcript).bytes.push(b'\n');
         *lock(&self.shared.writer) = Some(stream.try_clone().context("serial line")?);
         let (shared, hub) = (Arc::clone(&self.shared), Arc::clone(&self.hub));
         let (node, name) = (self.node.clone(), self.stream);

@@ -7,10 +7,15 @@
 //! byte of it was read back. The boot loader checks a slot's checksums before it starts it, so the two together are safe
 //! even where a disk lies about what it wrote.
 
+pub mod bundle;
 pub mod environment;
+pub mod install;
 pub mod layout;
 pub mod running;
 pub mod trailer;
 
+#[cfg(test)]
+#[expect(clippy::as_conversions, reason = "test data; the numbers are small")]
+mod install_tests;
 #[cfg(test)]
 mod tests;

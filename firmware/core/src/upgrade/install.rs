@@ -1,0 +1,157 @@
+//! Takes a bundle as it comes and writes it into the slot that does not run.
+//!
+//! ```text
+//! bytes -> front checked -> old trailer gone -> parts written -> read back -> trailer -> read back -> trial
+//! ```
+//! A slot without a trailer is nothing to the boot loader, and the environment names the slot last. So after a power cut
+//! anywhere the box starts what ran before, or the new system whole.
+
+use super::bundle::{FRONT, Front, Refused, Rules};
+use super::environment::{self, Slot};
+use super::layout::{SLOT_BYTES, TRAILER_AT};
+use super::trailer::{self, Part, Trailer};
+use crate::store::StoreError;
+use crate::store::device::{self, Device};
+use alloc::vec::Vec;
+use sha2::{Digest as _, Sha256};
+
+/// Bytes written at once: whole pages, so that no write reads first.
+const PAGE: usize = 4096;
+
+/// An upgrade under way.
+#[derive(Debug)]
+pub struct Installer {
+    rules: Rules,
+    /// Bytes of the bundle that came.
+    came: u64,
+    front: Option<Front>,
+    /// What came and is not written yet: the front, then less than a page.
+    pending: Vec<u8>,
+}
+
+impl Installer {
+    /// Nothing came yet.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, came: 0, front: None, pending: Vec::new() }
+    }
+
+    /// Bytes that came, and what it says of itself once that is known.
+    #[must_use]
+    pub fn progress(&self) -> (u64, Option<&Front>) {
+        (self.came, self.front.as_ref())
+    }
+
+    /// Takes the next bytes. `slot` is the slot that does not run; it is not touched before the signature was right.
+    pub fn feed<D: Device>(&mut self, slot: &mut D, mut bytes: &[u8]) -> Result<(), Refused> {
+        if self.front.is_none() {
+            let room = FRONT.saturating_sub(self.pending.len());
+            let (head, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+            self.pending.extend_from_slice(head);
+            self.count(head.len());
+            bytes = rest;
+            if self.pending.len() < FRONT {
+                return Ok(());
+            }
+            let front = Front::check(&self.pending, &self.rules)?;
+            if device::size(slot)? != SLOT_BYTES {
+                return Err(Refused::Store(StoreError::device("write", &"the slot has another size")));
+            }
+            device::write_at(slot, TRAILER_AT, &[0; PAGE])?;
+            device::sync(slot)?;
+            self.front = Some(front);
+            self.pending.clear();
+        }
+        let Some(front) = &self.front else { return Ok(()) };
+        let parts = front.trailer.parts;
+        let length = front.length();
+        for chunk in bytes.chunks(PAGE) {
+            if self.came.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX)) > length {
+                return Err(Refused::TooLong);
+            }
+            self.pending.extend_from_slice(chunk);
+            self.count(chunk.len());
+            self.write(slot, parts, length)?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.came = self.came.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Writes what is pending as far as it makes whole pages, and all of it at the end of a part.
+    fn write<D: Device>(&mut self, slot: &mut D, parts: [Part; 2], length: u64) -> Result<(), Refused> {
+        let front = u64::try_from(FRONT).unwrap_or(u64::MAX);
+        let [kernel, initramfs] = parts;
+        // Each turn writes something, and a feed brings no more than a page.
+        while !self.pending.is_empty() {
+            let pending = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
+            let body = self.came.saturating_sub(front).saturating_sub(pending);
+            let (part, within) = match body.checked_sub(kernel.bytes) {
+                Some(within) => (initramfs, within),
+                None => (kernel, body),
+            };
+            let left = part.bytes.saturating_sub(within);
+            let take = self.pending.len().min(PAGE).min(usize::try_from(left).unwrap_or(usize::MAX));
+            let last = u64::try_from(take).is_ok_and(|take| take == left) || self.came == length;
+            if take < PAGE && !last {
+                break;
+            }
+            let (now, rest) = self.pending.split_at_checked(take).unwrap_or((&[], &[]));
+            device::write_at(slot, part.at.saturating_add(within), now)?;
+            self.pending = rest.to_vec();
+        }
+        Ok(())
+    }
+
+    /// All came: reads it back, makes the slot whole, and gives it a trial. `boot` is the boot partition.
+    pub fn finish<D: Device>(self, slot: &mut D, boot: &mut D, name: Slot) -> Result<Front, Refused> {
+        let of = self.front.as_ref().map_or_else(|| u64::try_from(FRONT).unwrap_or(u64::MAX), Front::length);
+        let front = self.front.filter(|_| self.came == of);
+        let front = front.ok_or(Refused::Truncated { have: self.came, of })?;
+        device::sync(slot)?;
+        if !holds(slot, &front.trailer)? {
+            return Err(Refused::Checksum);
+        }
+        let trailer = front.trailer.encode().ok_or(Refused::Foreign)?;
+        device::write_at(slot, TRAILER_AT, &trailer)?;
+        device::sync(slot)?;
+        if intact(slot)?.as_ref() != Some(&front.trailer) {
+            return Err(Refused::Checksum);
+        }
+        environment::check(boot)?;
+        let now = environment::load(boot)?;
+        environment::save(boot, &environment::Environment { good: name.other(), ..now }.on_trial(name))?;
+        Ok(front)
+    }
+}
+
+/// Whether the parts of a slot are what this trailer says.
+fn holds<D: Device>(slot: &mut D, trailer: &Trailer) -> Result<bool, StoreError> {
+    for part in trailer.parts {
+        let mut hash = Sha256::new();
+        let mut at = 0;
+        let mut page = [0; PAGE];
+        while at < part.bytes {
+            let left = usize::try_from(part.bytes.saturating_sub(at)).unwrap_or(PAGE).min(PAGE);
+            let Some(piece) = page.get_mut(..left) else { return Ok(false) };
+            device::read_at(slot, part.at.saturating_add(at), piece)?;
+            hash.update(&*piece);
+            at = at.saturating_add(u64::try_from(left).unwrap_or(u64::MAX));
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        if digest != part.digest {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What a slot holds, when all its checksums hold: as the boot loader sees it.
+pub fn intact<D: Device>(slot: &mut D) -> Result<Option<Trailer>, StoreError> {
+    let mut bytes = [0; trailer::BYTES];
+    device::read_at(slot, TRAILER_AT, &mut bytes)?;
+    let Some(found) = Trailer::decode(&bytes) else { return Ok(None) };
+    Ok(holds(slot, &found)?.then_some(found))
+}

@@ -1,0 +1,155 @@
+//! The disk image as it is flashed: from power-on through BIOS or UEFI and the boot loader to a box that serves, on the
+//! disks and network cards of real machines.
+
+use anyhow::{Context as _, Result, ensure};
+use director_core::upgrade::environment::{Environment, Slot};
+use director_core::upgrade::layout::{BOOT_AT, ENVIRONMENT_AT, SLOT_BYTES, SLOTS_AT};
+use director_qemu::lab::Lab;
+use director_qemu::run_folder::RunFolder;
+use director_qemu::scenario::{self, BringUp};
+use director_qemu::vm::{DiskBus, Firmware, Hardware};
+use director_vm_tests::director::{LVS1, SOON, system};
+use director_vm_tests::suite::{self, Case, Suite};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+const SATA: Hardware =
+    Hardware { firmware: Firmware::Bios, disk: DiskBus::Ahci, nics: &["e1000", "rtl8139"], memory_mib: 64 };
+const NVME: Hardware = Hardware {
+    firmware: Firmware::Uefi,
+    disk: DiskBus::Nvme,
+    nics: &["e1000e", "vmxnet3"],
+    // Most of it is for OVMF, which does not start with 64.
+    memory_mib: 192,
+};
+const STICK: Hardware =
+    Hardware { firmware: Firmware::Bios, disk: DiskBus::Usb, nics: &["virtio-net-pci"], memory_mib: 64 };
+const VIRTIO: Hardware = Hardware { disk: DiskBus::Virtio, ..STICK };
+
+const VIRTUAL: &str = "http://1.2.3.1/";
+/// What fills an environment block that was lost.
+const LOST: [u8; 1024] = [0xff; 1024];
+
+const CASES: &[Case] = &[
+    ("a_bios_boots_from_sata_and_serves_through_e1000_and_rtl8139", bios_and_sata),
+    ("uefi_boots_from_nvme_and_serves_through_e1000e_and_vmxnet3", uefi_and_nvme),
+    ("a_damaged_slot_falls_back_to_the_other_one_on_a_usb_stick", damaged_slot),
+    ("a_box_whose_boot_environment_is_lost_boots_a_slot_that_is_whole", lost_environment),
+    ("three_boots_that_prove_nothing_end_in_rescue_and_the_next_one_serves", rescue),
+    ("a_trial_that_proves_itself_stays", trial),
+];
+
+fn main() -> ExitCode {
+    suite::main(Suite { start, baseline: |_| Ok(()), repair, cases: CASES })
+}
+
+fn start(folder: RunFolder) -> Result<Lab> {
+    let mut scenario = scenario::named("five-node").context("scenario")?;
+    scenario.bring_up = BringUp::Preloaded;
+    let mut lab = Lab::prepare(scenario, folder)?;
+    lab.set_hardware(SATA);
+    lab.boot()?;
+    Ok(lab)
+}
+
+fn repair(lab: &mut Lab) -> Result<()> {
+    lab.refit(LVS1, VIRTIO, |disk| {
+        copy_slot(disk, 1, 0)?;
+        write_environment(disk, Environment::settled(Slot::A))
+    })
+    .map(|_| ())
+}
+
+/// The virtual address answers, and the boot loader was told so by the system in this slot.
+fn serves(lab: &Lab, slot: &str) -> Result<()> {
+    lab.hub().eventually("a page through the virtual address", lab.scaled(SOON * 4), || {
+        lab.get("client", VIRTUAL).map_err(|error| format!("{error:#}"))
+    })?;
+    let found = lab.hub().eventually("a system that has proven itself", lab.scaled(SOON * 4), || {
+        let found = system(lab).map_err(|error| format!("{error:#}"))?;
+        if found["slot_proven"] == true { Ok(found) } else { Err(found.to_string()) }
+    })?;
+    ensure!(found["slot"] == slot, "{found}");
+    Ok(())
+}
+
+fn disk_of(lab: &Lab) -> Result<File> {
+    File::open(lab.director(LVS1)?.disk()).context("disk")
+}
+
+fn environment(lab: &Lab) -> Result<Environment> {
+    let mut block = [0; 1024];
+    disk_of(lab)?.read_exact_at(&mut block, BOOT_AT + ENVIRONMENT_AT[0])?;
+    Environment::decode(&block).context("the environment cannot be read")
+}
+
+fn write(disk: &Path, at: u64, bytes: &[u8]) -> Result<()> {
+    File::options().write(true).open(disk)?.write_all_at(bytes, at).context("write the disk")
+}
+
+fn write_environment(disk: &Path, environment: Environment) -> Result<()> {
+    ENVIRONMENT_AT.into_iter().try_for_each(|at| write(disk, BOOT_AT + at, &environment.encode()))
+}
+
+fn copy_slot(disk: &Path, from: usize, to: usize) -> Result<()> {
+    let mut bytes = vec![0; usize::try_from(SLOT_BYTES)?];
+    File::open(disk)?.read_exact_at(&mut bytes, SLOTS_AT[from])?;
+    write(disk, SLOTS_AT[to], &bytes)
+}
+
+fn said(lab: &Lab, mark: director_qemu::serial::Mark, text: &str) -> Result<()> {
+    let said = lab.director(LVS1)?.console().since(mark);
+    ensure!(said.contains(text), "no {text:?} in {said}");
+    Ok(())
+}
+
+fn bios_and_sata(lab: &mut Lab) -> Result<()> {
+    serves(lab, "a")?;
+    ensure!(environment(lab)? == Environment::settled(Slot::A), "{:?}", environment(lab)?);
+    Ok(())
+}
+
+fn uefi_and_nvme(lab: &mut Lab) -> Result<()> {
+    lab.refit(LVS1, NVME, |disk| copy_slot(disk, 0, 1))?;
+    serves(lab, "a")
+}
+
+fn damaged_slot(lab: &mut Lab) -> Result<()> {
+    let mark = lab.refit(LVS1, STICK, |disk| write(disk, SLOTS_AT[0] + 1_000_000, b"one bad sector"))?;
+    said(lab, mark, "slot a is damaged or empty")?;
+    serves(lab, "b")
+}
+
+fn lost_environment(lab: &mut Lab) -> Result<()> {
+    let mark = lab.refit(LVS1, VIRTIO, |disk| {
+        ENVIRONMENT_AT.into_iter().try_for_each(|at| write(disk, BOOT_AT + at, &LOST))
+    })?;
+    // Slot a, which counts as good then, is still damaged.
+    said(lab, mark, "slot a is damaged or empty")?;
+    serves(lab, "b")?;
+    ensure!(environment(lab)?.boots == 0, "the environment was not written again");
+    Ok(())
+}
+
+fn rescue(lab: &mut Lab) -> Result<()> {
+    let crashed = Environment { boots: 3, ..Environment::settled(Slot::B) };
+    lab.refit(LVS1, VIRTIO, |disk| write_environment(disk, crashed))?;
+    let found = system(lab)?;
+    ensure!(found["rescue"] == true && found["generation"] == 0, "{found}");
+    lab.power_cycle(LVS1)?;
+    serves(lab, "b")
+}
+
+fn trial(lab: &mut Lab) -> Result<()> {
+    let planned = Environment::settled(Slot::B).on_trial(Slot::A);
+    let mark = lab.refit(LVS1, VIRTIO, |disk| {
+        copy_slot(disk, 1, 0)?;
+        write_environment(disk, planned)
+    })?;
+    said(lab, mark, "slot a: ")?;
+    serves(lab, "a")?;
+    ensure!(environment(lab)? == Environment::settled(Slot::A), "{:?}", environment(lab)?);
+    Ok(())
+}
