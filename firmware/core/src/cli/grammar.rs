@@ -87,11 +87,19 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+    command("why", "Why something is as it is", Next::Words(WHY)),
 ];
+
+static WHY: &[Command] = &[command(
+    "server",
+    "State, changes, last answers and kernel entries of a server",
+    Next::Do(Action::Why, &[Arg::OfService, Arg::ServerOf]),
+)];
 
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
     command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
+    command("checks", "Checks that run, and how they went", Next::Do(Action::Checks, &[])),
     command("commits", "Commits in flash, with time and comment", Next::Do(Action::Commits, &[])),
     command(
         "configuration",
@@ -162,6 +170,7 @@ pub(crate) static RUN: &[Command] = &[
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+    command("why", "Why something is as it is", Next::Words(WHY)),
 ];
 
 /// Configure mode.
@@ -255,7 +264,7 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 /// Filters that may follow the output of an action.
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
-        Action::View(_) | Action::Log | Action::Commits => VIEW_FILTERS,
+        Action::View(_) | Action::Log | Action::Commits | Action::Checks | Action::Why => VIEW_FILTERS,
         Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure

@@ -13,6 +13,7 @@
 
 mod actions;
 mod commits;
+mod insight;
 mod job;
 mod login;
 mod maintain;
@@ -302,6 +303,8 @@ impl Session {
                 | Job::Confirm
                 | Job::Server(_)
                 | Job::Commits { .. }
+                | Job::Checks { .. }
+                | Job::Why { .. }
                 | Job::Recall(_)
                 | Job::Maintain(_)
                 | Job::Rescue { .. }

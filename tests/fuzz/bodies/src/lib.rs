@@ -8,12 +8,14 @@ mod bytes;
 mod codecs;
 mod config;
 mod console;
+mod dialogues;
 mod flash;
 mod memory;
 
 pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_wire};
 pub use config::{fuzz_blob, fuzz_braces, fuzz_config, fuzz_seal};
 pub use console::fuzz_console;
+pub use dialogues::fuzz_dialogues;
 pub use flash::{fuzz_records, fuzz_slots};
 
 /// A target: the name of its file in `fuzz_targets` and of its corpus, and its body.
@@ -25,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("braces", fuzz_braces),
     ("config", fuzz_config),
     ("console", fuzz_console),
+    ("dialogues", fuzz_dialogues),
     ("frames", fuzz_frames),
     ("heartbeat", fuzz_heartbeat),
     ("http", fuzz_http),

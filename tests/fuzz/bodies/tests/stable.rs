@@ -131,6 +131,7 @@ ten_thousand! {
     braces_keep_their_promises "braces";
     configurations_keep_their_promises "config";
     consoles_keep_their_promises "console";
+    answers_to_checks_keep_their_promises "dialogues";
     frames_keep_their_promises "frames";
     http_answers_keep_their_promises "http";
     log_records_keep_their_promises "kmsg";

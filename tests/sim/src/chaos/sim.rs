@@ -262,6 +262,8 @@ impl Sim {
             Request::Status
             | Request::Config
             | Request::Check(_)
+            | Request::Checks
+            | Request::Why { .. }
             | Request::Server(_)
             | Request::Power(_) => Asked { base: Generation(0), config: None, agreed: false },
         };
@@ -531,6 +533,8 @@ fn word(request: &Request) -> String {
         Request::Status => "status".to_string(),
         Request::Config => "config".to_string(),
         Request::Check(_) => "check".to_string(),
+        Request::Checks => "checks".to_string(),
+        Request::Why { .. } => "why".to_string(),
         Request::Commit { base, .. } => format!("commit on {base}"),
         Request::Power(_) => "power".to_string(),
         Request::Confirm => "confirm".to_string(),

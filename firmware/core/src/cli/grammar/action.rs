@@ -41,6 +41,8 @@ pub(crate) enum Action {
     Confirm,
     Rollback,
     Commits,
+    Checks,
+    Why,
     ShowCommit,
     Rescue(Maintenance),
     ShowRescue,
@@ -86,6 +88,8 @@ impl Action {
             | Self::Confirm
             | Self::Rollback
             | Self::Commits
+            | Self::Checks
+            | Self::Why
             | Self::ShowCommit
             | Self::Rescue(_)
             | Self::ShowRescue

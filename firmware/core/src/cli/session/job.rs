@@ -40,6 +40,12 @@ pub(super) enum Job {
     Commits {
         pipes: Vec<Pipe>,
     },
+    Checks {
+        pipes: Vec<Pipe>,
+    },
+    Why {
+        pipes: Vec<Pipe>,
+    },
     Recall(commits::Use),
     Maintain(Maintenance),
     /// The rescue configuration.
@@ -99,6 +105,8 @@ impl Job {
                     Reply::Recalled { result: Ok(Recalled::List(_)) | Err(_), .. } | Reply::Refused { .. }
                 )
             }
+            Self::Checks { .. } => matches!(reply, Reply::Checks { .. } | Reply::Refused { .. }),
+            Self::Why { .. } => matches!(reply, Reply::Why(_) | Reply::Refused { .. }),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(
                 reply,

@@ -80,6 +80,8 @@ impl Session {
             (Job::Commits { pipes }, Reply::Recalled { running, result }) => {
                 self.listed(running, result, &pipes, out);
             }
+            (Job::Checks { pipes }, Reply::Checks { at, checks }) => self.checks(at, &checks, &pipes, out),
+            (Job::Why { pipes }, Reply::Why(why)) => self.why(&why, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
             (Job::Server(_), Reply::Done { text }) => print::line(out, &format!("Done: {text}.")),
@@ -131,6 +133,8 @@ impl Session {
             | Reply::Config { .. }
             | Reply::Checked { .. }
             | Reply::Recalled { .. }
+            | Reply::Checks { .. }
+            | Reply::Why(_)
             | Reply::Done { .. }
             | Reply::Emptied { .. }
             | Reply::Notice(_)

@@ -4,6 +4,7 @@ pub(crate) mod commits;
 mod data;
 mod dhcp;
 pub(crate) mod impact;
+pub(crate) mod insight;
 pub mod ops;
 mod table;
 mod tables;

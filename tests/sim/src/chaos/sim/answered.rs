@@ -68,6 +68,8 @@ impl Sim {
             Reply::OnTrial { .. }
             | Reply::Confirmed { .. }
             | Reply::Recalled { .. }
+            | Reply::Checks { .. }
+            | Reply::Why(_)
             | Reply::Emptied { .. }
             | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
         }
