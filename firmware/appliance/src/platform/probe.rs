@@ -233,4 +233,6 @@ fn failure(error: &io::Error) -> Failure {
 }
 
 #[cfg(test)]
+mod real_tests;
+#[cfg(test)]
 mod tests;

@@ -6,7 +6,8 @@ use super::schema::{Item, Kind};
 use super::tree::{Found as At, Step, Tree};
 use super::value::Type;
 use super::words::{self, Fault, Found, Token, Worded};
-use crate::director::status::Status;
+use crate::director::status::{ServiceStatus, Status};
+use crate::model::Name;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -79,9 +80,10 @@ fn ends(point: &Point) -> bool {
     let ends =
         !matches!(point.expect, Expect::Filter(_) | Expect::Text | Expect::Args([Arg::Terminal(_), ..]));
     let whole = !matches!(point.expect, Expect::Args([Arg::ServerAction, ..])) || server_ends(&point.args);
-    let missing = matches!(point.expect, Expect::Args([Arg::Back | Arg::Comment, ..]))
-        && point.args.is_empty()
-        && point.action != Some(grammar::Action::Compare);
+    let missing =
+        matches!(point.expect, Expect::Args([Arg::Back | Arg::Comment | Arg::OfService | Arg::ServerOf, ..]))
+            && point.args.is_empty()
+            && point.action != Some(grammar::Action::Compare);
     point.action.is_some() && walked && ends && whole && !missing
 }
 
@@ -121,11 +123,17 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
     if let Some(status) = names.status {
         let in_pool = |pool: &str| before.last().is_none_or(|p| p == pool);
         match arg {
-            Arg::Service => found.extend(status.services.iter().map(|s| s.name.to_string())),
+            Arg::Service | Arg::OfService => found.extend(status.services.iter().map(|s| s.name.to_string())),
             Arg::Pool => found.extend(status.servers.iter().map(|s| s.pool.to_string())),
             Arg::Server => found.extend(
                 status.servers.iter().filter(|s| in_pool(s.pool.as_str())).map(|s| s.name.to_string()),
             ),
+            Arg::ServerOf => {
+                let of = |s: &&ServiceStatus| before.last().is_some_and(|name| name == s.name.as_str());
+                let pools: BTreeSet<&Name> = status.services.iter().filter(of).map(|s| &s.pool).collect();
+                let servers = status.servers.iter().filter(|s| pools.contains(&s.pool));
+                found.extend(servers.map(|s| s.name.to_string()));
+            }
             Arg::Count | Arg::Back | Arg::BackOrRescue | Arg::Window | Arg::Comment | Arg::Terminal(_) => {}
             Arg::ServerAction => return server_words(status, before, all),
         }

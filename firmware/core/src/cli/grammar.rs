@@ -91,6 +91,7 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+    command("why", "Why something is as it is", Next::Words(WHY)),
 ];
 
 static CLUSTER: &[Command] = &[
@@ -105,10 +106,16 @@ static CLUSTER: &[Command] = &[
         Next::Do(Action::Cluster(ClusterAction::Takeover), &[]),
     ),
 ];
+static WHY: &[Command] = &[command(
+    "server",
+    "State, changes, last answers and kernel entries of a server",
+    Next::Do(Action::Why, &[Arg::OfService, Arg::ServerOf]),
+)];
 
 static SHOW: &[Command] = &[
     command("addresses", "Addresses of this box", Next::Do(Action::View(View::Addresses), &[])),
     command("alarms", "What is wrong now", Next::Do(Action::View(View::Alarms), &[])),
+    command("checks", "Checks that run, and how they went", Next::Do(Action::Checks, &[])),
     command("cluster", "The pair: roles, why, paths", Next::Do(Action::View(View::Cluster), &[])),
     command("commits", "Commits in flash, with time and comment", Next::Do(Action::Commits, &[])),
     command(
@@ -187,6 +194,7 @@ pub(crate) static RUN: &[Command] = &[
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+    command("why", "Why something is as it is", Next::Words(WHY)),
 ];
 
 /// Configure mode.
@@ -280,7 +288,9 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 /// Filters that may follow the output of an action.
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
-        Action::View(_) | Action::Log | Action::Commits | Action::Flash => VIEW_FILTERS,
+        Action::View(_) | Action::Log | Action::Commits | Action::Flash | Action::Checks | Action::Why => {
+            VIEW_FILTERS
+        }
         Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure

@@ -13,6 +13,7 @@
 
 mod actions;
 mod commits;
+mod insight;
 mod job;
 mod login;
 mod maintain;
@@ -304,6 +305,8 @@ impl Session {
                 | Job::Server(_)
                 | Job::Commits { .. }
                 | Job::Flash { .. }
+                | Job::Checks { .. }
+                | Job::Why { .. }
                 | Job::Recall(_)
                 | Job::Maintain(_)
                 | Job::Rescue { .. }

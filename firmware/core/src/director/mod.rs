@@ -15,6 +15,7 @@ pub mod event;
 pub mod frame;
 mod hardware;
 pub mod impact;
+pub mod insight;
 mod leases;
 mod maintain;
 mod pages;
@@ -50,6 +51,7 @@ use alloc::vec::Vec;
 use announce::Announcer;
 use commit::{Stage, Transaction};
 use core::net::SocketAddr;
+use insight::Done;
 use leases::Leases;
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
@@ -165,6 +167,8 @@ pub struct Director {
     failing: Vec<Op>,
     /// Pages of the box itself that are being shown.
     pages: Pages,
+    /// What was done to real servers in the kernel.
+    done: Done,
     /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
     originals: BTreeMap<String, String>,
     leases: Leases,
@@ -253,6 +257,7 @@ impl Director {
             last_error: None,
             failing: Vec::new(),
             pages: Pages::new(),
+            done: Done::default(),
             leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             system: System::new(start.running, now),
@@ -539,7 +544,10 @@ impl Director {
         let mut done = 0_u32;
         for (op, result) in applied.results {
             match result {
-                Ok(()) => done = done.saturating_add(1),
+                Ok(()) => {
+                    self.done.note(&op, now);
+                    done = done.saturating_add(1);
+                }
                 // It is repeated anyway, and what it tells is true already.
                 Err(error) if matches!(op, Op::Announce { .. }) => {
                     self.log(Level::Warning, format!("{}: {error}", describe(&op)), out);

@@ -2,9 +2,11 @@
 //! (postcard in bounded frames, [`crate::director::frame`]) needs no versions.
 
 use super::impact::Impact;
+use super::insight::Why;
 use super::status::Status;
+use crate::health::CheckStatus;
 use crate::model::validate::Finding;
-use crate::model::{Config, Millis, Name};
+use crate::model::{Config, Millis, Mono, Name};
 use crate::overrides::Forced;
 use crate::plan::Op;
 use crate::store::slots::Past;
@@ -36,6 +38,15 @@ pub enum Request {
         config: Config,
         /// How.
         options: CommitOptions,
+    },
+    /// Every check that runs.
+    Checks,
+    /// All that is known of one server of a service.
+    Why {
+        /// Service.
+        service: Name,
+        /// Server.
+        server: Name,
     },
     /// Keep the configuration that is on trial.
     Confirm,
@@ -187,6 +198,15 @@ pub enum Reply {
         /// What runs again otherwise.
         back: Generation,
     },
+    /// To [`Request::Checks`].
+    Checks {
+        /// When.
+        at: Mono,
+        /// In order of address and port.
+        checks: Vec<CheckStatus>,
+    },
+    /// To [`Request::Why`].
+    Why(Box<Why>),
     /// To [`Request::Confirm`].
     Confirmed {
         /// What was on trial.

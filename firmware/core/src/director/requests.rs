@@ -43,6 +43,8 @@ impl Director {
             Request::Commit { base, config, options } => {
                 self.commit(session, (base, Box::new(config), options), now, out);
             }
+            Request::Checks => answer(session, self.checks(now), out),
+            Request::Why { service, server } => answer(session, self.why(&service, &server, now), out),
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
             Request::Cluster(ask) => {

@@ -1,7 +1,7 @@
 //! The two levels joined: probes on their schedule, verdicts fed by them.
 
 use super::checkpoint::{Checkpoint, Saved, SavedMembers};
-use super::schedule::{End, ProbeKey, ProbeNo, Schedule, Trouble};
+use super::schedule::{End, ProbeKey, ProbeNo, Schedule};
 use super::seat::{Seat, deciding, joined};
 use super::targets::{MemberKey, SeatKey, Target, targets};
 use super::verdict::{Change, Machine, Rule};
@@ -48,6 +48,7 @@ struct Asked {
 pub(super) struct MemberNo(u64);
 
 mod pools;
+mod sight;
 
 type Timers = BTreeSet<(Mono, MemberNo)>;
 
@@ -401,9 +402,7 @@ impl Health {
     /// The verdict's state for `port`, the port of its destination in the kernel; `None` for what is not configured.
     #[must_use]
     pub fn state(&self, pool: &Name, server: &Name, port: u16) -> Option<State> {
-        let port = self.check_ports.get(pool).copied().unwrap_or(port);
-        let key = SeatKey { pool: pool.clone(), server: server.clone(), port };
-        self.seats.get(&key).map(Seat::state)
+        self.seats.get(&self.seat_key(pool, server, port)).map(Seat::state)
     }
 
     /// Whether a server may take new connections on `port`, the port of its destination in the kernel. `false` for what
@@ -473,12 +472,7 @@ impl Health {
                 continue;
             }
             let target = spec.target;
-            lines.push(match trouble {
-                Trouble::Stale(Some(at)) => format!("check of {target} has not finished since {at}"),
-                Trouble::Stale(None) => format!("check of {target} has never finished"),
-                Trouble::Lost => format!("check of {target} did not finish"),
-                Trouble::NotAsked(words) => format!("check of {target} could not be made: {words}"),
-            });
+            lines.push(format!("check of {target} {}", sight::words(trouble)));
         }
         if more > 0 {
             lines.push(format!("{more} more checks are in trouble"));

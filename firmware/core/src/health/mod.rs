@@ -36,7 +36,7 @@ pub use standing::Standing;
 
 use crate::model::check::Check;
 use crate::model::config::HttpCheck;
-use crate::model::{Mono, Name};
+use crate::model::{Millis, Mono, Name};
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
@@ -153,6 +153,32 @@ pub struct Transition {
     pub to: State,
     /// Why, in words.
     pub reason: String,
+}
+
+/// A check that runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// Whom it asks.
+    pub target: SocketAddr,
+    /// What, in a word.
+    pub question: String,
+    /// Time between two starts.
+    pub interval: Millis,
+    /// Hard end of a run.
+    pub timeout: Millis,
+    /// Servers in pools that its answers count for.
+    pub users: u32,
+    /// When it last ended.
+    pub finished: Option<Mono>,
+    /// Microseconds of the last good run.
+    pub took_us: Option<u32>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What is wrong with the checking itself, in words.
+    pub trouble: Option<String>,
+    /// What was said in the last failed run, or in the last one: lines that begin with `>` or `<`. Absent where there is
+    /// nothing to say, and in the list of all.
+    pub transcript: Option<String>,
 }
 
 /// What [`Health`] wants done or known.

@@ -10,6 +10,7 @@
 
 use super::{Failure, ProbeId, ProbeOutcome, ProbeSpec};
 use crate::model::{Millis, Mono};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -23,6 +24,8 @@ pub const START_SPACING_US: u64 = 1000;
 /// Microseconds after its hard end at which a run that nobody answered is counted as failed. The shell answers at the
 /// hard end; this is for a shell that is broken.
 pub const UNANSWERED_GRACE_US: u64 = 1_000_000;
+/// Checks up to which good runs are remembered as well as bad ones. Chosen: half a KiB each is little then.
+pub const GOOD_TRANSCRIPTS_MAX: usize = 256;
 /// Intervals without a finished run after which a probe is stale.
 pub const STALE_INTERVALS: u64 = 3;
 
@@ -86,8 +89,10 @@ pub(crate) struct Probe {
     grid: Mono,
     /// Next start. In `starts` unless a run is under way.
     next: Mono,
-    /// Failures in a row, as far as fast retries count them.
-    failures: u32,
+    /// Failures in a row.
+    pub(crate) failures: u32,
+    /// What was said in the last run that was worth it.
+    pub(crate) transcript: Option<Box<str>>,
     run: Option<Run>,
     /// Since when it is asked; what staleness is counted from before the first end.
     since: Mono,
@@ -138,6 +143,17 @@ impl Probe {
         let retry = self.key.retry.filter(|retry| !good && self.failures <= retry.times);
         if let Some(retry) = retry {
             self.next = self.next.min(now.after(retry.after));
+        }
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn trouble(&self, now: Mono) -> Option<Trouble<'_>> {
+        if self.lost {
+            Some(Trouble::Lost)
+        } else if let Some(words) = &self.not_asked {
+            Some(Trouble::NotAsked(words))
+        } else {
+            self.is_stale(now).then_some(Trouble::Stale(self.finished))
         }
     }
 
@@ -226,6 +242,7 @@ impl Schedule {
             grid: now,
             next: now,
             failures: 0,
+            transcript: None,
             run: None,
             since: now,
             finished: None,
@@ -294,6 +311,7 @@ impl Schedule {
     /// The answer to a run; `None` when there is no such run any more.
     pub(crate) fn answer(&mut self, id: ProbeId, outcome: ProbeOutcome, now: Mono) -> Option<End> {
         let no = self.runs.remove(&id)?;
+        let few = self.probes.len() <= GOOD_TRANSCRIPTS_MAX;
         let probe = self.probes.get_mut(&no)?;
         if let Some(run) = probe.run.take() {
             // When a stall moved the end, the entry stays and finds no run when it is due.
@@ -315,6 +333,9 @@ impl Schedule {
             Err(Failure::NotAsked(words)) => probe.not_asked = Some(super::words::clip(words)),
         }
         self.starts.insert((probe.next, no));
+        if few || outcome.result.is_err() {
+            probe.transcript = outcome.transcript;
+        }
         Some(End { probe: no, result: outcome.result, silent_us })
     }
 
@@ -381,18 +402,12 @@ impl Schedule {
 
     /// Probes that need attention. Each once, with the worst of its troubles.
     pub(crate) fn troubles(&self, now: Mono) -> impl Iterator<Item = (&ProbeSpec, Trouble<'_>)> {
-        self.probes.values().filter_map(move |p| {
-            let trouble = if p.lost {
-                Trouble::Lost
-            } else if let Some(words) = &p.not_asked {
-                Trouble::NotAsked(words)
-            } else if p.is_stale(now) {
-                Trouble::Stale(p.finished)
-            } else {
-                return None;
-            };
-            Some((&p.key.spec, trouble))
-        })
+        self.probes.values().filter_map(move |p| Some((&p.key.spec, p.trouble(now)?)))
+    }
+
+    /// All.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ProbeNo, &Probe)> {
+        self.probes.iter().map(|(no, probe)| (*no, probe))
     }
 
     /// Number of probes.

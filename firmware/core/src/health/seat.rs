@@ -71,6 +71,10 @@ impl Seat {
         self.join = join;
     }
 
+    pub(super) fn members(&self) -> impl Iterator<Item = MemberNo> {
+        self.parts.iter().map(|(no, _)| *no)
+    }
+
     /// Takes a state that is no news.
     pub(super) fn adopt(&mut self, state: State, now: Mono) {
         self.state = state;

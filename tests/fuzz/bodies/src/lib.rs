@@ -8,6 +8,7 @@ mod bytes;
 mod codecs;
 mod config;
 mod console;
+mod dialogues;
 mod flash;
 mod memory;
 mod network;
@@ -15,6 +16,7 @@ mod network;
 pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_login, fuzz_transfer, fuzz_wire};
 pub use config::{fuzz_blob, fuzz_braces, fuzz_config, fuzz_seal};
 pub use console::fuzz_console;
+pub use dialogues::fuzz_dialogues;
 pub use flash::{fuzz_kept, fuzz_records, fuzz_slots};
 pub use network::{fuzz_dhcp, fuzz_page};
 
@@ -28,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("config", fuzz_config),
     ("console", fuzz_console),
     ("dhcp", fuzz_dhcp),
+    ("dialogues", fuzz_dialogues),
     ("frames", fuzz_frames),
     ("heartbeat", fuzz_heartbeat),
     ("http", fuzz_http),

@@ -132,6 +132,7 @@ ten_thousand! {
     configurations_keep_their_promises "config";
     consoles_keep_their_promises "console";
     dhcp_answers_keep_their_promises "dhcp";
+    answers_to_checks_keep_their_promises "dialogues";
     frames_keep_their_promises "frames";
     http_answers_keep_their_promises "http";
     heartbeats_keep_their_promises "heartbeat";

@@ -305,7 +305,8 @@ impl Sim {
             Request::Server(action) => {
                 Asked { action: Some((action.server.clone(), self.override_of(action))), ..nothing }
             }
-            Request::Status | Request::Config | Request::Check(_) | Request::Power(_) => nothing,
+            Request::Status | Request::Config | Request::Check(_) | Request::Checks => nothing,
+            Request::Why { .. } | Request::Power(_) => nothing,
         };
         self.note(format!("session {} asks {}", session.0, word(&request)));
         self.open.insert(session, asked);

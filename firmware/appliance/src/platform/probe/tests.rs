@@ -6,9 +6,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// Plenty on a loaded machine for what ends by itself.
-const GENEROUS: Millis = Millis::from_secs(20);
+pub(super) const GENEROUS: Millis = Millis::from_secs(20);
 /// For what must end by its deadline.
-const SHORT: Millis = Millis::new(150);
+pub(super) const SHORT: Millis = Millis::new(150);
 /// How much later than its deadline a run may be seen to end on a loaded test machine.
 const SLACK_US: u64 = 5_000_000;
 
@@ -18,7 +18,7 @@ fn http_kind() -> ProbeKind {
 }
 
 /// Runs one probe and asserts that it is answered once and in time.
-async fn probe(target: SocketAddr, kind: ProbeKind, timeout: Millis) -> Result<(), Failure> {
+pub(super) async fn probe(target: SocketAddr, kind: ProbeKind, timeout: Millis) -> Result<(), Failure> {
     let (send, mut results) = mpsc::channel(1);
     let prober = Prober::new(send);
     let deadline = clock::now().after(timeout);
@@ -31,7 +31,7 @@ async fn probe(target: SocketAddr, kind: ProbeKind, timeout: Millis) -> Result<(
     outcome.result
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
+pub(super) async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
@@ -65,7 +65,7 @@ async fn server(parts: Vec<Vec<u8>>, close: bool) -> (SocketAddr, JoinHandle<Vec
     (address, task)
 }
 
-fn words(result: Result<(), Failure>) -> String {
+pub(super) fn words(result: Result<(), Failure>) -> String {
     match result {
         Err(Failure::Server(words)) => words,
         other => panic!("expected the server's failure, got {other:?}"),
@@ -180,7 +180,7 @@ async fn a_full_queue_of_outcomes_drops_none() {
     assert_eq!(seen.len(), 50);
 }
 
-fn named(check: Check) -> ProbeKind {
+pub(super) fn named(check: Check) -> ProbeKind {
     ProbeKind::Named(Shared::new(check))
 }
 

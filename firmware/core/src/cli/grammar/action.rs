@@ -47,6 +47,8 @@ pub(crate) enum Action {
     Rollback,
     Commits,
     Flash,
+    Checks,
+    Why,
     ShowCommit,
     Rescue(Maintenance),
     ShowRescue,
@@ -94,6 +96,8 @@ impl Action {
             | Self::Rollback
             | Self::Commits
             | Self::Flash
+            | Self::Checks
+            | Self::Why
             | Self::ShowCommit
             | Self::Rescue(_)
             | Self::ShowRescue

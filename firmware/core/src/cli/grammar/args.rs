@@ -20,6 +20,10 @@ pub(crate) enum Arg {
     Pool,
     /// Of the pool before it.
     Server,
+    /// Whose server is meant.
+    OfService,
+    /// Of the service before it.
+    ServerOf,
     /// Lines of the log.
     Count,
     /// A number of commits ago.
@@ -44,14 +48,22 @@ pub(super) const BACK_MAX: u8 = crate::store::layout::SLOTS - 1;
 impl Arg {
     /// Whether the line is not complete without it.
     pub(super) fn required(self) -> bool {
-        matches!(self, Self::Back | Self::BackOrRescue | Self::Comment | Self::ServerAction)
+        matches!(
+            self,
+            Self::Back
+                | Self::BackOrRescue
+                | Self::Comment
+                | Self::ServerAction
+                | Self::OfService
+                | Self::ServerOf
+        )
     }
 
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
-            Self::Service => "<service>",
+            Self::Service | Self::OfService => "<service>",
             Self::Pool => "<pool>",
-            Self::Server => "<server>",
+            Self::Server | Self::ServerOf => "<server>",
             Self::Count => "<lines>",
             Self::Back => "<number>",
             Self::BackOrRescue => "<number>|rescue",
@@ -69,6 +81,8 @@ impl Arg {
             Self::Service => "Only this service, with its counters",
             Self::Pool => "Only the servers of this pool",
             Self::Server => "Only this server, with its counters",
+            Self::OfService => "The service that it serves",
+            Self::ServerOf => "The server",
             Self::Back => "A number of commits ago, 0 to 15: see show commits",
             Self::BackOrRescue => "A number of commits ago, 0 to 15, or the rescue configuration",
             Self::ServerAction => "What to do, without editing the configuration",

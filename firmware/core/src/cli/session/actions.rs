@@ -121,6 +121,8 @@ impl Session {
             Action::Cluster(ask) => self.ask(Job::Cluster, Request::Cluster(ask), out),
             Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
+            Action::Checks => self.ask(Job::Checks { pipes }, Request::Checks, out),
+            Action::Why => self.ask_why(&args, pipes, out),
             Action::Commits => {
                 self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
             }

@@ -41,8 +41,14 @@ pub(super) enum Job {
     Commits {
         pipes: Vec<Pipe>,
     },
+    Checks {
+        pipes: Vec<Pipe>,
+    },
     /// What lies in flash.
     Flash {
+        pipes: Vec<Pipe>,
+    },
+    Why {
         pipes: Vec<Pipe>,
     },
     Recall(commits::Use),
@@ -108,6 +114,8 @@ impl Job {
                 reply,
                 Reply::Recalled { result: Ok(Recalled::Usage(_)) | Err(_), .. } | Reply::Refused { .. }
             ),
+            Self::Checks { .. } => matches!(reply, Reply::Checks { .. } | Reply::Refused { .. }),
+            Self::Why { .. } => matches!(reply, Reply::Why(_) | Reply::Refused { .. }),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(
                 reply,

@@ -81,6 +81,8 @@ impl Session {
                 self.listed(running, result, &pipes, out);
             }
             (Job::Flash { pipes }, Reply::Recalled { result, .. }) => self.used(result, &pipes, out),
+            (Job::Checks { pipes }, Reply::Checks { at, checks }) => self.checks(at, &checks, &pipes, out),
+            (Job::Why { pipes }, Reply::Why(why)) => self.why(&why, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
             (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
@@ -134,6 +136,8 @@ impl Session {
             | Reply::Config { .. }
             | Reply::Checked { .. }
             | Reply::Recalled { .. }
+            | Reply::Checks { .. }
+            | Reply::Why(_)
             | Reply::Done { .. }
             | Reply::Emptied { .. }
             | Reply::Notice(_)

@@ -14,6 +14,7 @@ use commits::recall;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+mod insight;
 mod login;
 mod text_io;
 mod visit;
@@ -129,6 +130,8 @@ impl Bench {
             Request::Server(ask) => {
                 Reply::Done { text: alloc::format!("server {}: {:?}", ask.server, ask.forced) }
             }
+            Request::Checks => insight::checks(),
+            Request::Why { service, server } => insight::why(service, server),
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }

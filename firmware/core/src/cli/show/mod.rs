@@ -6,6 +6,7 @@ mod data;
 mod dhcp;
 pub(crate) mod flash;
 pub(crate) mod impact;
+pub(crate) mod insight;
 pub(crate) mod ipvs;
 pub mod ops;
 mod table;

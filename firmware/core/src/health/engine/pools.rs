@@ -163,8 +163,7 @@ impl Health {
     }
 
     fn seat(&self, pool: &Name, server: &Name, port: u16) -> Option<&Seat> {
-        let port = self.check_ports.get(pool).copied().unwrap_or(port);
-        self.seats.get(&SeatKey { pool: pool.clone(), server: server.clone(), port })
+        self.seats.get(&self.seat_key(pool, server, port))
     }
 
     /// What pools as a whole decided against what their servers' checks say, in words.

@@ -81,9 +81,11 @@ impl Sim {
                 assert!(!asked.agreed && impact.asks(), "asks for nothing: {impact:?}");
                 self.note(format!("session {}: asked {impact:?}", session.0));
             }
-            Reply::Recalled { .. } | Reply::Emptied { .. } | Reply::Notice(_) => {
-                panic!("an answer to something else: {reply:?}")
-            }
+            Reply::Recalled { .. }
+            | Reply::Checks { .. }
+            | Reply::Why(_)
+            | Reply::Emptied { .. }
+            | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
         }
     }
 }

@@ -48,6 +48,8 @@ pub(super) fn word(request: &Request) -> String {
         Request::Server(_) => "server".to_string(),
         Request::Recall(_) => "recall".to_string(),
         Request::Maintain(_) => "maintain".to_string(),
+        Request::Checks => "checks".to_string(),
+        Request::Why { .. } => "why".to_string(),
         Request::Cluster(_) => "cluster".to_string(),
     }
 }

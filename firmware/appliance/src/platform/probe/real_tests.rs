@@ -1,0 +1,234 @@
+//! The shell against real servers on loopback, and against servers that misbehave in every way.
+//!
+//! The programs come from Debian packages that image/setup.sh installs. Each says by itself when it listens: nginx and
+//! dnsmasq go into the background only then, redis writes a line.
+
+use super::tests::{GENEROUS, SHORT, listen, named, probe, words};
+use super::*;
+use director_core::health::ProbeKind;
+use director_core::model::check::{Check, Dns, HttpProbe, Question};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tokio::net::{TcpListener, UdpSocket};
+
+/// Ends with the test; its folder goes with it.
+struct Server {
+    address: SocketAddr,
+    folder: PathBuf,
+    child: Option<Child>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Best effort: the test has its verdict already.
+        if let Some(child) = &mut self.child {
+            drop(child.kill());
+            drop(child.wait());
+        }
+        if let Ok(pid) = std::fs::read_to_string(self.folder.join("pid"))
+            && let Ok(pid) = pid.trim().parse()
+        {
+            let _ended =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
+        }
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// A folder of its own, and a port that was free a moment ago.
+async fn place(name: &str) -> (PathBuf, SocketAddr) {
+    let folder = std::env::temp_dir().join(format!("director-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (_, address) = listen().await;
+    (folder, address)
+}
+
+fn run(command: &mut Command) {
+    let status = command.stdin(Stdio::null()).status();
+    let status = status.unwrap_or_else(|e| panic!("{command:?}: {e}: run image/setup.sh"));
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+async fn nginx() -> Server {
+    let (folder, address) = place("nginx").await;
+    let root = folder.display();
+    let text = format!(
+        "pid {root}/pid; error_log {root}/error.log; worker_processes 1; events {{}}\n\
+         http {{ access_log off; client_body_temp_path {root}/a; proxy_temp_path {root}/b; fastcgi_temp_path {root}/c;\n\
+         uwsgi_temp_path {root}/d; scgi_temp_path {root}/e;\n\
+         server {{ listen {address}; server_name www.example.org; location = /health {{ return 200 'all is well'; }}\n\
+         location / {{ return 503; }} }} }}\n"
+    );
+    std::fs::write(folder.join("nginx.conf"), text).unwrap();
+    run(Command::new("/usr/sbin/nginx").arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(&folder));
+    Server { address, folder, child: None }
+}
+
+async fn dnsmasq() -> Server {
+    let (folder, address) = place("dnsmasq").await;
+    run(Command::new("/usr/sbin/dnsmasq")
+        .args([
+            "--conf-file=/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+            "--bind-interfaces",
+            "--user=",
+            "--group=",
+        ])
+        .args(["--listen-address=127.0.0.1", "--address=/www.example.org/192.0.2.7"])
+        .arg(format!("--port={}", address.port()))
+        .arg(format!("--pid-file={}/pid", folder.display())));
+    Server { address, folder, child: None }
+}
+
+async fn redis() -> Server {
+    let (folder, address) = place("redis").await;
+    // One program for all its names; the package with the name redis-server would bring a service.
+    let program = Path::new("/usr/bin/redis-check-rdb");
+    let mut child = Command::new(program)
+        .arg0("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--requirepass", "sesame"])
+        .arg("--port")
+        .arg(address.port().to_string())
+        .arg("--dir")
+        .arg(&folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{}: {e}: run image/setup.sh", program.display()));
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = lines.map_while(Result::ok).any(|line| line.contains("eady to accept connections"));
+    let server = Server { address, folder, child: Some(child) };
+    assert!(ready, "redis ended before it listened");
+    server
+}
+
+#[tokio::test]
+async fn nginx_is_asked_for_a_page() {
+    let server = nginx().await;
+    let page = |path: &str, body: &str| {
+        let http = HttpProbe {
+            path: Some(path.parse().unwrap()),
+            host: Some("www.example.org".parse().unwrap()),
+            body: Some(body.parse().unwrap()),
+            ..HttpProbe::default()
+        };
+        named(Check { question: Question::Http, http: Some(http), ..Check::default() })
+    };
+    assert_eq!(probe(server.address, ProbeKind::Tcp, GENEROUS).await, Ok(()));
+    assert_eq!(probe(server.address, page("/health", "well"), GENEROUS).await, Ok(()));
+    let why = words(probe(server.address, page("/health", "sick"), GENEROUS).await);
+    assert_eq!(why, "answered \"all is well\", wanted the text \"sick\"");
+    let why = words(probe(server.address, page("/other", "well"), GENEROUS).await);
+    assert!(why.contains("503"), "{why}");
+}
+
+#[tokio::test]
+async fn dnsmasq_is_asked_for_a_name() {
+    let server = dnsmasq().await;
+    let name = |name: &str, answer: Option<&str>| {
+        let dns = Dns {
+            name: Some(name.parse().unwrap()),
+            answer: answer.map(|text| text.parse().unwrap()),
+            ..Dns::default()
+        };
+        named(Check { question: Question::Dns, dns: Some(dns), ..Check::default() })
+    };
+    assert_eq!(probe(server.address, name("www.example.org", Some("192.0.2.7")), GENEROUS).await, Ok(()));
+    let wrong = probe(server.address, name("www.example.org", Some("192.0.2.8")), GENEROUS).await;
+    assert!(wrong.is_err());
+    let refused = probe(server.address, name("www.example.net", Some("192.0.2.7")), GENEROUS).await;
+    assert!(refused.is_err());
+}
+
+#[tokio::test]
+async fn redis_is_pinged_with_its_password_only() {
+    let server = redis().await;
+    let ping = |password: &str| {
+        let login =
+            director_core::model::check::Login { user: None, password: Some(password.parse().unwrap()) };
+        named(Check { question: Question::Redis, login: Some(login), ..Check::default() })
+    };
+    assert_eq!(probe(server.address, ping("sesame"), GENEROUS).await, Ok(()));
+    assert!(probe(server.address, ping("guess"), GENEROUS).await.is_err());
+    let nobody = named(Check { question: Question::Redis, ..Check::default() });
+    assert!(probe(server.address, nobody, GENEROUS).await.is_err());
+}
+
+/// How a server misbehaves once it has accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    Hangs,
+    Garbage,
+    ByteByByte,
+    ClosesEarly,
+}
+
+/// Accepts one connection and misbehaves until the other side has gone.
+async fn misbehave(listener: TcpListener, fault: Fault) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    match fault {
+        Fault::ClosesEarly => return,
+        Fault::Hangs => {}
+        Fault::Garbage => drop(stream.write_all(&[0xff, 0, b'\n', 0x16, 3, b'\r', b'\n', b'?']).await),
+        // Never a whole line; it ends when the other side does.
+        Fault::ByteByByte => while stream.write_all(b"1").await.is_ok() {},
+    }
+    let mut taken = [0; 256];
+    while stream.read(&mut taken).await.is_ok_and(|n| n > 0) {}
+}
+
+#[tokio::test]
+async fn every_dialogue_with_a_server_that_misbehaves_ends_in_time_and_without_a_good_verdict() {
+    let streams = [
+        Question::Http,
+        Question::Smtp,
+        Question::Pop3,
+        Question::Imap,
+        Question::Ftp,
+        Question::Nntp,
+        Question::Redis,
+        Question::Ldap,
+        Question::Mysql,
+        Question::Postgresql,
+    ];
+    for question in streams {
+        for fault in [Fault::Hangs, Fault::Garbage, Fault::ByteByByte, Fault::ClosesEarly] {
+            let (listener, address) = listen().await;
+            let server = tokio::spawn(misbehave(listener, fault));
+            let kind = named(Check { question, ..Check::default() });
+            let result = probe(address, kind.clone(), SHORT).await;
+            assert!(matches!(result, Err(Failure::Server(_))), "{question:?} {fault:?}: {result:?}");
+            server.await.unwrap();
+            // Nobody listens any more.
+            assert_eq!(words(probe(address, kind, GENEROUS).await), "connection refused");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_datagram_question_ends_in_time_when_nothing_or_nonsense_comes_back() {
+    for question in [Question::Dns, Question::Ntp, Question::Radius, Question::Sip] {
+        for garbage in [false, true] {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let address = socket.local_addr().unwrap();
+            let kind = named(Check { question, ..Check::default() });
+            let server = async {
+                let mut taken = [0; 2048];
+                let (_, from) = socket.recv_from(&mut taken).await.unwrap();
+                if garbage {
+                    socket.send_to(b"\xff\x00nonsense", from).await.unwrap();
+                }
+                // Open until the run is over: a closed port would answer with an ICMP error.
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                result = probe(address, kind, SHORT) => assert!(result.is_err(), "{question:?} {garbage}"),
+                () = server => {}
+            }
+        }
+    }
+}

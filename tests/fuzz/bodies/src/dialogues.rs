@@ -1,0 +1,77 @@
+//! What servers answer to their checks.
+
+use crate::bytes::Bytes;
+use director_core::health::dialogue::{ANSWER_BYTES_MAX, Dialogue, Opening, Step, open};
+use director_core::health::{ProbeId, ProbeKind, ProbeSpec, Shared};
+use director_core::model::check::{Check, Login, Question};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Questions whose answers are parsed.
+const QUESTIONS: [Question; 16] = [
+    Question::SendExpect,
+    Question::Http,
+    Question::Smtp,
+    Question::Pop3,
+    Question::Imap,
+    Question::Ftp,
+    Question::Nntp,
+    Question::Redis,
+    Question::Ldap,
+    Question::Mysql,
+    Question::Postgresql,
+    Question::Sip,
+    Question::Dns,
+    Question::Radius,
+    Question::Ntp,
+    Question::Udp,
+];
+
+/// Answers to every kind of question, in pieces: a verdict or a wish for more, in printable words and with a bounded
+/// transcript; the same bytes twice lead to the same.
+pub fn fuzz_dialogues(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let question = QUESTIONS[usize::from(bytes.byte()) % QUESTIONS.len()];
+    let how = bytes.byte();
+    let step = usize::from(bytes.byte()).max(1);
+    let login = (how & 1 != 0).then(|| Login {
+        user: Some("check".parse().expect("a user")),
+        password: Some("secret".parse().expect("a password")),
+    });
+    let check = Check { question, login, ..Check::default() };
+    let target = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
+    let spec = ProbeSpec { target, source: None, kind: ProbeKind::Named(Shared::new(check)) };
+    let run = || match open(&spec, ProbeId(7)) {
+        Opening::Stream(dialogue) | Opening::Datagram(dialogue) => Some(play(dialogue, bytes.0, step)),
+        Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,
+    };
+    assert_eq!(run(), run());
+}
+
+fn play(mut dialogue: Dialogue, answer: &[u8], step: usize) -> (Option<Result<(), String>>, String) {
+    let mut result = done(dialogue.open());
+    let mut taken = 0;
+    for piece in answer.chunks(step) {
+        if result.is_some() {
+            break;
+        }
+        result = done(dialogue.feed(piece));
+        taken += piece.len();
+        assert!(taken <= ANSWER_BYTES_MAX + step || result.is_some());
+    }
+    let result = result.or_else(|| Some(dialogue.closed()));
+    if let Some(Err(words)) = &result {
+        assert!(!words.is_empty() && words.len() < 1024, "{words:?}");
+    }
+    let transcript = dialogue.transcript();
+    assert!(transcript.len() < 4096, "{} bytes", transcript.len());
+    assert!(transcript.chars().all(|c| c == '\n' || !c.is_control()), "{transcript:?}");
+    assert!(!transcript.contains("secret") || answer.windows(6).any(|w| w == b"secret"), "{transcript:?}");
+    (result, transcript)
+}
+
+fn done(step: Step) -> Option<Result<(), String>> {
+    match step {
+        Step::Done(result) => Some(result),
+        Step::Wait | Step::Send(_) | Step::SendSecret(_) => None,
+    }
+}
