@@ -7,6 +7,8 @@ use std::net::Ipv4Addr;
 
 /// Text of the five-node cluster of the Piranha manual, in the shape of `set` lines.
 const FIVE_NODE: &str = include_str!("../scenarios/five-node.set");
+/// What the tests of forwarding methods add to it.
+const BALANCING: &str = include_str!("../scenarios/balancing.set");
 /// What the tests change in it.
 const FIVE_NODE_TEST: &str = include_str!("../scenarios/five-node-test.set");
 
@@ -104,8 +106,16 @@ pub struct Lends {
 }
 
 /// Every scenario.
-pub const ALL: [fn() -> Scenario; 7] =
-    [five_node, five_node_blank, five_node_pair, five_node_test, seeds::dhcp_outside, seeds::one_armed, lan];
+pub const ALL: [fn() -> Scenario; 8] = [
+    five_node,
+    five_node_blank,
+    five_node_pair,
+    five_node_test,
+    balancing,
+    seeds::dhcp_outside,
+    seeds::one_armed,
+    lan,
+];
 
 /// All names, for a message.
 #[must_use]
@@ -187,6 +197,26 @@ fn five_node_test() -> Scenario {
     scenario.about = "what the VM tests use: short reentry, a UDP echo service, typed over the console";
     scenario.config.push_str(FIVE_NODE_TEST);
     scenario.bring_up = BringUp::Typed;
+    scenario
+}
+
+/// Servers of both kinds: behind NAT, and beside the clients for direct routing.
+fn balancing() -> Scenario {
+    let mut scenario = five_node();
+    scenario.name = "balancing";
+    scenario.about = "the same with two servers on the clients' segment: direct routing, a mark";
+    scenario.config.push_str(BALANCING);
+    let near = |name, last| Host {
+        name,
+        segment: "public",
+        address: Ipv4Addr::new(1, 2, 3, last),
+        prefix: 24,
+        gateway: None,
+        web: &[80, 443],
+        udp_echo: None,
+        dhcp: None,
+    };
+    scenario.hosts.extend([near("d1", 11), near("d2", 12)]);
     scenario
 }
 
