@@ -74,6 +74,11 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
+    /// Whether two nodes settle by heartbeats who is active.
+    pub(super) fn elects(&self) -> bool {
+        self.election.is_some()
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Mono> {
         self.election.as_ref().map(Election::next_deadline)
     }

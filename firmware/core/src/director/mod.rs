@@ -18,6 +18,7 @@ pub mod impact;
 pub mod insight;
 mod leases;
 mod maintain;
+mod now;
 mod pages;
 pub mod protocol;
 pub mod reconcile;
@@ -35,11 +36,10 @@ use crate::cli::show::ops::describe;
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
 use crate::login::Access;
-use crate::model::{Config, Device, Millis, Mono, Name};
-use crate::overrides::{Forced, Kept, Overrides};
-use crate::plan::desired::{Circumstances, Usable};
+use crate::model::{Config, Device, Millis, Mono};
+use crate::overrides::{Kept, Overrides};
 use crate::plan::fallback::Pages;
-use crate::plan::{AddressKey, DestKey, DestSpec, Observed, Op, OpError, ServiceKey, desired, plan};
+use crate::plan::{AddressKey, Observed, Op, OpError, desired, plan};
 use crate::store::Generation;
 use crate::store::identity::Role;
 use crate::upgrade::running::Running;
@@ -53,6 +53,7 @@ use commit::{Stage, Transaction};
 use core::net::SocketAddr;
 use insight::Done;
 use leases::Leases;
+use now::Now;
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
@@ -177,48 +178,6 @@ pub struct Director {
     unsaved: bool,
     /// When changed verdicts are acted on next.
     verdicts_due: Mono,
-}
-
-/// [`Circumstances`] of this moment.
-struct Now<'a> {
-    health: &'a Health,
-    observed: &'a Observed,
-    overrides: &'a Overrides,
-    leases: &'a Leases,
-}
-
-impl Circumstances for Now<'_> {
-    fn usable(&self, pool: &Name, server: &Name, port: u16) -> Usable {
-        match self.health.state(pool, server, port) {
-            Some(health::State::Up) => Usable::Yes,
-            Some(health::State::Down | health::State::Reentering { .. }) => Usable::No,
-            Some(health::State::Unknown) | None => Usable::Unknown,
-        }
-    }
-
-    fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec> {
-        self.observed.services.get(service).and_then(|s| s.dests.get(dest)).map(|d| d.spec)
-    }
-
-    fn lease(&self, device: &Device) -> Option<Lease> {
-        self.leases.lease(device)
-    }
-
-    fn standing(&self, pool: &Name, port: u16) -> health::Standing {
-        self.health.standing(pool, port)
-    }
-
-    fn share(&self, pool: &Name, server: &Name, port: u16, weight: u32) -> u32 {
-        self.health.share(pool, server, port, weight)
-    }
-
-    fn removed(&self, pool: &Name, server: &Name, port: u16) -> bool {
-        self.health.removed(pool, server, port)
-    }
-
-    fn forced(&self, pool: &Name, server: &Name) -> Forced {
-        self.overrides.get(server, pool).map_or(Forced::Normal, |entry| entry.forced)
-    }
 }
 
 impl Director {
@@ -497,7 +456,7 @@ impl Director {
         let ops = plan(&want, observed).ops;
         self.announcer.keep(|key| want.floating_addresses.contains_key(key));
         for key in want.floating_addresses.keys().filter(|key| observed.addresses.contains_key(key)) {
-            self.announcer.resumed(key.clone(), self.config.backup.is_some(), now);
+            self.announcer.resumed(key.clone(), self.cluster.elects(), now);
         }
         for op in &ops {
             if let Op::Announce { key } = op {

@@ -218,6 +218,8 @@ impl Director {
                 let reason = format!("not confirmed, the flash failed: {error}; {}", self.trial_words(now));
                 self.log(Level::Error, format!("commit {generation} {reason}"), out);
                 answer(session, Reply::Refused { reason, findings: Vec::new() }, out);
+                // It may have taken longer than was left.
+                self.trial_deadline(now, out);
             }
         }
     }
@@ -292,6 +294,9 @@ impl Director {
     /// `configuration 4 runs again in 4m10s unless "confirm" is typed`.
     pub(super) fn trial_words(&self, now: Mono) -> String {
         self.trial.as_ref().map_or_else(String::new, |trial| {
+            if trial.deadline <= now {
+                return format!("configuration {} runs again now", trial.back_generation);
+            }
             let left = span(trial.deadline.micros_since(now));
             format!(
                 "configuration {} runs again in {left} unless \"confirm\" is typed",

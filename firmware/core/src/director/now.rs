@@ -1,0 +1,51 @@
+//! What the planner asks about this moment.
+
+use super::leases::Leases;
+use crate::dhcp::Lease;
+use crate::health::{self, Health};
+use crate::model::{Device, Name};
+use crate::overrides::{Forced, Overrides};
+use crate::plan::desired::{Circumstances, Usable};
+use crate::plan::{DestKey, DestSpec, Observed, ServiceKey};
+
+/// [`Circumstances`] of this moment.
+pub(super) struct Now<'a> {
+    pub(super) health: &'a Health,
+    pub(super) observed: &'a Observed,
+    pub(super) overrides: &'a Overrides,
+    pub(super) leases: &'a Leases,
+}
+
+impl Circumstances for Now<'_> {
+    fn usable(&self, pool: &Name, server: &Name, port: u16) -> Usable {
+        match self.health.state(pool, server, port) {
+            Some(health::State::Up) => Usable::Yes,
+            Some(health::State::Down | health::State::Reentering { .. }) => Usable::No,
+            Some(health::State::Unknown) | None => Usable::Unknown,
+        }
+    }
+
+    fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec> {
+        self.observed.services.get(service).and_then(|s| s.dests.get(dest)).map(|d| d.spec)
+    }
+
+    fn lease(&self, device: &Device) -> Option<Lease> {
+        self.leases.lease(device)
+    }
+
+    fn standing(&self, pool: &Name, port: u16) -> health::Standing {
+        self.health.standing(pool, port)
+    }
+
+    fn share(&self, pool: &Name, server: &Name, port: u16, weight: u32) -> u32 {
+        self.health.share(pool, server, port, weight)
+    }
+
+    fn removed(&self, pool: &Name, server: &Name, port: u16) -> bool {
+        self.health.removed(pool, server, port)
+    }
+
+    fn forced(&self, pool: &Name, server: &Name) -> Forced {
+        self.overrides.get(server, pool).map_or(Forced::Normal, |entry| entry.forced)
+    }
+}
