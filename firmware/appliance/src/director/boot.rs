@@ -8,6 +8,7 @@ use crate::platform::clock;
 use crate::platform::flash::{self, Flash};
 use crate::platform::kmsg::Log;
 use crate::platform::uevent;
+use director_core::cli::refused_values;
 use director_core::director::{Checkpoint, Level, Start};
 use director_core::login::Access;
 use director_core::model::{Config, Millis};
@@ -28,6 +29,8 @@ const COUNTED: &str = "/run/director.counted";
 pub(crate) const RESTART_ASKED: &str = "/run/director.restart";
 /// Damaged slots named one by one; the others are counted.
 const SLOT_NOTES_MAX: usize = 3;
+/// Notes about values of a stored configuration, at most.
+const VALUE_NOTES_MAX: usize = 3;
 /// How long a disk may take to appear. Chosen: USB disks settle within 2 s; virtio, AHCI and NVMe are there before PID 1.
 const FLASH_WAIT: Millis = Millis::from_secs(4);
 
@@ -84,6 +87,11 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
                 Some((generation, commit)) => {
                     start.source = format!("configuration {generation} from flash");
                     (start.generation, start.config) = (generation, commit.config);
+                    for value in refused_values(&start.config).into_iter().take(VALUE_NOTES_MAX) {
+                        notes.push(format!(
+                            "configuration {generation} has a value that this firmware refuses: {value}"
+                        ));
+                    }
                 }
             }
             let more = loaded.warnings.len().saturating_sub(SLOT_NOTES_MAX);

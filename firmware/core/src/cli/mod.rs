@@ -27,4 +27,4 @@ mod words;
 mod testing;
 
 pub use session::{Output, Session};
-pub use text::{LineError, export_braces, export_set_lines, parse_set_lines, parse_text};
+pub use text::{LineError, export_braces, export_set_lines, parse_set_lines, parse_text, refused_values};

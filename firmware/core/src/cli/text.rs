@@ -94,6 +94,15 @@ pub fn export_set_lines(config: &Config) -> String {
     set_lines(&bind::to_tree(config))
 }
 
+/// What this firmware would refuse if it were typed: values of a stored configuration that another version allowed, or a
+/// limit that came since. Empty for whatever this version committed.
+pub fn refused_values(config: &Config) -> Vec<String> {
+    match parse_set_lines(&export_set_lines(config)) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.into_iter().map(|error| error.message).collect(),
+    }
+}
+
 /// A tree as `set` lines.
 pub fn set_lines(tree: &Tree) -> String {
     let mut out = String::new();

@@ -84,3 +84,11 @@ fn ten_thousand_lines_are_read_in_one_go() {
         "line 10001, column 1: at most 10000 real-server entries fit; delete one first"
     );
 }
+
+#[test]
+fn a_stored_value_out_of_its_range_is_named() {
+    let mut config = Config::default();
+    assert_eq!(refused_values(&config), Vec::<String>::new());
+    config.cluster.pairing.group = 0;
+    assert_eq!(refused_values(&config), ["group \"0\": must be a whole number, 1 to 255"]);
+}
