@@ -1,13 +1,18 @@
 //! Small programs that the lab runs in its namespaces, built into every executable that uses the lab.
 //!
 //! `EXE --lab-helper udp-echo ADDRESS` answers each datagram with itself. `EXE --lab-helper udp-ask ADDRESS SIZE`
-//! sends a datagram of that size and ends well when it came back unchanged.
+//! sends a datagram of that size and ends well when it came back unchanged. `EXE --lab-helper udp-gap ADDRESS SECONDS` asks
+//! every 10 ms and says how many milliseconds the longest time without an answer was.
 
+use crate::clock::{self, Deadline};
 use anyhow::{Context as _, Result, bail};
 use std::io::{self, Write as _};
 use std::net::UdpSocket;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// How often `udp-gap` asks.
+const TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// The first argument of a helper.
 pub const FLAG: &str = "--lab-helper";
@@ -26,6 +31,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["udp-echo", address] => udp_echo(address),
+        ["udp-gap", address, seconds] => udp_gap(address, seconds),
         ["udp-ask", address, size] => udp_ask(address, size),
         _ => Err(anyhow::anyhow!("unknown helper {args:?}")),
     };
@@ -47,6 +53,37 @@ fn udp_echo(address: &str) -> Result<()> {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
         socket.send_to(buffer.get(..length).unwrap_or_default(), from).ok();
     }
+}
+
+/// A client that tries every [`TRY_EVERY`].
+fn udp_gap(address: &str, seconds: &str) -> Result<()> {
+    let span = Duration::from_secs(seconds.parse().context("SECONDS is a number")?);
+    let socket = UdpSocket::bind("0.0.0.0:0").context("cannot open a socket")?;
+    socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
+    let mut buffer = [0; 64];
+    let (mut longest, mut answers) = (Duration::ZERO, 0_u32);
+    let end = Deadline::after(span);
+    let mut last = clock::now();
+    while end.left().is_some() {
+        let again = Deadline::after(TRY_EVERY);
+        // An ICMP error of an earlier question comes back here: no answer either.
+        socket.send(b"there?").ok();
+        while let Some(left) = again.left() {
+            socket.set_read_timeout(Some(left)).context("time limit")?;
+            if socket.recv(&mut buffer).is_ok() {
+                longest = longest.max(clock::now().duration_since(last));
+                last = clock::now();
+                answers += 1;
+                if answers == 1 {
+                    longest = Duration::ZERO;
+                    writeln!(io::stdout(), "it answers")?;
+                }
+            }
+        }
+    }
+    longest = longest.max(clock::now().duration_since(last));
+    writeln!(io::stdout(), "longest gap {} ms, {answers} answers", longest.as_millis())?;
+    Ok(())
 }
 
 fn udp_ask(address: &str, size: &str) -> Result<()> {

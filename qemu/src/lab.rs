@@ -234,6 +234,19 @@ impl Lab {
         Ok(answers)
     }
 
+    /// A client that asks an echo service every 10 ms for so many seconds. Comes back when it has its first answer.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub fn client_that_asks(&self, host: &str, address: &str, seconds: u32) -> Result<Process> {
+        let exe = own_executable()?;
+        let client = self.spawn(host, [&*exe, helper::FLAG, "udp-gap", address, &seconds.to_string()])?;
+        self.hub.eventually("the client's first answer", self.scaled(ANSWER_LIMIT), || {
+            if client.stdout().contains("it answers") { Ok(()) } else { Err("none".to_owned()) }
+        })?;
+        Ok(client)
+    }
+
     /// Sends one datagram of `bytes` bytes from a host to an echo service and waits for its return.
     ///
     /// # Errors
@@ -266,6 +279,14 @@ impl Lab {
     /// When the scenario has none of that name, or it was not switched on yet.
     pub fn director(&self, name: &str) -> Result<&Vm> {
         self.directors.get(name).with_context(|| format!("there is no director {name}"))
+    }
+
+    /// Cuts the power of a director; [`Lab::power_cycle`] switches it on again.
+    ///
+    /// # Errors
+    /// When QEMU does not end.
+    pub fn power_off(&mut self, name: &str) -> Result<()> {
+        self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?.power_off()
     }
 
     /// Cuts the power of a director and switches it on again; waits for its prompt.

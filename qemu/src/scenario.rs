@@ -11,6 +11,8 @@ const FIVE_NODE: &str = include_str!("../scenarios/five-node.set");
 const BALANCING: &str = include_str!("../scenarios/balancing.set");
 /// What the tests change in it.
 const FIVE_NODE_TEST: &str = include_str!("../scenarios/five-node-test.set");
+/// What is added where both directors run.
+const FIVE_NODE_PAIR: &str = include_str!("../scenarios/five-node-pair.set");
 
 /// A topology.
 #[derive(Clone, Debug)]
@@ -186,7 +188,8 @@ fn five_node_blank() -> Scenario {
 fn five_node_pair() -> Scenario {
     let mut scenario = five_node();
     scenario.name = "five-node-pair";
-    scenario.about = "the same with both directors switched on";
+    scenario.about = "the same with both directors switched on, and a heartbeat every 100 ms";
+    scenario.config.push_str(FIVE_NODE_PAIR);
     scenario.directors.push(Director::new("lvs2", Role::Backup, &["public", "private"]));
     scenario
 }
