@@ -5,7 +5,6 @@ use director_qemu::lab::Lab;
 use director_qemu::process::Process;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
-use director_qemu::vm::Carrier;
 use director_vm_tests::director::{LVS1, SOON, number};
 use director_vm_tests::suite::{self, Case, Suite};
 use std::process::ExitCode;
@@ -21,9 +20,8 @@ const GAP_MAX: Duration = Duration::from_secs(4);
 
 const CASES: &[Case] = &[
     ("two_boxes_agree_who_is_active", two_boxes_agree),
-    ("a_forged_heartbeat_changes_nothing", a_forged_heartbeat_changes_nothing),
+    ("datagrams_of_a_stranger_on_the_heartbeat_port_change_nothing", a_stranger_changes_nothing),
     ("standby_by_command_hands_over_and_takeover_brings_it_back", by_command),
-    ("a_pulled_cable_makes_the_other_box_active", a_pulled_cable),
     ("a_killed_box_is_replaced_and_takes_back_when_it_returns", a_killed_box),
 ];
 
@@ -90,7 +88,7 @@ fn two_boxes_agree(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-fn a_forged_heartbeat_changes_nothing(lab: &mut Lab) -> Result<()> {
+fn a_stranger_changes_nothing(lab: &mut Lab) -> Result<()> {
     let before = [LVS1, LVS2].map(|director| lab.json(director, "show cluster"));
     for port in ["1.2.3.2:1050", "1.2.3.3:1050"] {
         ensure!(lab.udp_round_trip("client", port, 120).is_err(), "{port} answered");
@@ -109,15 +107,6 @@ fn by_command(lab: &mut Lab) -> Result<()> {
     wait_role(lab, LVS2, "active")?;
     gap(lab, client, "outage with cluster standby")?;
     lab.tell(LVS1, "cluster takeover")?;
-    wait_role(lab, LVS1, "active")
-}
-
-fn a_pulled_cable(lab: &mut Lab) -> Result<()> {
-    let client = lab.client_that_asks("client", ECHO, ASKED_S)?;
-    lab.director(LVS1)?.set_carrier(0, Carrier::Down)?;
-    wait_takeover(lab, LVS2)?;
-    gap(lab, client, "outage with a pulled cable")?;
-    lab.director(LVS1)?.set_carrier(0, Carrier::Up)?;
     wait_role(lab, LVS1, "active")
 }
 
