@@ -1,7 +1,7 @@
 //! Runtime actions on servers.
 
 use director_core::cli::parse_set_lines;
-use director_core::director::protocol::{CommitOptions, Reply, Request, ServerAction};
+use director_core::director::protocol::{CommitOptions, Maintenance, Reply, Request, ServerAction};
 use director_core::model::Millis;
 use director_core::overrides::Forced;
 use director_core::store::Generation;
@@ -156,4 +156,34 @@ fn a_flash_that_refuses_the_list_is_said_and_asked_again() {
     world.flash_broken = false;
     world.run_ms(61_000);
     assert_eq!(world.kept.len(), 1);
+}
+
+#[test]
+fn nothing_is_kept_once_a_reset_to_factory_state_has_begun() {
+    let mut world = running();
+    assert!(matches!(persist(&mut world, "rs1", Forced::Drain, Some(2)), Reply::Done { .. }));
+    let before = world.kept.clone();
+    assert_eq!(before.len(), 1);
+    world.ask(Request::Maintain(Maintenance::FactoryReset));
+    // The time of the action ends meanwhile, which changes the list.
+    world.run_ms(5000);
+    assert_eq!(weights(&world), [2000, 1000, 1000]);
+    assert_eq!(world.kept, before, "written after the wipe");
+}
+
+#[test]
+fn why_finds_the_server_of_a_mark_in_the_table() {
+    let text =
+        format!("{FIVE_NODE}set mark m address vs1 port 80 port 443\nset service both mark m pool web\n");
+    let config = parse_set_lines(&text).unwrap();
+    let mut world = World::new().with_config(config);
+    world.servers.insert(SocketAddr::from(([192, 168, 1, 3], 80)), Server::Good);
+    world.start();
+    world.run_ms(1000);
+    world.ask(Request::Why { service: "both".parse().unwrap(), server: "rs1".parse().unwrap() });
+    world.run_ms(100);
+    let Some(Reply::Why(why)) = world.replies.last() else { panic!("{:?}", world.replies.last()) };
+    let [port] = &why.ports[..] else { panic!("{why:?}") };
+    assert_eq!(port.port, 80);
+    assert!(port.table.iter().all(|line| line.contains("weight 2000")), "{why:?}");
 }

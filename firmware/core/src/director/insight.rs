@@ -5,7 +5,7 @@ use super::protocol::Reply;
 use crate::cli::show::ops::describe;
 use crate::health::{CheckStatus, State, Transition};
 use crate::model::{Millis, Mono, Name};
-use crate::plan::desired::keys;
+use crate::plan::desired::{asked_port, dest_port, keys};
 use crate::plan::{DestKey, Op};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -118,11 +118,15 @@ impl Director {
         };
         let mut ports: Vec<WhyPort> = Vec::new();
         for key in keys(&self.config, configured) {
-            let port = member.port.unwrap_or(key.port());
+            let dest = DestKey { address, port: dest_port(pool, member, &key) };
+            // A mark keeps the port that the packet came for; one of them is asked.
+            let port = match dest.port {
+                0 => asked_port(&self.config, configured, &key),
+                port => port,
+            };
             if !ports.iter().any(|seen| seen.port == port) {
-                ports.push(self.why_port(pool_name, server, DestKey { address, port }, now));
+                ports.push(self.why_port((pool_name, server, port), dest, now));
             }
-            let dest = DestKey { address, port };
             let have = self.reconcile.observed().and_then(|o| o.services.get(&key)?.dests.get(&dest));
             let words = match have {
                 Some(have) => format!(
@@ -165,8 +169,7 @@ impl Director {
         }))
     }
 
-    fn why_port(&self, pool: &Name, server: &Name, dest: DestKey, now: Mono) -> WhyPort {
-        let port = dest.port;
+    fn why_port(&self, (pool, server, port): (&Name, &Name, u16), dest: DestKey, now: Mono) -> WhyPort {
         let verdict = self.health.verdict_on(pool, server, port);
         let done = self.done.0.iter().filter(|(_, op)| self::dest(op) == Some(&dest));
         WhyPort {

@@ -4,6 +4,7 @@ use super::event::{Effect, Level};
 use super::protocol::{Maintenance, Power, Reply, SessionId};
 use super::requests::answer;
 use super::{Director, READS_MAX};
+use crate::model::Mono;
 use crate::store::StoreError;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -54,6 +55,7 @@ impl Director {
         session: SessionId,
         what: Maintenance,
         result: Result<(), StoreError>,
+        now: Mono,
         out: &mut Vec<Effect>,
     ) {
         self.reads = self.reads.saturating_sub(1);
@@ -67,7 +69,10 @@ impl Director {
         let failed = result.err();
         match failed {
             Some(error) => {
-                self.resetting = false;
+                if what == Maintenance::FactoryReset {
+                    self.resetting = false;
+                    self.keep_rest(now, out);
+                }
                 self.log(Level::Error, format!("{}: {error}", word(what)), out);
                 let reason = format!("{error}; nothing was changed");
                 answer(session, Reply::Refused { reason, findings: Vec::new() }, out);

@@ -247,7 +247,9 @@ impl Director {
             Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
-            Event::Maintained { session, what, result } => self.on_maintained(session, what, result, out),
+            Event::Maintained { session, what, result } => {
+                self.on_maintained(session, what, result, now, out)
+            }
             Event::Proven(result) => self.on_proven(result, now, out),
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),

@@ -34,8 +34,10 @@ impl Director {
         if !self.start.flash {
             return;
         }
-        if self.keeping.busy {
+        // What is written while the flash is being wiped would outlive the reset.
+        if self.keeping.busy || self.resetting {
             self.keeping.dirty = true;
+            self.keeping.again = None;
             return;
         }
         (self.keeping.busy, self.keeping.dirty, self.keeping.again) = (true, false, None);
@@ -67,7 +69,12 @@ impl Director {
                 self.keeping.again = Some(now.after(KEEP_RETRY));
             }
         }
-        if self.keeping.dirty {
+        self.keep_rest(now, out);
+    }
+
+    /// Writes what changed while the flash was at work.
+    pub(super) fn keep_rest(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.keeping.dirty && !self.keeping.busy {
             self.keep(now, out);
         }
     }
