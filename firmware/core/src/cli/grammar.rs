@@ -240,7 +240,7 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("top", "Back to the top of the configuration", Next::Do(Action::Top, &[])),
     command(
         "transfer",
-        "Let a program on this line push or pull a configuration",
+        "Let director-provision on this line push or pull a configuration",
         Next::Do(Action::Transfer, &[]),
     ),
     command("up", "One level up", Next::Do(Action::Up, &[])),

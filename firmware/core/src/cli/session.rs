@@ -468,7 +468,11 @@ impl Session {
             None => (&[], None),
         };
         let names = Names { tree, status: self.status.as_deref() };
-        let found = complete::complete(self.table(), self.editor.before_cursor(), edit, names)?;
+        let line = self.editor.before_cursor();
+        if let Some(candidates) = self.password_help(line, edit) {
+            return Ok((String::new(), candidates, false));
+        }
+        let found = complete::complete(self.table(), line, edit, names)?;
         Ok((found.partial.to_string(), found.candidates, found.free_text))
     }
 

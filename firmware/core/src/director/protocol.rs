@@ -43,8 +43,8 @@ pub enum Request {
     Checks,
     /// All that is known of one server of a service.
     Why {
-        /// Service.
-        service: Name,
+        /// Service; without, the only one that the server has.
+        service: Option<Name>,
         /// Server.
         server: Name,
     },

@@ -4,6 +4,7 @@ use crate::election::Fitness;
 use crate::health::State as HealthState;
 use crate::model::config::{CheckKind, Forward};
 use crate::model::{Device, Hostname, Label, Millis, Mono, Name};
+use crate::overrides::Forced;
 use crate::plan::observed::{Link, Stats};
 use crate::plan::{DaemonRole, DaemonSpec, DestKey, DestSpec, ServiceKey, ServiceSpec, TimeoutSpec};
 use crate::store::Generation;
@@ -228,6 +229,8 @@ pub struct ServerStatus {
     pub check: CheckKind,
     /// Verdict.
     pub state: HealthState,
+    /// What an operator did to it.
+    pub forced: Forced,
     /// Since when.
     pub since: Mono,
     /// The rule and the last answer, in words: `connection refused, 3 of 3 failures`.

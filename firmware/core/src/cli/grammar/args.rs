@@ -20,7 +20,7 @@ pub(crate) enum Arg {
     Pool,
     /// Of the pool before it.
     Server,
-    /// Whose server is meant.
+    /// Whose server is meant, or a server that has one service only.
     OfService,
     /// Of the service before it.
     ServerOf,
@@ -48,27 +48,22 @@ pub(super) const BACK_MAX: u8 = crate::store::layout::SLOTS - 1;
 impl Arg {
     /// Whether the line is not complete without it.
     pub(super) fn required(self) -> bool {
-        matches!(
-            self,
-            Self::Back
-                | Self::BackOrRescue
-                | Self::Comment
-                | Self::ServerAction
-                | Self::OfService
-                | Self::ServerOf
-        )
+        matches!(self, Self::Back | Self::BackOrRescue | Self::Comment | Self::ServerAction | Self::OfService)
     }
 
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
-            Self::Service | Self::OfService => "<service>",
+            Self::Service => "<service>",
+            Self::OfService => "[<service>] <server>",
             Self::Pool => "<pool>",
             Self::Server | Self::ServerOf => "<server>",
             Self::Count => "<lines>",
             Self::Back => "<number>",
             Self::BackOrRescue => "<number>|rescue",
             Self::Window => "<minutes>",
-            Self::ServerAction => "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>]",
+            Self::ServerAction => {
+                "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>] [persistent]"
+            }
             Self::Comment => "<comment>",
             Self::Terminal(Terminal::Length) => "<rows>",
             Self::Terminal(Terminal::Width) => "<columns>",
@@ -81,11 +76,11 @@ impl Arg {
             Self::Service => "Only this service, with its counters",
             Self::Pool => "Only the servers of this pool",
             Self::Server => "Only this server, with its counters",
-            Self::OfService => "The service that it serves",
+            Self::OfService => "A server, after its service if it has several",
             Self::ServerOf => "The server",
             Self::Back => "A number of commits ago, 0 to 15: see show commits",
             Self::BackOrRescue => "A number of commits ago, 0 to 15, or the rescue configuration",
-            Self::ServerAction => "What to do, without editing the configuration",
+            Self::ServerAction => "a server and what to do with it, as in server rs1 drain",
             Self::Window => "Minutes to confirm, or a time such as 30s; default 10",
             Self::Comment => "A comment, up to the end of the line",
             Self::Count => "How many lines, 1 to 5000; default 40",

@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 const HELP: &[&str] = &[
     "A line is a command; ? shows what can come next, Tab completes it, and any word",
     "may be shortened while it stays clear. \"show\" looks, \"configure\" changes.",
+    "\"setup\" makes a service out of a dozen answers.",
     "",
     "In configure mode, \"set\" and \"delete\" change a candidate and nothing else.",
     "\"compare\" shows the changes, \"commit check\" what they would do, and \"commit\"",
@@ -25,8 +26,13 @@ const HELP: &[&str] = &[
     "A commit that leaves a service without a usable server, or ends one in use, asks",
     "first; pasted lines say \"commit force\".",
     "",
-    "After a show command: | json, | match TEXT, | count, | more, | no-more, and | set",
-    "for configuration.",
+    "\"export\" prints the configuration, \"load\" in configure mode takes one, and",
+    "\"transfer\" there lets director-provision on a laptop do both over this line.",
+    "\"set system password\" in configure mode asks for a console password; after a",
+    "commit each login needs it. \"server NAME drain\" takes a server out for a while.",
+    "",
+    "After a show command: | json, | match TEXT, | count, | more, | no-more, and",
+    "| set for configuration.",
     "Keys: arrows, C-a C-e start and end, C-w C-u C-k cut, C-y paste, C-c give up,",
     "C-r searches what was typed before, C-v before ? types it as a character.",
 ];
@@ -72,11 +78,16 @@ impl Session {
         let at_first = fault.kind == FaultKind::NoMatch && line.get(..fault.column)?.trim().is_empty();
         let known = |table: &'static [Command]| matches!(find(table, first), Found::One(..));
         match &self.candidate {
+            // "show" is a word of both modes: what it cannot show of the candidate, run may show.
+            Some(_) if !at_first && fault.kind == FaultKind::NoMatch && shows(first, line) => Some(format!(
+                "\"show\" shows the candidate here: type run {} to see how things are.",
+                line.trim()
+            )),
             _ if !at_first => None,
             None if known(CONFIGURE) => {
                 Some(format!("{} is a word of configure mode: type configure first.", quoted(first)))
             }
-            Some(_) if known(RUN) => Some(format!("You are in configure mode: type run {first}.")),
+            Some(_) if known(RUN) => Some(format!("You are in configure mode: type run {}.", line.trim())),
             Some(_) if known(OPERATIONAL) => Some(String::from("You are in configure mode; exit leaves it.")),
             None | Some(_) => None,
         }
@@ -391,6 +402,11 @@ impl Session {
             self.ask(Job::Check { pipes }, Request::Check(config), out);
         }
     }
+}
+
+/// Whether a line is a whole `show` of operational mode.
+fn shows(first: &str, line: &str) -> bool {
+    "show".starts_with(first) && parse(RUN, line, &[]).is_ok()
 }
 
 /// Removes the last level: a list's word goes with its key.

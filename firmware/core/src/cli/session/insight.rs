@@ -12,10 +12,15 @@ use alloc::vec::Vec;
 
 impl Session {
     pub(super) fn ask_why(&mut self, args: &[String], pipes: Vec<Pipe>, out: &mut Vec<Output>) {
-        let [service, server, ..] = args else { return self.say(out, "Write: why server SERVICE NAME.") };
-        match (service.parse::<Name>(), server.parse::<Name>()) {
-            (Ok(service), Ok(server)) => self.ask(Job::Why { pipes }, Request::Why { service, server }, out),
-            (Err(why), _) | (_, Err(why)) => self.say(out, &why.to_string()),
+        let (service, server) = match args {
+            [server] => (None, server),
+            [service, server, ..] => (Some(service), server),
+            [] => return,
+        };
+        let names = service.map(|name| name.parse::<Name>()).transpose();
+        match names.and_then(|service| Ok((service, server.parse::<Name>()?))) {
+            Ok((service, server)) => self.ask(Job::Why { pipes }, Request::Why { service, server }, out),
+            Err(why) => self.say(out, &why.to_string()),
         }
     }
 

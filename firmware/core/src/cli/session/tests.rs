@@ -131,7 +131,9 @@ impl Bench {
                 Reply::Done { text: alloc::format!("server {}: {:?}", ask.server, ask.forced) }
             }
             Request::Checks => insight::checks(),
-            Request::Why { service, server } => insight::why(service, server),
+            Request::Why { service, server } => {
+                insight::why(service.unwrap_or_else(|| "web".parse().unwrap()), server)
+            }
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }
@@ -290,6 +292,19 @@ fn question_mark_and_tab_show_the_way() {
         "up\r",
         "set pool web server rs1 weight 5 ?\x15",
         "sohw ?\x15",
+        "set system ?",
+        "password ?\x15",
+        "show servers\r",
+        "exit\ry\r",
+        "why server ?",
+        "rs1 ?\x15",
+        "why server web ?\x15",
+        "server drain ?\x15",
+        "server rs1 drain ?",
+        "persistent ?\x15",
+        "server rs1 weight 5 for 10m ?\x15",
+        "server rs1 enable ?\x15",
+        "help\r",
     ] {
         bench.keys(keys);
     }

@@ -7,6 +7,7 @@ use crate::director::status::{
 use crate::health::State;
 use crate::model::Mono;
 use crate::model::config::{CheckKind, Forward, Protocol, Scheduler};
+use crate::overrides::Forced;
 use crate::plan::observed::{Link, LinkCounters, Stats};
 use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
 use crate::store::Generation;
@@ -49,6 +50,7 @@ fn server(n: u8, state: State, since: u64, reason: &str, weights: (u32, Option<u
         forward: Forward::Nat,
         check: CheckKind::Http,
         state,
+        forced: Forced::Normal,
         since: before(since),
         reason: reason.to_string(),
         checked: Some(before(1)),
