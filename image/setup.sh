@@ -22,6 +22,7 @@ packages=(
   "nginx                the real servers of the lab (its service is not started)"
   "curl                 the client of the lab"
   "dnsmasq-base         the DHCP server of the lab (only the program, no service)"
+  "nftables             tests change packet rules behind the back of the firmware (no service is enabled)"
   "redis-tools          a real server for the tests of checks (only the program, no service)"
   "iproute2 util-linux  network namespaces of the lab"
 )

@@ -42,14 +42,18 @@ fn main() -> ExitCode {
 
 fn start(folder: RunFolder) -> Result<Lab> {
     let mut lab = Lab::prepare(scenario::named("balancing").context("scenario")?, folder)?;
-    for (host, _) in DIRECT {
-        // They take packets for the virtual addresses and never say so (arp_ignore, arp_announce of ip-sysctl).
-        let quiet = "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore && echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce";
-        let ended = lab.run(host, ["sh", "-c", quiet], COMMAND)?;
-        ensure!(ended.status.success(), "{host}: {}", ended.stderr);
-        lab.ip(host, "link set lo up\naddress add 1.2.3.7/32 dev lo\naddress add 1.2.3.8/32 dev lo\n")?;
-    }
     lab.boot()?;
+    // The servers are set up with what the box prints for them.
+    for service in ["near", "shop"] {
+        let lines = lab.ask(LVS1, &format!("show realserver-setup {service} linux"))?;
+        let script = lines.join("\n");
+        ensure!(script.contains("arp_ignore=1"), "{script}");
+        for (host, _) in DIRECT {
+            lab.ip(host, "link set lo up\n")?;
+            let ended = lab.run(host, ["sh", "-e", "-c", &script], COMMAND)?;
+            ensure!(ended.status.success(), "{host}: {}\n{script}", ended.stderr);
+        }
+    }
     Ok(lab)
 }
 
@@ -91,6 +95,10 @@ fn direct_routing(lab: &mut Lab) -> Result<()> {
     ensure!(seen == CLIENT, "the server saw {seen}");
     ensure!(past.hits() > 0 && through.hits() == 0, "{} past, {} through", past.hits(), through.hits());
     ensure!(betrayed.hits() == 0, "a real server said by ARP that it has the virtual address");
+    let client = lab.ask(LVS1, "show connections service near client 1.2.3.100 | count")?;
+    ensure!(client.join("").trim().parse::<u32>()? >= 7, "show connections: {client:?}");
+    let row = lab.ask(LVS1, "show connections service near server d1 | match 1.2.3.7:80")?.join("\n");
+    ensure!(row.contains("1.2.3.11:80") && !row.contains("1.2.3.12:80"), "{row}");
     let stats = lab.ask(LVS1, "show ipvs stats")?.join("\n");
     ensure!(stats.contains("direct"), "a counter that cannot be known is shown as one: {stats}");
     Ok(())

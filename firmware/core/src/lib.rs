@@ -15,6 +15,7 @@
 extern crate alloc;
 
 pub mod cli;
+pub mod connections;
 pub mod dhcp;
 pub mod director;
 pub mod election;

@@ -3,6 +3,7 @@
 use super::grammar::{self, Arg, Command, Expect, Point};
 use super::path::{self, Mode, Walk};
 use super::schema::{Item, Kind};
+use super::show::realserver::System;
 use super::tree::{Found as At, Step, Tree};
 use super::value::Type;
 use super::words::{self, Fault, Found, Token, Worded};
@@ -80,15 +81,19 @@ fn ends(point: &Point, names: Names<'_>) -> bool {
     let ends =
         !matches!(point.expect, Expect::Filter(_) | Expect::Text | Expect::Args([Arg::Terminal(_), ..]));
     let whole = !matches!(point.expect, Expect::Args([Arg::ServerAction, ..])) || server_ends(&point.args);
-    let missing = matches!(point.expect, Expect::Args([Arg::Back | Arg::Comment | Arg::OfService, ..]))
-        && point.args.is_empty()
+    let missing = matches!(
+        point.expect,
+        Expect::Args([Arg::Back | Arg::Comment | Arg::OfService | Arg::ForService, ..])
+    ) && point.args.is_empty()
         && point.action != Some(grammar::Action::Compare);
     // `why server SERVICE` wants one of its servers.
     let of_service = matches!(point.expect, Expect::Args([Arg::ServerOf, ..]))
         && names.status.is_some_and(|status| {
             status.services.iter().any(|s| point.args.last().is_some_and(|name| name == s.name.as_str()))
         });
-    point.action.is_some() && walked && ends && whole && !missing && !of_service
+    let pairs =
+        !matches!(point.expect, Expect::Args([Arg::Connections, ..])) || point.args.len().is_multiple_of(2);
+    point.action.is_some() && walked && ends && whole && pairs && !missing && !of_service
 }
 
 fn word(text: &str, help: &str) -> Candidate {
@@ -127,7 +132,9 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
     if let Some(status) = names.status {
         let in_pool = |pool: &str| before.last().is_none_or(|p| p == pool);
         match arg {
-            Arg::Service => found.extend(status.services.iter().map(|s| s.name.to_string())),
+            Arg::Service | Arg::ForService => {
+                found.extend(status.services.iter().map(|s| s.name.to_string()))
+            }
             Arg::OfService => {
                 all.extend(service_candidates(status));
                 all.extend(server_candidates(status));
@@ -149,6 +156,10 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
                     return;
                 }
             }
+            Arg::System => {
+                return all.extend(System::ALL.iter().map(|(_, text, help)| word(text, help)));
+            }
+            Arg::Connections => return connection_words(status, before, all),
             Arg::Count | Arg::Back | Arg::BackOrRescue | Arg::Window | Arg::Comment | Arg::Terminal(_) => {}
             Arg::ServerAction => return server_words(status, before, all),
         }
@@ -228,6 +239,44 @@ fn server_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
 }
 
 const PERSISTENT: &str = "Also after a reboot; without it until one";
+
+/// What can follow in `show connections`.
+fn connection_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
+    const KEYS: [(&str, &str); 5] = [
+        ("client", "Of this address or network"),
+        ("limit", "How many at most; default 100"),
+        ("server", "To this real server"),
+        ("service", "Of this service"),
+        ("state", "In this state"),
+    ];
+    let open =
+        |text: &str, help: &str| Candidate { text: text.to_string(), help: help.to_string(), literal: false };
+    if before.len().is_multiple_of(2) {
+        let used = |key: &str| before.iter().step_by(2).any(|word| word == key);
+        return all.extend(KEYS.iter().filter(|(key, _)| !used(key)).map(|(key, help)| word(key, help)));
+    }
+    match before.last().map_or("", String::as_str) {
+        "client" => all.push(open("<address>", "Such as 192.0.2.7 or 192.0.2.0/24")),
+        "limit" => all.push(open("<number>", "1 to 1000")),
+        "server" => all.extend(distinct(status.servers.iter().map(|s| &s.name), "Real server")),
+        "service" => all.extend(distinct(status.services.iter().map(|s| &s.name), "Service")),
+        "state" => all.extend(STATES.iter().map(|state| word(state, "State"))),
+        _ => {}
+    }
+}
+
+/// States of TCP that one looks for (`ip_vs_proto_tcp.c`), as typed.
+const STATES: [&str; 9] = [
+    "close",
+    "close_wait",
+    "established",
+    "fin_wait",
+    "last_ack",
+    "none",
+    "syn_recv",
+    "syn_sent",
+    "time_wait",
+];
 
 /// Whether the first word after `server` is an action, and the name was forgotten.
 fn misplaced(word: &str, status: &Status) -> bool {

@@ -130,6 +130,11 @@ static SHOW: &[Command] = &[
             )],
         ),
     ),
+    command(
+        "connections",
+        "Connections in the kernel, as ipvsadm -Lnc prints them",
+        Next::Do(Action::Connections, &[Arg::Connections]),
+    ),
     command("defaults", "Values that count when none is set", Next::Do(Action::Defaults, &[])),
     command("flash", "What lies in flash, and how often it was written", Next::Do(Action::Flash, &[])),
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
@@ -139,6 +144,11 @@ static SHOW: &[Command] = &[
         Next::DoOr(Action::View(View::Ipvs(Columns::Plain)), IPVS),
     ),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
+    command(
+        "realserver-setup",
+        "What to type on the real servers of a service",
+        Next::Do(Action::RealServerSetup, &[Arg::ForService, Arg::System]),
+    ),
     command("rescue", "The rescue configuration", Next::Do(Action::ShowRescue, &[])),
     command(
         "servers",
@@ -288,9 +298,14 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 /// Filters that may follow the output of an action.
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
-        Action::View(_) | Action::Log | Action::Commits | Action::Flash | Action::Checks | Action::Why => {
-            VIEW_FILTERS
-        }
+        Action::View(_)
+        | Action::Log
+        | Action::Commits
+        | Action::Flash
+        | Action::Checks
+        | Action::Connections
+        | Action::RealServerSetup
+        | Action::Why => VIEW_FILTERS,
         Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure
@@ -464,9 +479,10 @@ fn take_arg(
             return Err(Fault::value("number", token, &format!("must be {min} to {max}")));
         }
     }
-    args.push(token.text.to_string());
-    // A comment takes all words that follow.
-    Ok(if matches!(arg, Arg::Comment | Arg::ServerAction) { expected } else { more })
+    let word = if *arg == Arg::System { args::system(token)? } else { token.text };
+    args.push(word.to_string());
+    // These take all words that follow.
+    Ok(if matches!(arg, Arg::Comment | Arg::ServerAction | Arg::Connections) { expected } else { more })
 }
 
 fn start_filter(point: &mut Point, token: Token<'_>) -> Result<(), Fault> {

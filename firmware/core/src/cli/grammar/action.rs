@@ -49,6 +49,8 @@ pub(crate) enum Action {
     Flash,
     Checks,
     Why,
+    Connections,
+    RealServerSetup,
     ShowCommit,
     Rescue(Maintenance),
     ShowRescue,
@@ -98,6 +100,8 @@ impl Action {
             | Self::Flash
             | Self::Checks
             | Self::Why
+            | Self::Connections
+            | Self::RealServerSetup
             | Self::ShowCommit
             | Self::Rescue(_)
             | Self::ShowRescue

@@ -1,6 +1,9 @@
 //! Arguments of operational commands: what they name, and their bounds.
 
+use super::super::words::{Fault, FaultKind, Token, quoted};
 use super::Terminal;
+use crate::cli::show::realserver::System;
+use alloc::format;
 
 impl Terminal {
     /// Least and most.
@@ -24,6 +27,12 @@ pub(crate) enum Arg {
     OfService,
     /// Of the service before it.
     ServerOf,
+    /// Whose servers are to be set up.
+    ForService,
+    /// What runs on them.
+    System,
+    /// Which connections.
+    Connections,
     /// Lines of the log.
     Count,
     /// A number of commits ago.
@@ -48,12 +57,22 @@ pub(super) const BACK_MAX: u8 = crate::store::layout::SLOTS - 1;
 impl Arg {
     /// Whether the line is not complete without it.
     pub(super) fn required(self) -> bool {
-        matches!(self, Self::Back | Self::BackOrRescue | Self::Comment | Self::ServerAction | Self::OfService)
+        matches!(
+            self,
+            Self::Back
+                | Self::BackOrRescue
+                | Self::Comment
+                | Self::ServerAction
+                | Self::OfService
+                | Self::ForService
+        )
     }
 
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
-            Self::Service => "<service>",
+            Self::Service | Self::ForService => "<service>",
+            Self::System => "linux|windows|freebsd",
+            Self::Connections => "[service|server|client|state|limit <value>]",
             Self::OfService => "[<service>] <server>",
             Self::Pool => "<pool>",
             Self::Server | Self::ServerOf => "<server>",
@@ -76,6 +95,9 @@ impl Arg {
             Self::Service => "Only this service, with its counters",
             Self::Pool => "Only the servers of this pool",
             Self::Server => "Only this server, with its counters",
+            Self::ForService => "The service that they serve",
+            Self::System => "What runs on the servers; default linux",
+            Self::Connections => "Only some connections",
             Self::OfService => "A server, after its service if it has several",
             Self::ServerOf => "The server",
             Self::Back => "A number of commits ago, 0 to 15: see show commits",
@@ -89,4 +111,16 @@ impl Arg {
             Self::Terminal(Terminal::Idle) => "0 to 1440; 0 never ends the session",
         }
     }
+}
+
+/// The whole word for a system that was begun.
+pub(super) fn system(token: Token<'_>) -> Result<&'static str, Fault> {
+    let begun = token.text.to_ascii_lowercase();
+    let found = System::ALL.iter().find(|(_, word, _)| word.starts_with(&begun));
+    let unknown = || Fault {
+        kind: FaultKind::NoMatch,
+        column: token.column,
+        message: format!("{} is not known here: use linux, windows or freebsd", quoted(token.text)),
+    };
+    found.map(|(_, word, _)| *word).ok_or_else(unknown)
 }

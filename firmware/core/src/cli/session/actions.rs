@@ -134,6 +134,8 @@ impl Session {
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Checks => self.ask(Job::Checks { pipes }, Request::Checks, out),
             Action::Why => self.ask_why(&args, pipes, out),
+            Action::Connections => self.ask_connections(&args, pipes, out),
+            Action::RealServerSetup => self.ask(Job::RealServers { args, pipes }, Request::Config, out),
             Action::Commits => {
                 self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
             }

@@ -1,12 +1,13 @@
-//! `show checks` and `why server`.
+//! `show checks`, `why server` and `show realserver-setup`.
 
 use super::super::grammar::Pipe;
 use super::super::show::insight;
+use super::super::show::realserver::{self, System};
 use super::{Job, Output, Session};
 use crate::director::insight::Why;
 use crate::director::protocol::Request;
 use crate::health::CheckStatus;
-use crate::model::{Mono, Name};
+use crate::model::{Config, Mono, Name};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
@@ -21,6 +22,31 @@ impl Session {
         match names.and_then(|service| Ok((service, server.parse::<Name>()?))) {
             Ok((service, server)) => self.ask(Job::Why { pipes }, Request::Why { service, server }, out),
             Err(why) => self.say(out, &why.to_string()),
+        }
+    }
+
+    /// `show realserver-setup`.
+    pub(super) fn real_servers(
+        &mut self,
+        config: &Config,
+        args: &[String],
+        pipes: &[Pipe],
+        out: &mut Vec<Output>,
+    ) {
+        let [service, rest @ ..] = args else { return };
+        let typed = rest.first().map_or("linux", String::as_str);
+        let system = System::ALL.iter().find(|(_, word, _)| *word == typed);
+        let system = system.map_or(System::Linux, |(system, ..)| *system);
+        match realserver::parts(config, service, system) {
+            Err(why) => self.say(out, &why),
+            Ok(parts) => {
+                let lines = if pipes.first() == Some(&Pipe::Json) {
+                    realserver::json(&parts).lines().map(String::from).collect()
+                } else {
+                    realserver::lines(&parts, system, self.width)
+                };
+                self.filtered(&lines, pipes, "", out);
+            }
         }
     }
 

@@ -44,6 +44,16 @@ pub(super) enum Job {
     Checks {
         pipes: Vec<Pipe>,
     },
+    /// Whose names become addresses.
+    Connections {
+        ask: Box<super::connections::Ask>,
+        pipes: Vec<Pipe>,
+    },
+    /// The service and the system.
+    RealServers {
+        args: Vec<String>,
+        pipes: Vec<Pipe>,
+    },
     /// What lies in flash.
     Flash {
         pipes: Vec<Pipe>,
@@ -75,6 +85,8 @@ impl Job {
                 matches!(reply, Reply::Status(_))
             }
             Self::Running { .. }
+            | Self::Connections { .. }
+            | Self::RealServers { .. }
             | Self::Export(_)
             | Self::Configure
             | Self::Rebase

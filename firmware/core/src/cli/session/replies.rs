@@ -62,6 +62,12 @@ impl Session {
             (Job::Running { pipes }, Reply::Config { config, .. }) => {
                 self.show_running(&bind::to_tree(&config), &pipes, out);
             }
+            (Job::Connections { ask, pipes }, Reply::Config { config, .. }) => {
+                self.connections_of(*ask, &config, pipes, out);
+            }
+            (Job::RealServers { args, pipes }, Reply::Config { config, .. }) => {
+                self.real_servers(&config, &args, &pipes, out);
+            }
             (Job::Export(export), Reply::Config { config, .. }) => {
                 self.export_tree(bind::to_tree(&config), export, out);
             }

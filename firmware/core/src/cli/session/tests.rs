@@ -14,6 +14,7 @@ use commits::recall;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+mod connections;
 mod insight;
 mod login;
 mod text_io;
@@ -75,6 +76,11 @@ impl Bench {
                     lines.drain(..lines.len().saturating_sub(usize::try_from(count).unwrap()));
                     let mut out = Vec::new();
                     self.session.log_text(&lines, &mut out);
+                    self.run(out);
+                }
+                Output::ShowConnections(filter) => {
+                    let mut out = Vec::new();
+                    self.session.connections(Ok(connections::listing(*filter)), &mut out);
                     self.run(out);
                 }
                 Output::Salt => {

@@ -171,6 +171,7 @@ impl Session {
                 }
                 Output::Request(_)
                 | Output::ShowLog { .. }
+                | Output::ShowConnections(_)
                 | Output::DirectPower(_)
                 | Output::RestartDirector
                 | Output::Salt
@@ -218,7 +219,8 @@ mod tests {
                     Output::Request(request) => {
                         assert_eq!(*request, Request::Status, "a transfer asks nothing of the director");
                     }
-                    Output::ShowLog { .. }
+                    Output::ShowConnections(_)
+                    | Output::ShowLog { .. }
                     | Output::DirectPower(_)
                     | Output::RestartDirector
                     | Output::Verify { .. }

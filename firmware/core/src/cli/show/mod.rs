@@ -9,6 +9,7 @@ pub(crate) mod impact;
 pub(crate) mod insight;
 pub(crate) mod ipvs;
 pub mod ops;
+pub(crate) mod realserver;
 mod table;
 mod tables;
 pub(crate) mod words;
