@@ -26,6 +26,7 @@ pub mod model;
 pub mod overrides;
 pub mod page;
 pub mod plan;
+pub mod sntp;
 pub mod store;
 pub mod syslog;
 pub mod upgrade;

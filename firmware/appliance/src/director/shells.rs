@@ -5,6 +5,7 @@ use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
 use super::sorry::Sorry;
 use super::syslog::Syslog;
+use super::time;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
@@ -40,6 +41,9 @@ const FLASH_QUEUE: usize = 16;
 /// DHCP messages that were not taken yet. Full: more are dropped, as on any network.
 const DHCP_QUEUE: usize = 16;
 
+/// Answers of time servers: one question each at a time.
+const TIME_QUEUE: usize = 8;
+
 /// Where events come from.
 #[derive(Debug)]
 pub(super) struct Inputs {
@@ -49,6 +53,7 @@ pub(super) struct Inputs {
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
     flash: mpsc::Receiver<Event>,
     dhcp: mpsc::Receiver<Event>,
+    time: mpsc::Receiver<Event>,
     consoles: ipc::Server,
 }
 
@@ -64,6 +69,7 @@ impl Inputs {
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
             Some(event) = self.flash.recv() => event,
             Some(event) = self.dhcp.recv() => event,
+            Some(event) = self.time.recv() => event,
             Some((session, request)) = self.consoles.next() => Event::Request { session, request },
         }
     }
@@ -82,7 +88,10 @@ impl Inputs {
         if let Ok(event) = self.flash.try_recv() {
             return Some(event);
         }
-        self.dhcp.try_recv().ok()
+        if let Ok(event) = self.dhcp.try_recv() {
+            return Some(event);
+        }
+        self.time.try_recv().ok()
     }
 }
 
@@ -96,6 +105,7 @@ pub(super) struct Shells {
     sorry: Sorry,
     syslog: Syslog,
     dhcp: Dhcp,
+    time: mpsc::Sender<Event>,
     log: Rc<Log>,
     checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
@@ -110,6 +120,7 @@ impl Shells {
         let (heartbeat_events, heartbeats) = mpsc::channel(HEARTBEAT_QUEUE);
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
         let (dhcp_events, dhcp) = mpsc::channel(DHCP_QUEUE);
+        let (time_events, time) = mpsc::channel(TIME_QUEUE);
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
         tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
@@ -121,13 +132,14 @@ impl Shells {
             sorry: Sorry::new(Rc::clone(log)),
             syslog: Syslog::default(),
             dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
+            time: time_events,
             log: Rc::clone(log),
             checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
         let consoles = ipc::Server::bind(Path::new(ipc::SOCKET))?;
-        Ok((shells, Inputs { stop, heartbeats, kernel, probes, flash: flash_queue, dhcp, consoles }))
+        Ok((shells, Inputs { stop, heartbeats, kernel, probes, flash: flash_queue, dhcp, time, consoles }))
     }
 
     /// Executes effects in order. False when the director is done.
@@ -186,11 +198,9 @@ impl Shells {
                     self.dhcp.send(&device, &message, from, to);
                 }
                 Effect::Pages(pages) => self.sorry.show(&pages),
-                Effect::Hostname(name) => {
-                    if let Err(error) = nix::unistd::sethostname(&name) {
-                        self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
-                    }
-                }
+                Effect::AskTime { server, packet } => time::ask(server, packet, self.time.clone()),
+                Effect::SetClock { unix_us, at } => time::set(&self.log, unix_us, at),
+                Effect::Hostname(name) => self.set_hostname(&name),
                 Effect::Beat(frame) => self.heartbeats.send(&frame),
                 Effect::Listen(listen) => self.heartbeats.listen(listen.map(|l| *l)),
                 Effect::Power(power) => {
@@ -202,6 +212,12 @@ impl Shells {
             }
         }
         running
+    }
+
+    fn set_hostname(&self, name: &str) {
+        if let Err(error) = nix::unistd::sethostname(name) {
+            self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
+        }
     }
 
     /// An answer that was known at once.

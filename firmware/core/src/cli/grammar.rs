@@ -156,6 +156,7 @@ static SHOW: &[Command] = &[
         Next::Do(Action::View(View::Servers), &[Arg::Pool, Arg::Server]),
     ),
     command("services", "Virtual services", Next::Do(Action::View(View::Services), &[Arg::Service])),
+    command("time", "The clock, and who sets it", Next::Do(Action::View(View::Time), &[])),
     command("version", "Firmware, node and running generation", Next::Do(Action::View(View::Version), &[])),
 ];
 

@@ -16,7 +16,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// One input.
@@ -64,6 +64,17 @@ pub enum Event {
         device: Device,
         /// The UDP payload, at most [`crate::wire::dhcp::MESSAGE_MAX`] bytes.
         message: Vec<u8>,
+    },
+    /// The answer to [`Effect::AskTime`], exactly one for each.
+    TimeAnswered {
+        /// Who was asked.
+        server: IpAddr,
+        /// When the question left.
+        sent: Mono,
+        /// When the answer came, or was waited for no longer.
+        received: Mono,
+        /// The datagram; `None` when none came within [`crate::sntp::ANSWER_WAIT`].
+        datagram: Option<Vec<u8>>,
     },
     /// The answer to [`Effect::Keep`].
     Kept(Result<(), StoreError>),
@@ -206,6 +217,20 @@ pub enum Effect {
     Pages(Pages),
     /// Send log lines to this receiver too, under this name; `None`: to nobody.
     Syslog(Option<(SocketAddr, String)>),
+    /// Ask a time server, and send [`Event::TimeAnswered`].
+    AskTime {
+        /// Whom, at [`crate::sntp::PORT`].
+        server: IpAddr,
+        /// The datagram.
+        packet: Vec<u8>,
+    },
+    /// Set the wall clock.
+    SetClock {
+        /// Microseconds since 1970.
+        unix_us: u64,
+        /// At this moment.
+        at: Mono,
+    },
     /// Set the kernel's host name.
     Hostname(String),
     /// Everything is released; init may stop the machine.

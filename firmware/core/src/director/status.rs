@@ -39,6 +39,10 @@ pub struct Status {
     pub timeouts: Option<TimeoutSpec>,
     /// Sync daemons that run.
     pub daemons: Vec<(DaemonRole, DaemonSpec)>,
+    /// Who tells the time.
+    pub time: crate::sntp::Status,
+    /// Seconds since 1970 of the box's clock when the kernel was looked at.
+    pub unix_s: u64,
     /// What was wrong with the flash when the director started, until the next commit. Also among the alarms.
     pub notes: Vec<String>,
     /// What is wrong, most severe first; empty when all is well.

@@ -54,6 +54,8 @@ impl Director {
             ipvs: ipvs(observed),
             timeouts: observed.timeouts,
             daemons: observed.daemons.iter().map(|(role, spec)| (*role, spec.clone())).collect(),
+            time: self.time.status(),
+            unix_s: observed.unix_s,
             notes: self.notes.clone(),
             alarms: self.alarms(observed, now),
         }
@@ -268,6 +270,7 @@ impl Director {
                 alarms.push(format!("sysctl {word}: this kernel does not have it"));
             }
         }
+        alarms.extend(self.time.alarm(now));
         alarms.extend(self.cluster.alarms(now));
         for service in self.service_status(observed) {
             if service.usable == 0 {

@@ -29,6 +29,7 @@ pub mod verdict;
 mod words;
 
 pub use checkpoint::Checkpoint;
+pub(crate) use dialogue::mix;
 pub use engine::{ALARMS_MAX, Health, STALL_US, STEPS_PER_CALL};
 pub use seat::{RAMP_STEPS, TRANSITIONS_KEPT};
 pub use shared::Shared;

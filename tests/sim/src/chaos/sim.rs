@@ -431,6 +431,7 @@ impl Sim {
             | Event::Recalled { .. }
             | Event::Heartbeat { .. }
             | Event::Dhcp { .. }
+            | Event::TimeAnswered { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
             | Event::Proven(_)
@@ -532,6 +533,7 @@ impl Sim {
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::AskTime { .. } | Effect::SetClock { .. } => panic!("no time server is configured"),
                 Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {

@@ -18,6 +18,7 @@ pub(crate) enum View {
     Version,
     Alarms,
     Cluster,
+    Time,
 }
 
 /// What a line asks for.

@@ -12,6 +12,7 @@ pub mod ops;
 pub(crate) mod realserver;
 mod table;
 mod tables;
+mod time;
 pub(crate) mod words;
 
 use super::grammar::View;
@@ -52,6 +53,7 @@ pub(crate) fn lines(
         View::IpvsSave => ipvs::save(status),
         View::Version => tables::version(status, width),
         View::Alarms => tables::alarms(status, width),
+        View::Time => time::lines(status, width),
         View::Cluster => cluster::lines(status, width),
     })
 }
@@ -68,6 +70,7 @@ pub(crate) fn json(view: View, status: &Status, args: &[String]) -> Result<Strin
         View::IpvsDaemons => data::daemons(status),
         View::Version => data::version(status),
         View::Alarms => data::alarms(status),
+        View::Time => time::json(status),
         View::Cluster => cluster::json(status),
     })
 }

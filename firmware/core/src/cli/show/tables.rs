@@ -277,6 +277,7 @@ pub(super) fn version(status: &Status, width: usize) -> Vec<String> {
         ("node", format!("{}, {role}", s.identity)),
         ("generation", running(status)),
         ("loaded", s.source.clone()),
+        ("clock", super::time::clock(status)),
         ("uptime", format!("{}, {} counted", span(status.at.micros()), plural(count(s.boots), "boot"))),
         ("director", format!("started {}", ago(status.at, s.started))),
         ("kernel operations", format!("{}, {} by the last plan", s.operations, s.last_plan)),

@@ -13,7 +13,7 @@ use crate::plan::spec::{
 };
 use expect_test::{expect, expect_file};
 
-const VIEWS: [(&str, View, &[&str]); 9] = [
+const VIEWS: [(&str, View, &[&str]); 10] = [
     ("show interfaces", View::Interfaces, &[]),
     ("show addresses", View::Addresses, &[]),
     ("show services", View::Services, &[]),
@@ -23,6 +23,7 @@ const VIEWS: [(&str, View, &[&str]); 9] = [
     ("show ipvs", View::Ipvs(crate::cli::show::ipvs::Columns::Plain), &[]),
     ("show version", View::Version, &[]),
     ("show alarms", View::Alarms, &[]),
+    ("show time", View::Time, &[]),
 ];
 
 fn strings(args: &[&str]) -> Vec<String> {

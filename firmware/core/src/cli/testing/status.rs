@@ -100,6 +100,21 @@ fn address(device: &str, cidr: &str, floating: Option<&str>, present: bool, want
     }
 }
 
+fn time() -> crate::sntp::Status {
+    let server = |last, heard, trouble: Option<&str>| crate::sntp::ServerStatus {
+        address: core::net::IpAddr::from([192, 0, 2, last]),
+        heard,
+        stratum: heard.map(|_| 2),
+        delay_us: heard.map(|_| 1234),
+        trouble: trouble.map(ToString::to_string),
+    };
+    crate::sntp::Status {
+        set: Some((core::net::IpAddr::from([192, 0, 2, 1]), before(700))),
+        servers: Vec::from([server(1, Some(before(700)), None), server(2, None, Some("no answer"))]),
+        next: Some(Mono::from_micros(NOW.micros() + 324_000_000)),
+    }
+}
+
 /// The whole cluster: rs2 is down and quiesced, rs3 comes back.
 pub(crate) fn status() -> Status {
     let dests = [(3_u8, 2000), (4, 0), (5, 1000)].map(|(host, weight)| IpvsDest {
@@ -165,6 +180,8 @@ pub(crate) fn status() -> Status {
         }]),
         timeouts: None,
         daemons: Vec::new(),
+        time: time(),
+        unix_s: 1_790_000_000,
         notes: Vec::new(),
         alarms: Vec::from([String::from(
             "the address 192.168.1.254/24 is missing on eth1: the kernel refused it (No such device, errno 19)",

@@ -33,10 +33,9 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 }
 
 fn system(system: &System, found: &mut Findings) {
-    let System { domain, time_servers, syslog, idle_timeout: _, password: _ } = system;
+    let System { domain, time_servers: _, syslog, idle_timeout: _, password: _ } = system;
     for (word, set) in [
         ("domain", domain.is_some()),
-        ("time-server", !time_servers.is_empty()),
         ("syslog transport", syslog.as_ref().is_some_and(|s| s.transport != SyslogTransport::Udp)),
     ] {
         refuse(found, set, || format!("system {word}"));
