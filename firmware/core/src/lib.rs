@@ -17,6 +17,7 @@ extern crate alloc;
 pub mod cli;
 pub mod dhcp;
 pub mod director;
+pub mod doctor;
 pub mod election;
 pub mod health;
 pub mod init;

@@ -103,6 +103,7 @@ impl Box_ {
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)
                     | Effect::Syslog(_)
+                    | Effect::Examine(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }

@@ -1,6 +1,6 @@
 //! Executes effects, and collects what comes back.
 
-use super::boot::{CheckpointFile, RUN, save_access};
+use super::boot::{self, CheckpointFile, RUN, save_access};
 use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
 use super::sorry::Sorry;
@@ -8,10 +8,12 @@ use super::syslog::Syslog;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
+use crate::platform::doctor;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
+use crate::platform::tap::Taps;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
@@ -23,6 +25,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -49,6 +52,7 @@ pub(super) struct Inputs {
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
     flash: mpsc::Receiver<Event>,
     dhcp: mpsc::Receiver<Event>,
+    doctor: mpsc::Receiver<Event>,
     consoles: ipc::Server,
 }
 
@@ -64,6 +68,7 @@ impl Inputs {
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
             Some(event) = self.flash.recv() => event,
             Some(event) = self.dhcp.recv() => event,
+            Some(event) = self.doctor.recv() => event,
             Some((session, request)) = self.consoles.next() => Event::Request { session, request },
         }
     }
@@ -82,7 +87,7 @@ impl Inputs {
         if let Ok(event) = self.flash.try_recv() {
             return Some(event);
         }
-        self.dhcp.try_recv().ok()
+        self.dhcp.try_recv().or_else(|_| self.doctor.try_recv()).ok()
     }
 }
 
@@ -96,6 +101,8 @@ pub(super) struct Shells {
     sorry: Sorry,
     syslog: Syslog,
     dhcp: Dhcp,
+    taps: Arc<Taps>,
+    examined: mpsc::Sender<Event>,
     log: Rc<Log>,
     checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
@@ -110,24 +117,28 @@ impl Shells {
         let (heartbeat_events, heartbeats) = mpsc::channel(HEARTBEAT_QUEUE);
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
         let (dhcp_events, dhcp) = mpsc::channel(DHCP_QUEUE);
+        // One examination at a time.
+        let (examined, doctor) = mpsc::channel(1);
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
         tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
         let shells = Self {
             kernel: jobs,
             heartbeats: Heartbeats::new(heartbeat_events, Rc::clone(log)),
-            prober: Prober::new(probe_events),
+            prober: Prober::new(probe_events, boot::nonce(&mut Vec::new())),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             sorry: Sorry::new(Rc::clone(log)),
             syslog: Syslog::default(),
             dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
+            taps: Arc::new(Taps::new(boot::nonce(&mut Vec::new()))),
+            examined,
             log: Rc::clone(log),
             checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
         let consoles = ipc::Server::bind(Path::new(ipc::SOCKET))?;
-        Ok((shells, Inputs { stop, heartbeats, kernel, probes, flash: flash_queue, dhcp, consoles }))
+        Ok((shells, Inputs { stop, heartbeats, kernel, probes, flash: flash_queue, dhcp, doctor, consoles }))
     }
 
     /// Executes effects in order. False when the director is done.
@@ -186,6 +197,14 @@ impl Shells {
                     self.dhcp.send(&device, &message, from, to);
                 }
                 Effect::Pages(pages) => self.sorry.show(&pages),
+                Effect::Examine(looks) => {
+                    let (taps, examined) = (Arc::clone(&self.taps), self.examined.clone());
+                    tokio::spawn(async move {
+                        let seen = doctor::examine(taps, looks).await;
+                        // The receiver is gone only when the director ends.
+                        drop(examined.send(Event::Examined(seen)).await);
+                    });
+                }
                 Effect::Hostname(name) => {
                     if let Err(error) = nix::unistd::sethostname(&name) {
                         self.log.write(Level::Warning, format_args!("host name {name}: {error}"));

@@ -307,6 +307,7 @@ impl Session {
                 | Job::Flash { .. }
                 | Job::Checks { .. }
                 | Job::Why { .. }
+                | Job::Doctor { .. }
                 | Job::Recall(_)
                 | Job::Maintain(_)
                 | Job::Rescue { .. }

@@ -45,6 +45,7 @@ impl Director {
             }
             Request::Checks => answer(session, self.checks(now), out),
             Request::Why { service, server } => answer(session, self.why(&service, &server, now), out),
+            Request::Doctor { service } => self.examine(session, service.as_ref(), out),
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
             Request::Cluster(ask) => {

@@ -49,6 +49,7 @@ pub(crate) enum Action {
     Flash,
     Checks,
     Why,
+    Doctor,
     ShowCommit,
     Rescue(Maintenance),
     ShowRescue,
@@ -98,6 +99,7 @@ impl Action {
             | Self::Flash
             | Self::Checks
             | Self::Why
+            | Self::Doctor
             | Self::ShowCommit
             | Self::Rescue(_)
             | Self::ShowRescue

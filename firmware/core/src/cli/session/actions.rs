@@ -122,6 +122,7 @@ impl Session {
             Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Checks => self.ask(Job::Checks { pipes }, Request::Checks, out),
+            Action::Doctor => self.ask_doctor(&args, pipes, out),
             Action::Why => self.ask_why(&args, pipes, out),
             Action::Commits => {
                 self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);

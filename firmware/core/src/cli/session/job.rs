@@ -51,6 +51,9 @@ pub(super) enum Job {
     Why {
         pipes: Vec<Pipe>,
     },
+    Doctor {
+        pipes: Vec<Pipe>,
+    },
     Recall(commits::Use),
     Maintain(Maintenance),
     /// The rescue configuration.
@@ -116,6 +119,7 @@ impl Job {
             ),
             Self::Checks { .. } => matches!(reply, Reply::Checks { .. } | Reply::Refused { .. }),
             Self::Why { .. } => matches!(reply, Reply::Why(_) | Reply::Refused { .. }),
+            Self::Doctor { .. } => matches!(reply, Reply::Doctor(_) | Reply::Refused { .. }),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(
                 reply,

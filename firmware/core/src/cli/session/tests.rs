@@ -131,6 +131,7 @@ impl Bench {
                 Reply::Done { text: alloc::format!("server {}: {:?}", ask.server, ask.forced) }
             }
             Request::Checks => insight::checks(),
+            Request::Doctor { .. } => Reply::Doctor(alloc::boxed::Box::default()),
             Request::Why { service, server } => insight::why(service, server),
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Recall(what) => {
