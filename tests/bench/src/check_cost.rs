@@ -77,8 +77,8 @@ fn build() -> Result<PathBuf> {
     let lines = String::from_utf8(output.stdout)?;
     let messages = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let programs = messages.filter(|message| message["target"]["name"] == "director");
-    let path = programs.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?))).last();
-    path.context("cargo named no program")
+    let mut paths = programs.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+    paths.next_back().context("cargo named no program")
 }
 
 /// Runs one half and gives its figures.

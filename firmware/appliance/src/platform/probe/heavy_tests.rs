@@ -287,7 +287,8 @@ async fn slapd_binds_and_finds() {
         "include /etc/ldap/schema/core.schema\npidfile DIR/pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n\
          database mdb\nsuffix \"dc=example,dc=org\"\nrootdn \"cn=admin,dc=example,dc=org\"\nrootpw sesame\ndirectory DIR/db\n",
     );
-    let ldif = "dn: dc=example,dc=org\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n";
+    let ldif =
+        "dn: dc=example,dc=org\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n";
     write(&at.0, "start.ldif", ldif);
     run(&at.0, &["/usr/sbin/slapadd", "-f", conf.to_str().unwrap(), "-l", "DIR/start.ldif"]);
     let ask = |password: &str, base: &str| {
@@ -297,7 +298,12 @@ async fn slapd_binds_and_finds() {
     };
     let good = ask("sesame", "dc=example,dc=org");
     let bad = vec![ask("guess", "dc=example,dc=org"), ask("sesame", "ou=nobody,dc=example,dc=org")];
-    let real = start(at, &["/usr/sbin/slapd", "-d", "0", "-h", "ldap://127.0.0.1:PORT/", "-f", "DIR/slapd.conf"], &good).await;
+    let real = start(
+        at,
+        &["/usr/sbin/slapd", "-d", "0", "-h", "ldap://127.0.0.1:PORT/", "-f", "DIR/slapd.conf"],
+        &good,
+    )
+    .await;
     streams(real, good, bad).await;
 }
 
@@ -308,19 +314,39 @@ async fn mariadb_lets_in() {
     let me = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
     let user = format!("--user={me}");
     write(&at.0, "init.sql", "CREATE USER 'probe'@'%' IDENTIFIED BY 'sesame';\n");
-    run(&at.0, &[
-        "/usr/bin/mariadb-install-db", "--no-defaults", &user, "--datadir=DIR/data", "--skip-test-db",
-        "--auth-root-authentication-method=normal",
-    ]);
+    run(
+        &at.0,
+        &[
+            "/usr/bin/mariadb-install-db",
+            "--no-defaults",
+            &user,
+            "--datadir=DIR/data",
+            "--skip-test-db",
+            "--auth-root-authentication-method=normal",
+        ],
+    );
     let ask = |user: &str, password: &str| {
         let sql = Some(Sql::default());
         named(Check { question: Question::Mysql, login: login(user, password), sql, ..Check::default() })
     };
     let good = ask("probe", "sesame");
-    let real = start(at, &[
-        "/usr/sbin/mariadbd", "--no-defaults", &user, "--datadir=DIR/data", "--socket=DIR/socket",
-        "--bind-address=127.0.0.1", "--port=PORT", "--init-file=DIR/init.sql", "--pid-file=DIR/pid", "--skip-name-resolve",
-    ], &good).await;
+    let real = start(
+        at,
+        &[
+            "/usr/sbin/mariadbd",
+            "--no-defaults",
+            &user,
+            "--datadir=DIR/data",
+            "--socket=DIR/socket",
+            "--bind-address=127.0.0.1",
+            "--port=PORT",
+            "--init-file=DIR/init.sql",
+            "--pid-file=DIR/pid",
+            "--skip-name-resolve",
+        ],
+        &good,
+    )
+    .await;
     streams(real, good, vec![ask("probe", "guess"), ask("nobody", "sesame")]).await;
 }
 
@@ -334,7 +360,8 @@ async fn postgresql_lets_in() {
     let as_user: &[&str] = if root() { &["runuser", "-u", "postgres", "--"] } else { &[] };
     write(&at.0, "password", "sesame\n");
     let (initdb, server) = (bin.join("initdb"), bin.join("postgres"));
-    let prepare = [initdb.to_str().unwrap(), "-D", "DIR/data", "-A", "md5", "-U", "probe", "--pwfile=DIR/password"];
+    let prepare =
+        [initdb.to_str().unwrap(), "-D", "DIR/data", "-A", "md5", "-U", "probe", "--pwfile=DIR/password"];
     run(&at.0, &[as_user, &prepare].concat());
     let good = with_login(Question::Postgresql, "probe", "sesame");
     let bad = vec![with_login(Question::Postgresql, "probe", "guess")];
@@ -358,7 +385,11 @@ async fn unbound_resolves() {
         ),
     );
     let ask = |name: &str, answer: &str| {
-        let dns = Dns { name: Some(name.parse().unwrap()), answer: Some(answer.parse().unwrap()), ..Dns::default() };
+        let dns = Dns {
+            name: Some(name.parse().unwrap()),
+            answer: Some(answer.parse().unwrap()),
+            ..Dns::default()
+        };
         named(Check { question: Question::Dns, dns: Some(dns), ..Check::default() })
     };
     let good = ask("www.example.org", "192.0.2.7");
@@ -392,7 +423,8 @@ async fn freeradius_accepts() {
         named(Check { question: Question::Radius, radius, login, ..Check::default() })
     };
     let good = ask("s3cret", "sesame", false);
-    let real = start(at, &["/usr/sbin/freeradius", "-f", "-d", "DIR", "-n", "radiusd", "-l", "stdout"], &good).await;
+    let real =
+        start(at, &["/usr/sbin/freeradius", "-f", "-d", "DIR", "-n", "radiusd", "-l", "stdout"], &good).await;
     assert_eq!(probe(real.address, ask("s3cret", "guess", true), GENEROUS).await, Ok(()));
     datagrams(real, good, vec![ask("s3cret", "guess", false)]).await;
 }

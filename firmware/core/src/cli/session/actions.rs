@@ -102,14 +102,7 @@ impl Session {
             Action::Compare if !args.is_empty() && args.first().is_some_and(|n| n != "0") => {
                 self.recall(args.first(), Use::Compare(pipes), out);
             }
-            Action::Compare => {
-                let lines = self
-                    .candidate
-                    .as_ref()
-                    .map(|c| text::difference(&c.running, &c.tree))
-                    .unwrap_or_default();
-                self.filtered(&lines, &pipes, "no changes", out);
-            }
+            Action::Compare => self.compare_running(&pipes, out),
             Action::Commit => self.commit(CommitOptions::default(), out),
             Action::CommitForce => {
                 self.commit(CommitOptions { agreed: true, ..CommitOptions::default() }, out);
@@ -154,6 +147,11 @@ impl Session {
                 s.show_tree(&candidate.tree, &walk.path, &pipes, out);
             }),
         }
+    }
+
+    fn compare_running(&mut self, pipes: &[Pipe], out: &mut Vec<Output>) {
+        let difference = self.candidate.as_ref().map(|c| text::difference(&c.running, &c.tree));
+        self.filtered(&difference.unwrap_or_default(), pipes, "no changes", out);
     }
 
     fn with_candidate(&mut self, walk: Option<Walk>, act: impl FnOnce(&mut Self, &mut Candidate, Walk)) {
