@@ -16,6 +16,7 @@ use crate::platform::probe::Prober;
 use crate::platform::tap::Taps;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::{Effect, Event, Level};
+use director_core::doctor::Look;
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
 use director_core::model::Config;
@@ -158,19 +159,13 @@ impl Shells {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
                 Effect::Prove(running) => {
-                    let full = |refused| StoreError::device("write", &refused);
-                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
-                    let asked = flash.and_then(|flash| flash.submit(FlashJob::Prove(running)).map_err(full));
-                    if let Err(error) = asked {
+                    if let Err(error) = self.submit(FlashJob::Prove(running)) {
                         self.refused.push_back(Event::Proven(Err(error)));
                     }
                 }
                 Effect::Keep(list) => {
-                    let full = |refused| StoreError::device("write", &refused);
-                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
-                    let taken = flash.and_then(|flash| flash.submit(FlashJob::Keep(list)).map_err(full));
-                    if taken.is_err() {
-                        self.refused.push_back(Event::Kept(taken));
+                    if let Err(error) = self.submit(FlashJob::Keep(list)) {
+                        self.refused.push_back(Event::Kept(Err(error)));
                     }
                 }
                 Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
@@ -197,14 +192,7 @@ impl Shells {
                     self.dhcp.send(&device, &message, from, to);
                 }
                 Effect::Pages(pages) => self.sorry.show(&pages),
-                Effect::Examine(looks) => {
-                    let (taps, examined) = (Arc::clone(&self.taps), self.examined.clone());
-                    tokio::spawn(async move {
-                        let seen = doctor::examine(taps, looks).await;
-                        // The receiver is gone only when the director ends.
-                        drop(examined.send(Event::Examined(seen)).await);
-                    });
-                }
+                Effect::Examine(looks) => self.examine(looks),
                 Effect::Hostname(name) => {
                     if let Err(error) = nix::unistd::sethostname(&name) {
                         self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
@@ -226,6 +214,20 @@ impl Shells {
     /// An answer that was known at once.
     pub(super) fn refused(&mut self) -> Option<Event> {
         self.refused.pop_front()
+    }
+
+    fn submit(&self, job: FlashJob) -> Result<(), StoreError> {
+        let flash = self.flash.as_ref().ok_or(StoreError::NoDevice)?;
+        flash.submit(job).map_err(|refused| StoreError::device("write", &refused))
+    }
+
+    fn examine(&self, looks: Vec<Look>) {
+        let (taps, examined) = (Arc::clone(&self.taps), self.examined.clone());
+        tokio::spawn(async move {
+            let seen = doctor::examine(taps, looks).await;
+            // The receiver is gone only when the director ends.
+            drop(examined.send(Event::Examined(seen)).await);
+        });
     }
 
     fn ask_kernel(&mut self, job: Job) {

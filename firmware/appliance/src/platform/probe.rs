@@ -252,6 +252,7 @@ fn failure(error: &io::Error) -> Failure {
 }
 
 #[cfg(test)]
+#[expect(clippy::as_conversions, clippy::wildcard_enum_match_arm, reason = "a measurement; its numbers are small")]
 mod bench_tests;
 #[cfg(test)]
 mod heavy_tests;

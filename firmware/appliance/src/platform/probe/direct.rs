@@ -22,11 +22,16 @@ const BELIEVED: Millis = Millis::from_secs(30);
 /// Neighbours that are remembered; then all are forgotten. Servers at most (`limits`), so this is never met.
 const REMEMBERED: usize = 16_384;
 
+/// Our address, if one is wanted, and the server.
+type Key = (Option<IpAddr>, IpAddr);
+/// How it is reached, and when that was last seen to work.
+type Known = (Place, Mac, Mono);
+
 /// What runs on packet sockets share.
 #[derive(Debug)]
 pub(super) struct Direct {
     taps: Taps,
-    known: Mutex<BTreeMap<(Option<IpAddr>, IpAddr), (Place, Mac, Mono)>>,
+    known: Mutex<BTreeMap<Key, Known>>,
 }
 
 impl Direct {
@@ -59,7 +64,7 @@ impl Direct {
         result
     }
 
-    async fn look(&self, (source, server): (Option<IpAddr>, IpAddr)) -> Result<(Place, Mac), Failure> {
+    async fn look(&self, (source, server): Key) -> Result<(Place, Mac), Failure> {
         let place = match source {
             Some(own) => Place::of(own),
             None => Place::towards(server),
@@ -72,13 +77,13 @@ impl Direct {
         }
     }
 
-    fn recall(&self, key: (Option<IpAddr>, IpAddr)) -> Option<(Place, Mac)> {
+    fn recall(&self, key: Key) -> Option<(Place, Mac)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (place, mac, at) = known.get(&key)?;
         (at.after(BELIEVED) > clock::now()).then(|| (place.clone(), *mac))
     }
 
-    fn remember(&self, key: (Option<IpAddr>, IpAddr), place: Place, mac: Mac) {
+    fn remember(&self, key: Key, place: Place, mac: Mac) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
@@ -86,7 +91,7 @@ impl Direct {
         known.entry(key).or_insert((place, mac, clock::now()));
     }
 
-    fn forget(&self, key: (Option<IpAddr>, IpAddr)) {
+    fn forget(&self, key: Key) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.remove(&key);
     }
