@@ -19,6 +19,7 @@ pub mod dhcp;
 pub mod director;
 pub mod doctor;
 pub mod election;
+pub mod gather;
 pub mod health;
 pub mod init;
 pub mod login;
