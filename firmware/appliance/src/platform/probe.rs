@@ -252,7 +252,11 @@ fn failure(error: &io::Error) -> Failure {
 }
 
 #[cfg(test)]
-#[expect(clippy::as_conversions, clippy::wildcard_enum_match_arm, reason = "a measurement; its numbers are small")]
+#[expect(
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm,
+    reason = "a measurement; its numbers are small"
+)]
 mod bench_tests;
 #[cfg(test)]
 mod heavy_tests;
