@@ -140,6 +140,7 @@ impl Bench {
             Request::Why { service, server } => {
                 insight::why(service.unwrap_or_else(|| "web".parse().unwrap()), server)
             }
+            Request::Doctor { .. } => Reply::Doctor(alloc::boxed::Box::default()),
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }
