@@ -27,8 +27,8 @@ pub(crate) fn unix_s() -> u64 {
 /// Sets the wall clock to so many microseconds after 1970.
 pub(crate) fn set_unix_us(unix_us: u64) -> io::Result<()> {
     let out_of_range = |_| io::Error::from(io::ErrorKind::InvalidInput);
-    let seconds = libc::time_t::try_from(unix_us / 1_000_000).map_err(out_of_range)?;
-    let nanos = libc::c_long::try_from(unix_us % 1_000_000 * 1000).map_err(out_of_range)?;
+    let seconds = i64::try_from(unix_us / 1_000_000).map_err(out_of_range)?;
+    let nanos = i64::try_from(unix_us % 1_000_000 * 1000).map_err(out_of_range)?;
     clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(seconds, nanos)).map_err(io::Error::from)
 }
 
