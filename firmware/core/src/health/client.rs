@@ -279,4 +279,5 @@ impl Client {
 }
 
 #[cfg(test)]
+#[expect(clippy::as_conversions, reason = "test data; the numbers are small")]
 mod tests;
