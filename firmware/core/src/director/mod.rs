@@ -56,7 +56,7 @@ use commit::{Stage, Transaction};
 use core::net::SocketAddr;
 use insight::Done;
 use leases::Leases;
-use now::Now;
+use now::{Now, node_of};
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
@@ -591,13 +591,5 @@ impl Director {
 
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {
         out.push(Effect::Log { level, text: text.into() });
-    }
-}
-
-/// The node of the pair that `identity` names; a configuration without a backup node has one for both.
-fn node_of(config: &Config, identity: Role) -> &crate::model::config::Node {
-    match (identity, &config.backup) {
-        (Role::Backup, Some(backup)) => backup,
-        (Role::Primary, _) | (Role::Backup, None) => &config.primary,
     }
 }
