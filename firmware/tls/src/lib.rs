@@ -25,6 +25,7 @@ mod der;
 mod exchange;
 mod hello;
 mod kdf;
+mod power;
 mod reader;
 mod record;
 mod signature;

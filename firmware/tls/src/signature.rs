@@ -1,8 +1,7 @@
 //! Signatures by the keys that certificates hold. Only what is public is computed with.
 
+use crate::power::power;
 use alloc::vec::Vec;
-use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
-use crypto_bigint::{BoxedUint, Odd};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
@@ -129,17 +128,8 @@ fn rsa(modulus: &[u8], exponent: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
     if !sound || signature.len() != modulus.len() {
         return None;
     }
-    let precision = u32::try_from(modulus.len()).ok()?.checked_mul(8)?;
-    let number = |bytes: &[u8], bits| BoxedUint::from_be_slice(bytes, bits).ok();
-    let (n, s) = (number(modulus, precision)?, number(signature, precision)?);
-    if s >= n {
-        return None;
-    }
-    let params = BoxedMontyParams::new_vartime(Option::<Odd<BoxedUint>>::from(n.into_odd())?);
-    let power = BoxedMontyForm::new(s, &params).pow_bounded_exp(&number(exponent, 32)?, 32);
-    let bytes = power.retrieve().to_be_bytes();
-    let surplus = bytes.len().checked_sub(modulus.len())?;
-    Some(bytes.get(surplus..)?.to_vec())
+    let exponent = exponent.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+    power(signature, exponent, modulus)
 }
 
 /// EMSA-PKCS1-v1_5 (RFC 8017 section 9.2): what must have been signed, byte by byte.
