@@ -23,6 +23,7 @@ packages=(
   "curl                 the client of the lab"
   "dnsmasq-base         the DHCP server of the lab (only the program, no service)"
   "redis-tools          a real server for the tests of checks (only the program, no service)"
+  "openssl              certificates and a TLS server for the tests of checks"
   "iproute2 util-linux  network namespaces of the lab"
 )
 

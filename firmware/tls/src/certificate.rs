@@ -219,7 +219,10 @@ pub(crate) fn seen(chain: &[Vec<u8>]) -> Option<Seen> {
 
 /// Judges the certificates that a server sent, its own first. `name` is the one that was asked for. `unix_s`: `None` when
 /// nobody knows the time; dates do not count then.
-pub(crate) fn judge(
+///
+/// # Errors
+/// Why they are not good enough.
+pub fn judge(
     chain: &[Vec<u8>],
     policy: Policy,
     name: Option<&str>,
