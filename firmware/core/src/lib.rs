@@ -26,6 +26,7 @@ pub mod overrides;
 pub mod page;
 pub mod plan;
 pub mod store;
+pub mod sync;
 pub mod syslog;
 pub mod upgrade;
 pub mod wire;

@@ -11,7 +11,9 @@ use crate::platform::clock;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
+use crate::platform::peer::Peer;
 use crate::platform::probe::Prober;
+use crate::platform::table;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
@@ -30,6 +32,8 @@ use tokio::sync::mpsc;
 const KERNEL_QUEUE: usize = 16;
 /// Heartbeats that passed the filter and were not taken yet: some of each path. More are dropped, newer ones follow.
 const HEARTBEAT_QUEUE: usize = 64;
+/// What the peer said and was not taken yet. Full: its socket is not read.
+const PEER_QUEUE: usize = 16;
 /// Jobs for the kernel: the machine has one under way; the rest are repeated announcements.
 const KERNEL_JOBS: usize = 64;
 /// Ended probes that were not taken yet. Full: the probes wait, the loop does not.
@@ -45,6 +49,7 @@ const DHCP_QUEUE: usize = 16;
 pub(super) struct Inputs {
     stop: Signal,
     heartbeats: mpsc::Receiver<Event>,
+    peer: mpsc::Receiver<Event>,
     kernel: mpsc::Receiver<Event>,
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
     flash: mpsc::Receiver<Event>,
@@ -60,6 +65,7 @@ impl Inputs {
             biased;
             _ = self.stop.recv() => Event::Stop,
             Some(event) = self.heartbeats.recv() => event,
+            Some(event) = self.peer.recv() => event,
             Some(event) = self.kernel.recv() => event,
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
             Some(event) = self.flash.recv() => event,
@@ -71,6 +77,9 @@ impl Inputs {
     /// An event that is there already. Consoles are not asked: they come last, after a look at the deadline.
     pub(super) fn waiting(&mut self) -> Option<Event> {
         if let Ok(event) = self.heartbeats.try_recv() {
+            return Some(event);
+        }
+        if let Ok(event) = self.peer.try_recv() {
             return Some(event);
         }
         if let Ok(event) = self.kernel.try_recv() {
@@ -91,6 +100,9 @@ impl Inputs {
 pub(super) struct Shells {
     kernel: mpsc::Sender<Job>,
     heartbeats: Heartbeats,
+    peer: Peer,
+    /// For those whose answers come with the peer's.
+    peer_events: mpsc::Sender<Event>,
     prober: Prober,
     flash: Option<FlashWorker>,
     sorry: Sorry,
@@ -108,6 +120,7 @@ impl Shells {
         let (jobs, job_queue) = mpsc::channel(KERNEL_JOBS);
         let (kernel_events, kernel) = mpsc::channel(KERNEL_QUEUE);
         let (heartbeat_events, heartbeats) = mpsc::channel(HEARTBEAT_QUEUE);
+        let (peer_events, peer) = mpsc::channel(PEER_QUEUE);
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
         let (dhcp_events, dhcp) = mpsc::channel(DHCP_QUEUE);
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
@@ -116,6 +129,8 @@ impl Shells {
         let shells = Self {
             kernel: jobs,
             heartbeats: Heartbeats::new(heartbeat_events, Rc::clone(log)),
+            peer: Peer::new(peer_events.clone(), Rc::clone(log)),
+            peer_events,
             prober: Prober::new(probe_events),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             sorry: Sorry::new(Rc::clone(log)),
@@ -127,7 +142,7 @@ impl Shells {
         };
         let stop = signal(SignalKind::terminate())?;
         let consoles = ipc::Server::bind(Path::new(ipc::SOCKET))?;
-        Ok((shells, Inputs { stop, heartbeats, kernel, probes, flash: flash_queue, dhcp, consoles }))
+        Ok((shells, Inputs { stop, heartbeats, peer, kernel, probes, flash: flash_queue, dhcp, consoles }))
     }
 
     /// Executes effects in order. False when the director is done.
@@ -192,7 +207,14 @@ impl Shells {
                     }
                 }
                 Effect::Beat(frame) => self.heartbeats.send(&frame),
-                Effect::Listen(listen) => self.heartbeats.listen(listen.map(|l| *l)),
+                Effect::Listen(listen) => {
+                    self.peer.seek(listen.as_deref());
+                    self.heartbeats.listen(listen.map(|l| *l));
+                }
+                Effect::Tell(message) => self.peer.tell(*message),
+                Effect::SendTable { daemon, marks } => {
+                    table::send(&self.log, &self.peer_events, daemon, marks);
+                }
                 Effect::Power(power) => {
                     if let Err(error) = request::ask(Ask::Power(power)) {
                         self.log.write(Level::Error, format_args!("init does not take requests: {error}"));

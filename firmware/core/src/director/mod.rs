@@ -25,6 +25,7 @@ pub mod reconcile;
 mod requests;
 mod servers;
 pub mod status;
+pub(crate) mod sync;
 mod system;
 pub mod trial;
 mod undo;
@@ -174,6 +175,7 @@ pub struct Director {
     originals: BTreeMap<String, String>,
     leases: Leases,
     system: System,
+    sync: sync::Sync,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -220,6 +222,7 @@ impl Director {
             leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             system: System::new(start.running, now),
+            sync: sync::Sync::default(),
             unsaved: false,
             verdicts_due: now,
             start,
@@ -246,7 +249,10 @@ impl Director {
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
-            Event::Recalled { session, result } => self.on_recalled(session, result, out),
+            Event::Linked(up) => self.on_linked(up, now, out),
+            Event::Told(message) => self.on_told(*message, now, out),
+            Event::TableSent(connections) => self.table_sent(connections, now, out),
+            Event::Recalled { session, result } => self.on_recalled(session, result, now, out),
             Event::Maintained { session, what, result } => {
                 self.on_maintained(session, what, result, now, out)
             }
@@ -254,16 +260,19 @@ impl Director {
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
-            Event::Stop => self.stop(now, out),
+            Event::Stop => self.stop_after_table(now, out),
         }
         self.drive(now, out);
+        self.say_state(now, out);
+        sync::turn_answers(self.sync.proposal, out);
+        self.forget_proposal();
         // Last, because nothing may follow it.
         if self.reconcile.settled() {
             self.end(out);
         }
     }
 
-    fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
+    pub(super) fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.log(Level::Notice, "stopping: releasing the floating addresses", out);
         self.stopping = true;
         self.with_election(now, out, crate::election::Election::leave);
@@ -292,6 +301,7 @@ impl Director {
             self.leases.next_deadline(),
             self.keeping.again,
             self.system.next_deadline(),
+            self.sync.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -301,8 +311,9 @@ impl Director {
 
     fn on_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
         if self.transaction.as_ref().and_then(Transaction::deadline).is_some_and(|until| until <= now) {
-            let why =
-                self.last_error.clone().unwrap_or_else(|| "the kernel does not come to rest".to_string());
+            let asking = self.transaction.as_ref().is_some_and(|t| t.stage == Stage::Asking);
+            let unsettled = if asking { sync::NO_ANSWER } else { "the kernel does not come to rest" };
+            let why = self.last_error.clone().filter(|_| !asking).unwrap_or_else(|| unsettled.to_string());
             self.take_back(&why, now, out);
         }
         self.cluster_deadline(now, out);
@@ -317,6 +328,7 @@ impl Director {
         self.trial_deadline(now, out);
         self.undo_again(now, out);
         self.leases_due(now, out);
+        self.sync_deadline(now, out);
         self.prove_late(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
@@ -402,8 +414,9 @@ impl Director {
     /// Keeps in `/run` what a restarted director needs.
     fn checkpoint(&mut self, out: &mut Vec<Effect>) {
         self.unsaved = false;
-        let trial =
-            self.trial.as_ref().map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
+        // One that the peer decides about is over when this process ends, as it is when the connection does.
+        let own = self.trial.as_ref().filter(|t| t.with != trial::With::ForPeer);
+        let trial = own.map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
         out.push(Effect::Checkpoint(Box::new(Checkpoint {
             health: self.health.checkpoint(),
             trial,
@@ -557,6 +570,7 @@ impl Director {
         self.commit_settled(now, out);
         self.prove_settled(out);
         self.cluster_settled(now, out);
+        self.want_table(now, out);
         self.released = self.stopping;
     }
 

@@ -42,6 +42,7 @@ pub(crate) enum Action {
     Commit,
     CommitComment,
     CommitForce,
+    CommitLocal,
     CommitConfirmed,
     Confirm,
     Rollback,
@@ -91,6 +92,7 @@ impl Action {
             | Self::Commit
             | Self::CommitComment
             | Self::CommitForce
+            | Self::CommitLocal
             | Self::CommitConfirmed
             | Self::Confirm
             | Self::Rollback

@@ -114,6 +114,9 @@ impl Session {
             Action::CommitForce => {
                 self.commit(CommitOptions { agreed: true, ..CommitOptions::default() }, out);
             }
+            Action::CommitLocal => {
+                self.commit(CommitOptions { local: true, ..CommitOptions::default() }, out);
+            }
             Action::CommitComment => self.commit_with(&args, None, out),
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),

@@ -88,6 +88,10 @@ impl Session {
             (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
                 print::line(out, &format!("Done: {text}."))
             }
+            (Job::Cluster, Reply::Committed { generation, findings, .. }) => {
+                self.findings(&findings, out);
+                self.say(out, &format!("Done: both boxes run configuration {generation}."));
+            }
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
             (Job::Power(power), Reply::Stopping) => {
