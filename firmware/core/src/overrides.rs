@@ -158,13 +158,21 @@ impl Overrides {
     }
 
     /// What the peer has in place of ours.
-    pub fn take(&mut self, shared: Vec<Override>, now: Mono) {
+    pub fn take(&mut self, version: u64, shared: Vec<Override>, now: Mono) {
         let entry = |o: Override| {
             let until = o.left.map(|left| now.after(left));
             ((o.server, o.pool), Entry { forced: o.forced, until, persistent: o.persistent })
         };
         self.entries = shared.into_iter().take(OVERRIDES_MAX).map(entry).collect();
-        self.version = self.version.saturating_add(1);
+        self.version = version;
+    }
+
+    /// Whether the same is done to the same servers, whatever time is left.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let what = |e: &Entry| (e.forced, e.persistent, e.until.is_some());
+        self.entries.keys().eq(other.entries.keys())
+            && self.entries.values().map(what).eq(other.entries.values().map(what))
     }
 
     /// Whether the same is persistent in both, whatever time is left.

@@ -14,7 +14,6 @@ use super::event::{Effect, Level};
 use super::protocol::{Recall, Recalled, Reply, SessionId};
 use super::requests::answer;
 use super::Director;
-use crate::election::Election;
 use crate::model::Mono;
 use crate::store::blob::SCHEMA;
 use crate::store::{Generation, StoreError};
@@ -120,9 +119,7 @@ impl Director {
         if up {
             self.sync.seen = true;
             self.log(Level::Info, "cluster: connected to the peer: configurations are compared", out);
-            if self.cluster.election.as_ref().is_some_and(Election::active) {
-                self.tell_overrides(now, out);
-            }
+            self.tell_overrides(now, out);
             self.want_table(now, out);
         } else if was {
             self.log(Level::Notice, "cluster: the connection to the peer is lost", out);
@@ -246,7 +243,7 @@ impl Director {
                 self.log(Level::Notice, "cluster: the other box asks for this box's configuration", out);
                 self.give(SELF, now, out);
             }
-            Message::Overrides(list) => self.peer_overrides(list, now, out),
+            Message::Overrides { version, list } => self.peer_overrides(version, list, now, out),
             Message::WantTable => self.send_table(out),
             Message::TableSent(connections) => self.table_received(connections, now, out),
         }

@@ -98,8 +98,13 @@ pub enum Message {
     Drop(Generation),
     /// Propose what you run.
     Give,
-    /// What operators did to servers, all of it.
-    Overrides(Vec<Override>),
+    /// What operators did to servers.
+    Overrides {
+        /// Rises with every change.
+        version: u64,
+        /// All of it.
+        list: Vec<Override>,
+    },
     /// Send your connection table; the receiving daemon runs.
     WantTable,
     /// It was sent: so many connections.

@@ -430,6 +430,9 @@ impl Sim {
             | Event::Saved { .. }
             | Event::Recalled { .. }
             | Event::Heartbeat { .. }
+            | Event::Linked(_)
+            | Event::Told(_)
+            | Event::TableSent(_)
             | Event::Dhcp { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
@@ -531,6 +534,7 @@ impl Sim {
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
+                Effect::Tell(_) | Effect::SendTable { .. } => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),

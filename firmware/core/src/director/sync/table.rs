@@ -11,6 +11,7 @@ use crate::election::Election;
 use crate::model::{Millis, Mono};
 use crate::plan::rules::{MarkRule, ruleset};
 use crate::plan::DaemonRole;
+use crate::store::identity::Role;
 use crate::sync::{Message, Override};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -159,13 +160,28 @@ impl Director {
 
     /// Tells the peer what operators did to servers.
     pub(in super::super) fn tell_overrides(&self, now: Mono, out: &mut Vec<Effect>) {
-        self.tell_peer(Message::Overrides(self.overrides.to_share(now)), out);
+        let (version, list) = (self.overrides.version(), self.overrides.to_share(now));
+        self.tell_peer(Message::Overrides { version, list }, out);
     }
 
-    pub(super) fn peer_overrides(&mut self, list: Vec<Override>, now: Mono, out: &mut Vec<Effect>) {
+    /// Of two lists the one with more changes counts; the primary's when both have as many.
+    pub(super) fn peer_overrides(
+        &mut self,
+        version: u64,
+        list: Vec<Override>,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        let own = self.overrides.version();
+        if version < own || (version == own && self.start.identity == Role::Primary) {
+            return;
+        }
         let before = self.overrides.clone();
-        self.overrides.take(list, now);
-        self.log(Level::Notice, "cluster: what was done to servers by hand is taken from the peer", out);
+        self.overrides.take(version, list, now);
+        if !self.overrides.same_as(&before) {
+            let text = "cluster: what was done to servers by hand is taken from the peer";
+            self.log(Level::Notice, text, out);
+        }
         self.overridden(&before, now, out);
     }
 
