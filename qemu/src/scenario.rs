@@ -14,6 +14,9 @@ const FIVE_NODE_TEST: &str = include_str!("../scenarios/five-node-test.set");
 /// What is added where both directors run.
 const FIVE_NODE_PAIR: &str = include_str!("../scenarios/five-node-pair.set");
 
+/// What is added where connections go on through a takeover.
+const PAIR_CONNECTIONS: &str = include_str!("../scenarios/pair-connections.set");
+
 /// A topology.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -108,10 +111,11 @@ pub struct Lends {
 }
 
 /// Every scenario.
-pub const ALL: [fn() -> Scenario; 8] = [
+pub const ALL: [fn() -> Scenario; 9] = [
     five_node,
     five_node_blank,
     five_node_pair,
+    pair_connections,
     five_node_test,
     balancing,
     seeds::dhcp_outside,
@@ -194,6 +198,17 @@ fn five_node_pair() -> Scenario {
     scenario
 }
 
+/// Both directors, a sync daemon, and servers of both kinds.
+fn pair_connections() -> Scenario {
+    let mut scenario = five_node_pair();
+    scenario.name = "pair-connections";
+    scenario.about =
+        "the pair with a sync daemon and two servers of direct routing, whose clients stay with them";
+    scenario.config.push_str(PAIR_CONNECTIONS);
+    scenario.hosts.extend([near("d1", 11), near("d2", 12)]);
+    scenario
+}
+
 fn five_node_test() -> Scenario {
     let mut scenario = five_node();
     scenario.name = "five-node-test";
@@ -203,13 +218,9 @@ fn five_node_test() -> Scenario {
     scenario
 }
 
-/// Servers of both kinds: behind NAT, and beside the clients for direct routing.
-fn balancing() -> Scenario {
-    let mut scenario = five_node();
-    scenario.name = "balancing";
-    scenario.about = "the same with two servers on the clients' segment: direct routing, a mark";
-    scenario.config.push_str(BALANCING);
-    let near = |name, last| Host {
+/// A server beside the clients.
+fn near(name: &'static str, last: u8) -> Host {
+    Host {
         name,
         segment: "public",
         address: Ipv4Addr::new(1, 2, 3, last),
@@ -218,7 +229,15 @@ fn balancing() -> Scenario {
         web: &[80, 443],
         udp_echo: None,
         dhcp: None,
-    };
+    }
+}
+
+/// Servers of both kinds: behind NAT, and beside the clients for direct routing.
+fn balancing() -> Scenario {
+    let mut scenario = five_node();
+    scenario.name = "balancing";
+    scenario.about = "the same with two servers on the clients' segment: direct routing, a mark";
+    scenario.config.push_str(BALANCING);
     scenario.hosts.extend([near("d1", 11), near("d2", 12)]);
     scenario
 }

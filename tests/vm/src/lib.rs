@@ -1,5 +1,6 @@
 //! What the VM suites share: running cases on one lab, and reading a director's answers.
 
+pub mod carried;
 pub mod counters;
 pub mod director;
 pub mod login;

@@ -116,12 +116,18 @@ impl Shared {
     fn complain(&self, said: &mut bool, path: &HeartbeatPath, what: &dyn std::fmt::Display) {
         if !std::mem::replace(said, true) {
             let HeartbeatPath { name, peer, .. } = path;
-            self.log.write(Level::Warning, format_args!("connection to {peer} on {name}: {what}; trying again"));
+            self.log
+                .write(Level::Warning, format_args!("connection to {peer} on {name}: {what}; trying again"));
         }
     }
 
     /// Proves a fresh connection and makes it the one that works.
-    async fn install(self: &Rc<Self>, stream: TcpStream, peer: IpAddr, credentials: Credentials) -> Result<(), String> {
+    async fn install(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        peer: IpAddr,
+        credentials: Credentials,
+    ) -> Result<(), String> {
         let nonce = random::bytes().map_err(|error| error.to_string())?;
         let mut pending = Vec::new();
         let mut session = Session::start(credentials, nonce, &mut pending);

@@ -87,6 +87,20 @@ pub struct CommitOptions {
     pub local: bool,
 }
 
+impl CommitOptions {
+    /// Whatever it costs.
+    #[must_use]
+    pub fn forced() -> Self {
+        Self { agreed: true, ..Self::default() }
+    }
+
+    /// On this box alone.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self { local: true, ..Self::default() }
+    }
+}
+
 /// What to do to a running server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ServerAction {

@@ -364,7 +364,8 @@ impl Director {
             }
         }
         self.log(Level::Error, format!("commit {} taken back: {why}", transaction.generation), out);
-        let what = if ran { "taken back, the previous configuration runs again" } else { "nothing was changed" };
+        let what =
+            if ran { "taken back, the previous configuration runs again" } else { "nothing was changed" };
         let reason = format!("{what}: {why}");
         answer(transaction.session, Reply::Refused { reason, findings: Vec::new() }, out);
         if ran {

@@ -10,10 +10,10 @@ mod table;
 
 pub(super) use commit::turn_answers;
 
+use super::Director;
 use super::event::{Effect, Level};
 use super::protocol::{Recall, Recalled, Reply, SessionId};
 use super::requests::answer;
-use super::Director;
 use crate::model::Mono;
 use crate::store::blob::SCHEMA;
 use crate::store::{Generation, StoreError};
@@ -132,12 +132,8 @@ impl Director {
         if !self.sync.up {
             return;
         }
-        let state = State {
-            schema: SCHEMA,
-            newest: self.newest,
-            running: self.running(),
-            settled: self.at_rest(),
-        };
+        let state =
+            State { schema: SCHEMA, newest: self.newest, running: self.running(), settled: self.at_rest() };
         if self.sync.told.as_ref() != Some(&state) {
             self.sync.told = Some(state.clone());
             self.tell_peer(Message::State(state), out);

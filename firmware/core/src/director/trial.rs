@@ -14,11 +14,11 @@
 use super::event::{Effect, Level};
 use super::protocol::{Reply, SessionId};
 use super::requests::answer;
+use super::sync::PEER;
 use super::{Director, commit::Stage};
 use crate::cli::show::words::span;
 use crate::model::{Config, Millis, Mono};
 use crate::store::record::SlotState;
-use super::sync::PEER;
 use crate::store::{Generation, StoreError};
 use crate::sync::Message;
 use alloc::boxed::Box;

@@ -3,9 +3,9 @@
 use super::Director;
 use super::event::Level;
 use super::servers::effective;
-use super::status::{ClusterStatus, 
-    AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, Status, SystemStatus,
-    TrialStatus,
+use super::status::{
+    AddressStatus, ClusterStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus,
+    Status, SystemStatus, TrialStatus,
 };
 use crate::health::State;
 use crate::model::choice::Chosen as _;

@@ -199,7 +199,8 @@ impl Election {
     fn forget_claims(&mut self, now: Mono) {
         let active_peer =
             self.peer.word().filter(|w| w.state == State::Active && self.peer.alive(now)).map(|w| {
-                w.priority < self.settings.priority && self.local.fitness.level() >= w.fitness
+                w.priority < self.settings.priority
+                    && self.local.fitness.level() >= w.fitness
                     && self.local.table
                     && !self.aside
             });

@@ -323,7 +323,11 @@ impl Session {
             Role::Backup => Role::Primary,
         };
         if sender != letter(peer) {
-            return Err(if sender == letter(self.credentials.own) { Broken::SameIdentity } else { Broken::Foreign });
+            return Err(if sender == letter(self.credentials.own) {
+                Broken::SameIdentity
+            } else {
+                Broken::Foreign
+            });
         }
         if key != self.credentials.key {
             return Err(Broken::OtherKey(key));

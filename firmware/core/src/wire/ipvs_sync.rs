@@ -212,7 +212,7 @@ pub fn listed(line: &str, marks: &[MarkRule]) -> Option<Connection> {
     let mark = match virtual_address {
         // A template of a mark has it in place of the address (`ip_vs_sched_persist`).
         IpAddr::V4(address) if protocol == 0 => u32::from(address),
-        address => {
+        address @ (IpAddr::V4(_) | IpAddr::V6(_)) => {
             let marked = |rule: &&MarkRule| {
                 number(rule.protocol) == protocol
                     && rule.address == address

@@ -13,7 +13,9 @@
 
 use super::node::Power;
 use super::world::World;
-use director_core::director::protocol::{ClusterAction, CommitOptions, Reply, Request, ServerAction, SessionId};
+use director_core::director::protocol::{
+    ClusterAction, CommitOptions, Reply, Request, ServerAction, SessionId,
+};
 use director_core::model::{Config, Millis};
 use director_core::overrides::Forced;
 use director_core::store::record::SlotState;
@@ -182,7 +184,8 @@ impl World {
         let forced = if self.rng.chance(70) { Forced::Drain } else { Forced::Normal };
         self.note(format!("operator on lvs{}: server {forced:?}", n + 1));
         let server = "rs1".parse().expect("a name");
-        let action = ServerAction { server, pool: None, forced, lasts: None, persistent: false, agreed: true };
+        let action =
+            ServerAction { server, pool: None, forced, lasts: None, persistent: false, agreed: true };
         self.ask(n, Request::Server(action));
     }
 
@@ -201,7 +204,11 @@ impl World {
             self.ask(n, Request::Cluster(if take { ClusterAction::Take } else { ClusterAction::Give }));
             self.advance(3_000_000);
             let kept = if (n == 0) == take { second } else { first };
-            assert_eq!((self.boots(0).1, self.boots(1).1), (kept, kept), "C4: an operator's word did not help");
+            assert_eq!(
+                (self.boots(0).1, self.boots(1).1),
+                (kept, kept),
+                "C4: an operator's word did not help"
+            );
         }
         let overrides = |n: usize| {
             let checkpoint = self.nodes[n].checkpoint.as_ref().expect("it has one");

@@ -41,7 +41,8 @@ impl World {
             path.is_some_and(|p| self.nodes[n].has(p.local))
         };
         [0, 1].iter().any(|network| {
-            (0..2).all(|n| self.lan.passes(n, *network) && has(n, *network) && self.nodes[n].power == Power::Up)
+            (0..2)
+                .all(|n| self.lan.passes(n, *network) && has(n, *network) && self.nodes[n].power == Power::Up)
         })
     }
 

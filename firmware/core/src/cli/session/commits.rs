@@ -122,7 +122,8 @@ impl Session {
                 };
                 self.filtered(&lines, pipes, "nothing has been committed yet", out);
             }
-            Ok(Recalled::Usage(_) | Recalled::Commit { .. } | Recalled::Rescue(_) | Recalled::Lineage(_)) => {}
+            Ok(Recalled::Usage(_) | Recalled::Commit { .. } | Recalled::Rescue(_) | Recalled::Lineage(_)) => {
+            }
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }

@@ -103,10 +103,7 @@ impl Job {
             Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
             Self::Cluster | Self::Server(_) => matches!(
                 reply,
-                Reply::Done { .. }
-                    | Reply::Emptied { .. }
-                    | Reply::Committed { .. }
-                    | Reply::Refused { .. }
+                Reply::Done { .. } | Reply::Emptied { .. } | Reply::Committed { .. } | Reply::Refused { .. }
             ),
             Self::Commits { .. } => {
                 matches!(

@@ -89,8 +89,7 @@ impl Session {
                 print::line(out, &format!("Done: {text}."))
             }
             (Job::Cluster, Reply::Committed { generation, findings, .. }) => {
-                self.findings(&findings, out);
-                self.say(out, &format!("Done: both boxes run configuration {generation}."));
+                self.made_one(generation, &findings, out);
             }
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
@@ -111,6 +110,11 @@ impl Session {
             // Excluded by `Job::fits`.
             (_, _) => {}
         }
+    }
+
+    fn made_one(&mut self, number: crate::store::Generation, findings: &[Finding], out: &mut Vec<Output>) {
+        self.findings(findings, out);
+        self.say(out, &format!("Done: both boxes run configuration {number}."));
     }
 
     /// The answer to a commit of the candidate or of the dialogue's answers.

@@ -1,11 +1,11 @@
 //! A commit on both boxes. What is said when: [`crate::sync`].
 
+use super::super::Director;
 use super::super::commit::{APPLY_TIMEOUT, Stage, Transaction};
 use super::super::event::{Effect, Level};
 use super::super::protocol::{CommitOptions, Reply, SessionId};
 use super::super::requests::{answer, has_errors};
 use super::super::trial::{CONFIRM_MAX, Trial, With};
-use super::super::Director;
 use super::{PEER, SELF};
 use crate::election::Election;
 use crate::model::validate::{Finding, Severity};
@@ -55,9 +55,11 @@ impl Director {
         if !self.sync.up {
             let heard = self.cluster.election.as_ref().is_some_and(|e: &Election| e.peer().alive(now));
             if !local && (heard || self.sync.seen) {
-                return Err("the other box cannot be reached: \"commit local\" commits on this box alone, and the \
+                return Err(
+                    "the other box cannot be reached: \"commit local\" commits on this box alone, and the \
                      other gets it when it is back"
-                    .to_string());
+                        .to_string(),
+                );
             }
             findings.push(Finding {
                 severity: Severity::Warning,
@@ -78,8 +80,10 @@ impl Director {
             return Err("a commit is under way or on trial on the other box".to_string());
         }
         if peer.running.hash != self.cluster.running.hash {
-            return Err("the other box runs another configuration: \"cluster configuration take\" or \"give\" first"
-                .to_string());
+            return Err(
+                "the other box runs another configuration: \"cluster configuration take\" or \"give\" first"
+                    .to_string(),
+            );
         }
         Ok(true)
     }
@@ -138,11 +142,10 @@ impl Director {
         if let Some(why) = failed {
             let message = format!("only this box has it for sure ({why}); the other gets it when it is back");
             self.log(Level::Warning, format!("commit {generation}: {message}"), out);
-            match &mut held.reply {
-                Reply::Committed { findings, .. } => {
-                    findings.push(Finding { severity: Severity::Warning, path: String::new(), message });
-                }
-                _ => out.push(Effect::Notify { but: None, text: format!("Commit {generation}: {message}.") }),
+            if let Reply::Committed { findings, .. } = &mut held.reply {
+                findings.push(Finding { severity: Severity::Warning, path: String::new(), message });
+            } else {
+                out.push(Effect::Notify { but: None, text: format!("Commit {generation}: {message}.") });
             }
         }
         answer(held.session, held.reply, out);
@@ -311,12 +314,15 @@ pub(in super::super) fn turn_answers(proposal: Option<Generation>, out: &mut [Ef
                 let reason = core::mem::take(reason);
                 match proposal {
                     Some(generation) => Effect::Tell(Box::new(Message::Refused { generation, reason })),
-                    None => log(Level::Notice, format!("cluster: the configuration of the other box: {reason}")),
+                    None => {
+                        log(Level::Notice, format!("cluster: the configuration of the other box: {reason}"))
+                    }
                 }
             }
-            (SELF, Reply::Refused { reason, .. }) => {
-                log(Level::Warning, format!("cluster: the other box does not get this configuration: {reason}"))
-            }
+            (SELF, Reply::Refused { reason, .. }) => log(
+                Level::Warning,
+                format!("cluster: the other box does not get this configuration: {reason}"),
+            ),
             (SELF, Reply::Committed { generation, .. }) => {
                 log(Level::Notice, format!("cluster: both boxes run configuration {generation} now"))
             }

@@ -4,13 +4,13 @@
 //! active box also sends its whole table as the daemon would: to a standby that asks for it because its own
 //! daemon has just begun to listen, and before a planned change of roles.
 
+use super::super::Director;
 use super::super::event::{Effect, Level};
 use super::super::protocol::ClusterAction;
-use super::super::Director;
 use crate::election::Election;
 use crate::model::{Millis, Mono};
-use crate::plan::rules::{MarkRule, ruleset};
 use crate::plan::DaemonRole;
+use crate::plan::rules::{MarkRule, ruleset};
 use crate::store::identity::Role;
 use crate::sync::{Message, Override};
 use alloc::format;
@@ -53,7 +53,10 @@ impl Director {
     /// Whether a role may be claimed back: the table is here, or there is none to be had.
     pub(in super::super) fn table_here(&self) -> bool {
         let never = self.cluster.listen.as_ref().is_none_or(|l| l.credentials.is_none());
-        self.config.sync_daemon.is_none() || never || self.sync.table.is_some() || self.sync.gate == Some(Mono::ZERO)
+        self.config.sync_daemon.is_none()
+            || never
+            || self.sync.table.is_some()
+            || self.sync.gate == Some(Mono::ZERO)
     }
 
     pub(super) fn table_received(&mut self, connections: u32, now: Mono, out: &mut Vec<Effect>) {

@@ -48,7 +48,7 @@ fn large() -> Message {
         generation: Generation(7),
         base: Running { generation: 6, hash: 5 },
         schema: 2,
-        commit: (0..100_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect(),
+        commit: (0..40_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect(),
         window: Millis::from_secs(90),
     })
 }
@@ -174,6 +174,8 @@ fn the_bytes_have_not_changed() {
 }
 
 proptest! {
+    // Sealing 40 kB takes long without optimisation.
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn any_cut_of_the_stream_gives_the_same_messages(step in 1_usize..600) {
         let mut pair = Pair::new(["s"; 2]);
@@ -187,7 +189,9 @@ proptest! {
         }
         prop_assert_eq!(&pair.got[1], &vec![large(), Message::WantTable]);
     }
+}
 
+proptest! {
     #[test]
     fn a_changed_bit_ends_the_connection_and_nothing_of_it_is_said(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
         let mut pair = Pair::new(["s"; 2]);
