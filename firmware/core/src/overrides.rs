@@ -164,7 +164,7 @@ impl Overrides {
             let until = o.left.map(|left| now.after(left));
             ((o.server, o.pool), Entry { forced: o.forced, until, persistent: o.persistent })
         };
-        self.entries = shared.into_iter().take(OVERRIDES_MAX).map(entry).collect();
+        self.entries = shared.into_iter().take(OVERRIDES_MAX).map(entry).gather();
         self.version = version;
     }
 

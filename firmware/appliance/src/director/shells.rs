@@ -162,20 +162,12 @@ impl Shells {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
                 Effect::Prove(running) => {
-                    let full = |refused| StoreError::device("write", &refused);
-                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
-                    let asked = flash.and_then(|flash| flash.submit(FlashJob::Prove(running)).map_err(full));
-                    if let Err(error) = asked {
-                        self.refused.push_back(Event::Proven(Err(error)));
-                    }
+                    let asked = self.write(FlashJob::Prove(running));
+                    self.refused.extend(asked.err().map(|error| Event::Proven(Err(error))));
                 }
                 Effect::Keep(list) => {
-                    let full = |refused| StoreError::device("write", &refused);
-                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
-                    let taken = flash.and_then(|flash| flash.submit(FlashJob::Keep(list)).map_err(full));
-                    if taken.is_err() {
-                        self.refused.push_back(Event::Kept(taken));
-                    }
+                    let asked = self.write(FlashJob::Keep(list));
+                    self.refused.extend(asked.err().map(|error| Event::Kept(Err(error))));
                 }
                 Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
                 Effect::Maintain { session, what, rescue } => self.maintain(session, what, rescue),
@@ -229,6 +221,11 @@ impl Shells {
     /// An answer that was known at once.
     pub(super) fn refused(&mut self) -> Option<Event> {
         self.refused.pop_front()
+    }
+
+    fn write(&self, job: FlashJob) -> Result<(), StoreError> {
+        let flash = self.flash.as_ref().ok_or(StoreError::NoDevice)?;
+        flash.submit(job).map_err(|refused| StoreError::device("write", &refused))
     }
 
     fn ask_kernel(&mut self, job: Job) {

@@ -98,7 +98,7 @@ impl Pace {
 
     fn next(&mut self) {
         self.messages = self.messages.saturating_add(1);
-        if self.messages % BURST == 0 {
+        if self.messages.is_multiple_of(BURST) {
             // It ends with its time.
             drop(self.quiet.read(&mut [0]));
         }

@@ -44,7 +44,8 @@ pub fn fuzz_session(data: &[u8]) {
     }
     assert!(!fresh.proven(), "without the secret");
     let (_, mut backup) = connected();
-    drop(backup.receive(bytes, &mut out, &mut messages));
+    let _unauthentic = backup.receive(bytes, &mut out, &mut messages);
+    assert!(messages.is_empty(), "a stranger was heard");
     let (mut primary, mut backup) = connected();
     let mut sealed = Vec::new();
     primary.send(&Message::Give, &mut sealed).expect("it is proven");

@@ -58,7 +58,7 @@ pub enum Item {
     /// A fault ends.
     Mend(Mend),
     /// The flash has written this.
-    Flash(Generation, SlotState, Option<Config>),
+    Flash(Generation, SlotState, Option<Box<Config>>),
     /// The two connect.
     Connect,
     /// Bytes of the connection with this number come.
@@ -238,7 +238,9 @@ impl World {
                 let results = ops.iter().map(|op| self.operate(n, op)).collect();
                 self.handle(n, Event::Applied { batch, results });
             }
-            Item::Flash(generation, state, config) if current => self.written(n, generation, state, config),
+            Item::Flash(generation, state, config) if current => {
+                self.written(n, generation, state, config.map(|c| *c));
+            }
             Item::Connect => self.connect(),
             Item::Carry(number) => self.carry(n, number),
             Item::GiveUp(number) => self.give_up(n, number),
@@ -401,7 +403,7 @@ impl World {
 
     fn flash(&mut self, n: usize, generation: Generation, state: SlotState, config: Option<Config>) {
         let took = self.rng.between(2000, 80_000);
-        self.post(n, took, Item::Flash(generation, state, config));
+        self.post(n, took, Item::Flash(generation, state, config.map(Box::new)));
     }
 
     /// The process ends while the flash is at work: the first write is done, or is not.
@@ -413,7 +415,7 @@ impl World {
         if let Some(key) = first.filter(|_| self.rng.chance(50))
             && let Some((_, _, Item::Flash(generation, state, config))) = self.queue.remove(&key)
         {
-            let _answer = self.write(n, generation, state, config);
+            let _answer = self.write(n, generation, state, config.map(|c| *c));
         }
     }
 

@@ -85,9 +85,7 @@ impl Session {
             (Job::Why { pipes }, Reply::Why(why)) => self.why(&why, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
-            (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
-                print::line(out, &format!("Done: {text}."))
-            }
+            (Job::Server(_) | Job::Cluster, Reply::Done { text }) => self.say(out, &format!("Done: {text}.")),
             (Job::Cluster, Reply::Committed { generation, findings, .. }) => {
                 self.made_one(generation, &findings, out);
             }
