@@ -11,13 +11,10 @@ use std::time::Duration;
 
 /// The other director.
 pub const LVS2: &str = "lvs2";
-/// Servers of direct routing.
-const DIRECT: [&str; 2] = ["d1", "d2"];
 /// All servers that have the file.
 const SERVERS: [&str; 5] = ["rs1", "rs2", "rs3", "d1", "d2"];
 /// Virtual servers: NAT, and direct routing with persistence.
 pub const ADDRESSES: [&str; 2] = ["1.2.3.1", "1.2.3.7"];
-const COMMAND: Duration = Duration::from_secs(10);
 /// A change of roles, with a boot in it.
 const CHANGE: Duration = Duration::from_secs(60);
 
@@ -49,13 +46,7 @@ impl Carried {
         for server in &SERVERS[1..] {
             std::fs::hard_link(&first, lab.folder().node(server)?.join("root/file")).context("link")?;
         }
-        for host in DIRECT {
-            // They take packets for the virtual address and never say so.
-            let quiet = "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore && echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce";
-            let ended = lab.run(host, ["sh", "-c", quiet], COMMAND)?;
-            ensure!(ended.status.success(), "{host}: {}", ended.stderr);
-            lab.ip(host, "link set lo up\naddress add 1.2.3.7/32 dev lo\n")?;
-        }
+        crate::balancing::quiet(&lab)?;
         lab.boot()?;
         let digest = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok((lab, Self { digest, bytes }))

@@ -14,6 +14,7 @@ use alloc::format;
 pub(super) fn check(config: &Config, found: &mut Findings) {
     vlans(config, found);
     cluster(config, found);
+    time_servers(config, found);
     let idle = config.system.idle_timeout;
     if idle.get() > 0 && idle < IDLE_MIN {
         found.error(
@@ -81,6 +82,17 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     config.pools.iter().for_each(|(name, pool)| check_pool(config, name, pool, found));
     config.services.iter().for_each(|(name, service)| check_service(config, name, service, found));
+}
+
+fn time_servers(config: &Config, found: &mut Findings) {
+    for (n, server) in config.system.time_servers.iter().enumerate() {
+        let path = || format!("system time-server {server}");
+        if let Some(why) = not_a_host(*server) {
+            found.error(path(), format!("{why}: use a host's address"));
+        } else if config.system.time_servers.iter().take(n).any(|other| other == server) {
+            found.error(path(), "is listed twice: delete one");
+        }
+    }
 }
 
 /// A name must be that of an entry.
