@@ -96,6 +96,7 @@ pub(crate) static OPERATIONAL: &[Command] = &[
 ];
 
 static CLUSTER: &[Command] = &[
+    command("configuration", "Make two different configurations one", Next::Words(CLUSTER_CONFIGURATION)),
     command(
         "standby",
         "Hand the floating addresses to the peer, until takeover",
@@ -105,6 +106,18 @@ static CLUSTER: &[Command] = &[
         "takeover",
         "Take the floating addresses from the peer",
         Next::Do(Action::Cluster(ClusterAction::Takeover), &[]),
+    ),
+];
+static CLUSTER_CONFIGURATION: &[Command] = &[
+    command(
+        "give",
+        "The peer runs this box's configuration",
+        Next::Do(Action::Cluster(ClusterAction::Give), &[]),
+    ),
+    command(
+        "take",
+        "This box runs the peer's configuration",
+        Next::Do(Action::Cluster(ClusterAction::Take), &[]),
     ),
 ];
 static WHY: &[Command] = &[command(
@@ -230,6 +243,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
                     "Do not ask, whatever it costs (check says what)",
                     Next::Do(Action::CommitForce, &[]),
                 ),
+                command(
+                    "local",
+                    "On this box alone, while the peer is not there",
+                    Next::Do(Action::CommitLocal, &[]),
+                ),
             ],
         ),
     ),
@@ -325,6 +343,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Commit
         | Action::CommitComment
         | Action::CommitForce
+        | Action::CommitLocal
         | Action::CommitConfirmed
         | Action::Confirm
         | Action::Rollback
