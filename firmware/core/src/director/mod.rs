@@ -12,6 +12,7 @@ pub mod announce;
 pub mod cluster;
 pub mod commit;
 mod doctor;
+mod ending;
 pub mod event;
 pub mod frame;
 mod hardware;
@@ -281,18 +282,6 @@ impl Director {
         if self.reconcile.settled() {
             self.end(out);
         }
-    }
-
-    pub(super) fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        self.log(Level::Notice, "stopping: releasing the floating addresses", out);
-        self.stopping = true;
-        self.with_election(now, out, crate::election::Election::leave);
-        // One that is being marked is whole in the kernel and ends by itself.
-        if self.transaction.as_ref().is_some_and(|t| t.stage != Stage::Marking) {
-            self.take_back("the director is stopping", now, out);
-        }
-        self.reconcile.desired_changed();
-        self.reconcile.retry_now();
     }
 
     /// When [`Event::Deadline`] is due.
@@ -586,21 +575,6 @@ impl Director {
         self.cluster_settled(now, out);
         self.want_table(now, out);
         self.released = self.stopping;
-    }
-
-    /// Ends, when asked to, unless the flash is at work for us. All is released.
-    fn end(&mut self, out: &mut Vec<Effect>) {
-        let told = self.cluster.done();
-        if self.released
-            && !self.stopped
-            && told
-            && self.transaction.is_none()
-            && self.marks.idle()
-            && !self.keeping.busy
-        {
-            self.stopped = true;
-            out.push(Effect::Stopped);
-        }
     }
 
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {
