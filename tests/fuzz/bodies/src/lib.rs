@@ -13,6 +13,7 @@ mod flash;
 mod memory;
 mod network;
 mod pair;
+mod tls;
 
 pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_login, fuzz_transfer, fuzz_wire};
 pub use config::{fuzz_blob, fuzz_braces, fuzz_config, fuzz_seal};
@@ -21,6 +22,7 @@ pub use dialogues::fuzz_dialogues;
 pub use flash::{fuzz_kept, fuzz_records, fuzz_slots};
 pub use network::{fuzz_dhcp, fuzz_page};
 pub use pair::{fuzz_session, fuzz_table};
+pub use tls::fuzz_tls;
 
 /// A target: the name of its file in `fuzz_targets` and of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -45,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     ("session", fuzz_session),
     ("slots", fuzz_slots),
     ("table", fuzz_table),
+    ("tls", fuzz_tls),
     ("transfer", fuzz_transfer),
     ("wire", fuzz_wire),
 ];

@@ -145,6 +145,7 @@ ten_thousand! {
     sessions_keep_their_promises "session";
     flash_slots_keep_their_promises "slots";
     sync_messages_keep_their_promises "table";
+    tls_servers_keep_their_promises "tls";
     serial_lines_keep_their_promises "transfer";
     wire_frames_keep_their_promises "wire";
 }
