@@ -108,6 +108,7 @@ impl Box_ {
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)
                     | Effect::Syslog(_)
+                    | Effect::RwhoListen(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }

@@ -17,6 +17,7 @@
 pub(crate) mod boot;
 mod dhcp;
 mod kernel_shell;
+mod rwho;
 mod shells;
 mod sorry;
 mod syslog;

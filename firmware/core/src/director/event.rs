@@ -58,6 +58,13 @@ pub enum Event {
         /// What it says.
         frame: Box<Frame>,
     },
+    /// A datagram came to the port of rwhod.
+    Rwho {
+        /// From whom.
+        from: Ipv4Addr,
+        /// At most [`crate::wire::rwho::DATAGRAM_MAX`] bytes.
+        datagram: Vec<u8>,
+    },
     /// A DHCP message came in on a device.
     Dhcp {
         /// Which.
@@ -189,6 +196,8 @@ pub enum Effect {
         /// One line, no control characters.
         text: String,
     },
+    /// Listen to the broadcasts of rwhod, or not.
+    RwhoListen(bool),
     /// Listen for DHCP messages on these devices, and on no others.
     DhcpListen(BTreeSet<Device>),
     /// Send a DHCP message.

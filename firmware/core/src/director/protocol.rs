@@ -5,6 +5,7 @@ use super::impact::Impact;
 use super::insight::Why;
 use super::status::Status;
 use crate::health::CheckStatus;
+use crate::health::load::LoadStatus;
 use crate::model::validate::Finding;
 use crate::model::{Config, Millis, Mono, Name};
 use crate::overrides::Forced;
@@ -204,6 +205,8 @@ pub enum Reply {
         at: Mono,
         /// In order of address and port.
         checks: Vec<CheckStatus>,
+        /// Load monitors, by server.
+        loads: Vec<LoadStatus>,
     },
     /// To [`Request::Why`].
     Why(Box<Why>),

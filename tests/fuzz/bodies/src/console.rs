@@ -173,7 +173,7 @@ impl Bench {
             {
                 Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() }
             }
-            Request::Checks => Reply::Checks { at: STATUS.at, checks: Vec::new() },
+            Request::Checks => Reply::Checks { at: STATUS.at, checks: Vec::new(), loads: Vec::new() },
             Request::Why { service, .. } => {
                 Reply::Refused { reason: format!("no service is named {service}"), findings: Vec::new() }
             }

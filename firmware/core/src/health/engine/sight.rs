@@ -53,7 +53,9 @@ fn status(probe: &Probe, users: usize, with_transcript: bool, now: Mono) -> Chec
         question: match &key.spec.kind {
             ProbeKind::Tcp => String::from("tcp"),
             ProbeKind::Http(check) => format!("http {}", check.path),
+            ProbeKind::Named(check) if check.tls.is_some() => format!("{} in TLS", check.question.word()),
             ProbeKind::Named(check) => check.question.word().to_string(),
+            ProbeKind::Load(monitor) => format!("load, {}", monitor.source.word()),
         },
         interval: key.interval,
         timeout: key.timeout,
