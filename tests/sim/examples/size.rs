@@ -109,12 +109,15 @@ impl Box_ {
                     | Effect::Pages(_)
                     | Effect::Syslog(_)
                     | Effect::RwhoListen(_)
+                    | Effect::Examine(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }
                     | Effect::Keep(_)
                     | Effect::Prove(_)
                     | Effect::Notify { .. }
+                    | Effect::AskTime { .. }
+                    | Effect::SetClock { .. }
                     | Effect::Stopped => continue,
                 };
                 waiting.extend(self.handle(what, event, now));

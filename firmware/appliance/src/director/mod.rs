@@ -21,6 +21,7 @@ mod rwho;
 mod shells;
 mod sorry;
 mod syslog;
+mod time;
 
 use crate::init::report::Reporter;
 use crate::platform::clock;

@@ -41,7 +41,7 @@ pub fn fuzz_dialogues(data: &[u8]) {
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
     // The other half of the questions are those of load monitors.
     let kind = if how & 2 == 0 { ProbeKind::Named(Shared::new(check)) } else { load(how) };
-    let spec = ProbeSpec { target, source: None, kind };
+    let spec = ProbeSpec { target, at: None, source: None, kind };
     let run = || match open(&spec, ProbeId(7), &mut |_| None) {
         Opening::Stream(dialogue) | Opening::Datagram(dialogue) => Some(play(dialogue, bytes.0, step)),
         Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,

@@ -26,6 +26,7 @@ mod transcript;
 pub use echo::Echo;
 pub use ldap::check_filter;
 pub use pattern::check_pattern;
+pub(crate) use radius::mix;
 pub use secure::{Channel, MakeChannel, takes_tls};
 
 use super::http;

@@ -4,7 +4,6 @@
 use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
-use crate::model::config::Pool;
 use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
@@ -21,16 +20,12 @@ fn refuse(found: &mut Findings, set: bool, path: impl FnOnce() -> String) {
 pub(super) fn check(config: &Config, found: &mut Findings) {
     system(&config.system, found);
     pairing(&config.cluster.pairing, found);
-    for (name, pool) in &config.pools {
-        check_pool(&format!("pool {name}"), pool, found);
-    }
 }
 
 fn system(system: &System, found: &mut Findings) {
-    let System { domain, time_servers, syslog, idle_timeout: _, password: _ } = system;
+    let System { domain, time_servers: _, syslog, idle_timeout: _, password: _ } = system;
     for (word, set) in [
         ("domain", domain.is_some()),
-        ("time-server", !time_servers.is_empty()),
         ("syslog transport", syslog.as_ref().is_some_and(|s| s.transport != SyslogTransport::Udp)),
     ] {
         refuse(found, set, || format!("system {word}"));
@@ -66,8 +61,4 @@ fn pairing(pairing: &Pairing, found: &mut Findings) {
     ] {
         refuse(found, set, || format!("cluster {word}"));
     }
-}
-
-fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
-    refuse(found, pool.watch.via_virtual, || format!("{path} check-virtual"));
 }

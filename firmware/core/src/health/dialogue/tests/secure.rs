@@ -50,7 +50,7 @@ impl Channel for Marked {
 fn inside(check: Check) -> Dialogue {
     let check = Check { tls: Some(Tls::default()), ..check };
     let target = "10.0.0.1:99".parse().unwrap();
-    let spec = ProbeSpec { target, source: None, kind: ProbeKind::Named(Shared::new(check)) };
+    let spec = ProbeSpec { target, at: None, source: None, kind: ProbeKind::Named(Shared::new(check)) };
     match open(&spec, ProbeId(7), &mut |_| Some(Box::new(Marked::default()))) {
         Opening::Stream(dialogue) => dialogue,
         other => panic!("{other:?}"),
