@@ -110,6 +110,7 @@ impl Box_ {
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)
                     | Effect::Syslog(_)
+                    | Effect::RwhoListen(_)
                     | Effect::Examine(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }

@@ -3,6 +3,7 @@
 use super::boot::{self, CheckpointFile, RUN, save_access};
 use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
+use super::rwho::Rwho;
 use super::sorry::Sorry;
 use super::syslog::Syslog;
 use super::time;
@@ -46,7 +47,7 @@ const PROBE_QUEUE: usize = 1024;
 /// Answers of the flash: one commit at a time.
 const FLASH_QUEUE: usize = 16;
 
-/// DHCP messages that were not taken yet. Full: more are dropped, as on any network.
+/// DHCP messages and broadcasts of rwhod that were not taken yet. Full: more are dropped, as on any network.
 const DHCP_QUEUE: usize = 16;
 
 /// Answers of time servers: one question each at a time.
@@ -123,6 +124,7 @@ pub(super) struct Shells {
     sorry: Sorry,
     syslog: Syslog,
     dhcp: Dhcp,
+    rwho: Rwho,
     time: mpsc::Sender<Event>,
     taps: Arc<Taps>,
     examined: mpsc::Sender<Event>,
@@ -156,6 +158,7 @@ impl Shells {
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             sorry: Sorry::new(Rc::clone(log)),
             syslog: Syslog::default(),
+            rwho: Rwho::new(Rc::clone(log), dhcp_events.clone()),
             dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
             time: time_events,
             taps: Arc::new(Taps::new(boot::nonce(&mut Vec::new()))),
@@ -228,6 +231,7 @@ impl Shells {
                         self.log.write(Level::Error, format_args!("syslog: {error}"));
                     }
                 }
+                Effect::RwhoListen(wanted) => self.rwho.listen(wanted),
                 Effect::DhcpListen(devices) => self.dhcp.listen(&devices),
                 Effect::DhcpSend { device, message, from, to } => {
                     self.dhcp.send(&device, &message, from, to);

@@ -67,6 +67,13 @@ pub enum Event {
     Told(Box<Message>),
     /// The answer to [`Effect::SendTable`]: so many connections were sent.
     TableSent(u32),
+    /// A datagram came to the port of rwhod.
+    Rwho {
+        /// From whom.
+        from: Ipv4Addr,
+        /// At most [`crate::wire::rwho::DATAGRAM_MAX`] bytes.
+        datagram: Vec<u8>,
+    },
     /// A DHCP message came in on a device.
     Dhcp {
         /// Which.
@@ -221,6 +228,8 @@ pub enum Effect {
         /// One line, no control characters.
         text: String,
     },
+    /// Listen to the broadcasts of rwhod, or not.
+    RwhoListen(bool),
     /// Listen for DHCP messages on these devices, and on no others.
     DhcpListen(BTreeSet<Device>),
     /// Send a DHCP message.

@@ -40,6 +40,7 @@ use crate::cli::show::ops::describe;
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
 use crate::login::Access;
+use crate::model::check::LoadSource;
 use crate::model::{Config, Device, Millis, Mono};
 use crate::overrides::{Kept, Overrides};
 use crate::plan::fallback::Pages;
@@ -256,6 +257,9 @@ impl Director {
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
+            Event::Rwho { from, datagram } => {
+                self.with_health(now, out, |h, o| h.broadcast(from.into(), &datagram, now, o));
+            }
             Event::TimeAnswered { server, sent, received, datagram } => {
                 self.on_time(server, (sent, received), datagram.as_deref(), now, out);
             }
@@ -355,6 +359,7 @@ impl Director {
         self.configure_time(now);
         self.configure_cluster(now, out);
         out.push(Effect::Access(Access::of(&self.config)));
+        out.push(Effect::RwhoListen(listens_to_rwhod(&self.config)));
         self.reconcile.desired_changed();
         self.reconcile.retry_now();
     }
@@ -580,4 +585,12 @@ impl Director {
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {
         out.push(Effect::Log { level, text: text.into() });
     }
+}
+
+/// Whether the load of any server comes from its rwhod.
+fn listens_to_rwhod(config: &Config) -> bool {
+    let monitors = &config.questions.load_monitors;
+    let mut used =
+        config.real_servers.values().filter_map(|server| monitors.get(server.load_monitor.as_ref()?));
+    used.any(|monitor| monitor.source == LoadSource::Rwhod)
 }

@@ -47,6 +47,10 @@ impl Circumstances for Now<'_> {
         self.health.removed(pool, server, port)
     }
 
+    fn most(&self, server: &Name) -> Option<u32> {
+        self.health.most(server)
+    }
+
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
         self.overrides.get(server, pool).map_or(Forced::Normal, |entry| entry.forced)
     }

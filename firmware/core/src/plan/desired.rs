@@ -107,6 +107,11 @@ pub trait Circumstances {
         let _: (&Name, &Name, u16) = (pool, server, port);
         false
     }
+    /// Connections that a server takes at most, as it says itself.
+    fn most(&self, server: &Name) -> Option<u32> {
+        let _: &Name = server;
+        None
+    }
     /// What an operator did to `server` of `pool` at run time.
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
         let _: (&Name, &Name) = (pool, server);
@@ -290,8 +295,9 @@ fn dests(
             Forward::Tunnel => TunnelSpec::of(&pool.tunnel_of(member)),
             Forward::Nat | Forward::Direct => TunnelSpec::default(),
         };
-        let upper = member.upper.map_or(0, u32::from);
-        let lower = member.lower.map_or(0, u32::from);
+        let most = [member.upper.map(u32::from), circumstances.most(name)];
+        let upper = most.into_iter().flatten().filter(|most| *most > 0).min().unwrap_or(0);
+        let lower = member.lower.map_or(0, u32::from).min(upper);
         let usable = DestSpec { forward, weight, upper, lower, tunnel };
         let spec = match circumstances.usable(pool_name, name, asked) {
             Usable::Yes if yields => Some(DestSpec { weight: 0, ..usable }),

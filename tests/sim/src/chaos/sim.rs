@@ -538,7 +538,7 @@ impl Sim {
                 Effect::Reply { session, reply } => self.answered(session, *reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
-                Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
+                Effect::RwhoListen(_) | Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Examine(_) => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Tell(_) | Effect::SendTable { .. } => {}

@@ -20,12 +20,6 @@ fn refuse(found: &mut Findings, set: bool, path: impl FnOnce() -> String) {
 pub(super) fn check(config: &Config, found: &mut Findings) {
     system(&config.system, found);
     pairing(&config.cluster.pairing, found);
-    for name in config.questions.load_monitors.keys() {
-        refuse(found, true, || format!("load-monitor {name}"));
-    }
-    for (name, server) in &config.real_servers {
-        refuse(found, server.load_monitor.is_some(), || format!("real-server {name} load-monitor"));
-    }
 }
 
 fn system(system: &System, found: &mut Findings) {
