@@ -97,6 +97,8 @@ impl Box_ {
                     | Effect::Checkpoint(_)
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
+                    | Effect::AskTime { .. }
+                    | Effect::SetClock { .. }
                     | Effect::Beat(_)
                     | Effect::Listen(_)
                     | Effect::Access(_)

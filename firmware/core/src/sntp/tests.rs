@@ -14,7 +14,7 @@ fn at(ms: u64) -> Mono {
 
 fn stamp(unix_us: u64) -> u64 {
     let seconds = (unix_us / 1_000_000 + TO_1970_S) & 0xffff_ffff;
-    (seconds << 32) | ((unix_us % 1_000_000) << 32) / 1_000_000
+    (seconds << 32) | (((unix_us % 1_000_000) << 32) / 1_000_000)
 }
 
 /// The answer of a server that thinks it is `unix_us`.
