@@ -18,6 +18,7 @@ pub mod cli;
 pub mod connections;
 pub mod dhcp;
 pub mod director;
+pub mod doctor;
 pub mod election;
 pub mod gather;
 pub mod health;

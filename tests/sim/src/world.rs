@@ -315,6 +315,7 @@ impl World {
                         self.post(Event::Dhcp { device, message }, ANSWER_US);
                     }
                 }
+                Effect::Examine(_) => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::AskTime { server, packet } => {

@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use args::BACK_MAX;
 use ipvs::IPVS;
 pub(crate) use small::LIMITED;
-use small::{RESCUE, RESTART, TERMINAL};
+use small::{DOCTOR, RESCUE, RESTART, TERMINAL};
 
 /// A word of a command tree.
 #[derive(Debug)]
@@ -67,6 +67,7 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("cluster", "Change who is active", Next::Words(CLUSTER)),
     command("configure", "Change the configuration", Next::Do(Action::Configure, &[])),
     command("confirm", "Keep the commit that is on trial", Next::Whole(Action::Confirm)),
+    DOCTOR,
     EXPORT_COMMAND,
     command("exit", "Leave the console", Next::Do(Action::Exit, &[])),
     command(
@@ -194,6 +195,7 @@ static LOAD: &[Command] = &[
 /// What `run` takes: everything operational that does not change the mode.
 pub(crate) static RUN: &[Command] = &[
     command("cluster", "Change who is active", Next::Words(CLUSTER)),
+    DOCTOR,
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
@@ -306,6 +308,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Checks
         | Action::Connections
         | Action::RealServerSetup
+        | Action::Doctor
         | Action::Why => VIEW_FILTERS,
         Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,

@@ -318,6 +318,7 @@ impl Session {
                 | Job::Why { .. }
                 | Job::Connections { .. }
                 | Job::RealServers { .. }
+                | Job::Doctor { .. }
                 | Job::Recall(_)
                 | Job::Maintain(_)
                 | Job::Rescue { .. }

@@ -3,6 +3,7 @@
 use super::Checkpoint;
 use super::cluster::Listen;
 use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, SessionId};
+use crate::doctor::{Look, Seen};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::login::Access;
 use crate::model::{Config, Device, Mono};
@@ -94,6 +95,8 @@ pub enum Event {
         /// Whether it was done.
         result: Result<(), StoreError>,
     },
+    /// The answer to [`Effect::Examine`], in the order of its looks, in [`crate::doctor::TIME`] at most.
+    Examined(Vec<Seen>),
     /// The answer to [`Effect::Prove`].
     Proven(Result<(), StoreError>),
     /// A console asks.
@@ -231,6 +234,8 @@ pub enum Effect {
         /// At this moment.
         at: Mono,
     },
+    /// Take these looks at the network and send [`Event::Examined`].
+    Examine(Vec<Look>),
     /// Set the kernel's host name.
     Hostname(String),
     /// Everything is released; init may stop the machine.

@@ -11,6 +11,7 @@
 pub mod announce;
 pub mod cluster;
 pub mod commit;
+mod doctor;
 pub mod event;
 pub mod frame;
 mod hardware;
@@ -55,7 +56,7 @@ use commit::{Stage, Transaction};
 use core::net::SocketAddr;
 use insight::Done;
 use leases::Leases;
-use now::Now;
+use now::{Now, node_of};
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
@@ -172,6 +173,7 @@ pub struct Director {
     pages: Pages,
     /// What was done to real servers in the kernel.
     done: Done,
+    examination: doctor::Examination,
     /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
     originals: BTreeMap<String, String>,
     leases: Leases,
@@ -220,6 +222,7 @@ impl Director {
             failing: Vec::new(),
             pages: Pages::new(),
             done: Done::default(),
+            examination: None,
             leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             time: sntp::Client::new(start.nonce),
@@ -258,6 +261,7 @@ impl Director {
                 self.on_maintained(session, what, result, now, out)
             }
             Event::Proven(result) => self.on_proven(result, now, out),
+            Event::Examined(seen) => self.examined(seen, out),
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
@@ -587,13 +591,5 @@ impl Director {
 
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {
         out.push(Effect::Log { level, text: text.into() });
-    }
-}
-
-/// The node of the pair that `identity` names; a configuration without a backup node has one for both.
-fn node_of(config: &Config, identity: Role) -> &crate::model::config::Node {
-    match (identity, &config.backup) {
-        (Role::Backup, Some(backup)) => backup,
-        (Role::Primary, _) | (Role::Backup, None) => &config.primary,
     }
 }

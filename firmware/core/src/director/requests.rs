@@ -48,6 +48,7 @@ impl Director {
                 let reply = self.why(service.as_ref(), &server, now);
                 answer(session, reply, out);
             }
+            Request::Doctor { service } => self.examine(session, service.as_ref(), out),
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
             Request::Cluster(ask) => {

@@ -56,7 +56,7 @@ impl Bench {
             .into_iter()
             .map(|o| match o {
                 Output::Ask { server, packet } => (server, packet),
-                other => panic!("{other:?}"),
+                other @ (Output::Set { .. } | Output::Log(_)) => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(asked.len(), servers.len());
@@ -145,7 +145,8 @@ fn a_kiss_of_death_is_heeded_and_nonsense_is_no_time() {
         datagram[12..16].copy_from_slice(code);
         datagram.to_vec()
     };
-    let cases: [(fn(&[u8; PACKET]) -> Vec<u8>, &str); 6] = [
+    type Reply = fn(&[u8; PACKET]) -> Vec<u8>;
+    let cases: [(Reply, &str); 6] = [
         (|_| vec![0x24; 20], "what came is no answer"),
         // Another's question: forged, or late.
         (|_| answer(&[9; PACKET], EPOCH_US).to_vec(), "what came is no answer"),

@@ -176,6 +176,7 @@ impl Bench {
             {
                 Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() }
             }
+            Request::Doctor { .. } => Reply::Doctor(Box::default()),
             Request::Checks => Reply::Checks { at: STATUS.at, checks: Vec::new() },
             Request::Why { server, .. } => {
                 Reply::Refused { reason: format!("no service has {server}"), findings: Vec::new() }

@@ -52,6 +52,7 @@ pub(crate) enum Action {
     Why,
     Connections,
     RealServerSetup,
+    Doctor,
     ShowCommit,
     Rescue(Maintenance),
     ShowRescue,
@@ -103,6 +104,7 @@ impl Action {
             | Self::Why
             | Self::Connections
             | Self::RealServerSetup
+            | Self::Doctor
             | Self::ShowCommit
             | Self::Rescue(_)
             | Self::ShowRescue

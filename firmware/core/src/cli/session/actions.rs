@@ -113,7 +113,7 @@ impl Session {
             Action::Compare if !args.is_empty() && args.first().is_some_and(|n| n != "0") => {
                 self.recall(args.first(), Use::Compare(pipes), out);
             }
-            Action::Compare => self.compare(&pipes, out),
+            Action::Compare => self.compare_running(&pipes, out),
             Action::Commit => self.commit(CommitOptions::default(), out),
             Action::CommitForce => {
                 self.commit(CommitOptions { agreed: true, ..CommitOptions::default() }, out);
@@ -126,6 +126,7 @@ impl Session {
             Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Checks => self.ask(Job::Checks { pipes }, Request::Checks, out),
+            Action::Doctor => self.ask_doctor(&args, pipes, out),
             Action::Why => self.ask_why(&args, pipes, out),
             Action::Connections => self.ask_connections(&args, pipes, out),
             Action::RealServerSetup => self.ask(Job::RealServers { args, pipes }, Request::Config, out),
@@ -161,10 +162,9 @@ impl Session {
         }
     }
 
-    fn compare(&mut self, pipes: &[Pipe], out: &mut Vec<Output>) {
-        let difference = |c: &Candidate| text::difference(&c.running, &c.tree);
-        let lines = self.candidate.as_deref().map(difference).unwrap_or_default();
-        self.filtered(&lines, pipes, "no changes", out);
+    fn compare_running(&mut self, pipes: &[Pipe], out: &mut Vec<Output>) {
+        let difference = self.candidate.as_ref().map(|c| text::difference(&c.running, &c.tree));
+        self.filtered(&difference.unwrap_or_default(), pipes, "no changes", out);
     }
 
     fn with_candidate(&mut self, walk: Option<Walk>, act: impl FnOnce(&mut Self, &mut Candidate, Walk)) {

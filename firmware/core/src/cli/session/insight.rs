@@ -1,11 +1,12 @@
-//! `show checks`, `why server` and `show realserver-setup`.
+//! `show checks`, `why server`, `doctor` and `show realserver-setup`.
 
 use super::super::grammar::Pipe;
-use super::super::show::insight;
 use super::super::show::realserver::{self, System};
+use super::super::show::{doctor, insight};
 use super::{Job, Output, Session};
 use crate::director::insight::Why;
 use crate::director::protocol::Request;
+use crate::doctor::Report;
 use crate::health::CheckStatus;
 use crate::model::{Config, Mono, Name};
 use alloc::string::{String, ToString as _};
@@ -48,6 +49,28 @@ impl Session {
                 self.filtered(&lines, pipes, "", out);
             }
         }
+    }
+
+    pub(super) fn ask_doctor(&mut self, args: &[String], pipes: Vec<Pipe>, out: &mut Vec<Output>) {
+        match args.first().map(|name| name.parse::<Name>()).transpose() {
+            Ok(service) => {
+                // It takes some seconds; a program that wants JSON wants nothing else.
+                if pipes.is_empty() {
+                    self.say(out, "Looking; this takes some seconds.");
+                }
+                self.ask(Job::Doctor { pipes }, Request::Doctor { service }, out);
+            }
+            Err(why) => self.say(out, &why.to_string()),
+        }
+    }
+
+    pub(super) fn doctor(&mut self, report: &Report, pipes: &[Pipe], out: &mut Vec<Output>) {
+        let lines = if pipes.first() == Some(&Pipe::Json) {
+            doctor::json(report).lines().map(String::from).collect()
+        } else {
+            doctor::report(report, self.width)
+        };
+        self.filtered(&lines, pipes, "Nothing was looked at.", out);
     }
 
     pub(super) fn checks(&mut self, at: Mono, checks: &[CheckStatus], pipes: &[Pipe], out: &mut Vec<Output>) {

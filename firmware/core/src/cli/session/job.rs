@@ -61,6 +61,9 @@ pub(super) enum Job {
     Why {
         pipes: Vec<Pipe>,
     },
+    Doctor {
+        pipes: Vec<Pipe>,
+    },
     Recall(commits::Use),
     Maintain(Maintenance),
     /// The rescue configuration.
@@ -128,6 +131,7 @@ impl Job {
             ),
             Self::Checks { .. } => matches!(reply, Reply::Checks { .. } | Reply::Refused { .. }),
             Self::Why { .. } => matches!(reply, Reply::Why(_) | Reply::Refused { .. }),
+            Self::Doctor { .. } => matches!(reply, Reply::Doctor(_) | Reply::Refused { .. }),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(
                 reply,

@@ -66,6 +66,7 @@ impl Session {
             (Job::Flash { pipes }, Reply::Recalled { result, .. }) => self.used(result, &pipes, out),
             (Job::Checks { pipes }, Reply::Checks { at, checks }) => self.checks(at, &checks, &pipes, out),
             (Job::Why { pipes }, Reply::Why(why)) => self.why(&why, &pipes, out),
+            (Job::Doctor { pipes }, Reply::Doctor(report)) => self.doctor(&report, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
             (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
@@ -141,6 +142,7 @@ impl Session {
             | Reply::Recalled { .. }
             | Reply::Checks { .. }
             | Reply::Why(_)
+            | Reply::Doctor(_)
             | Reply::Done { .. }
             | Reply::Emptied { .. }
             | Reply::Notice(_)

@@ -12,7 +12,6 @@ use crate::plan::spec::{DestKey, DestSpec, ServiceKey};
 
 use commits::recall;
 use expect_test::expect_file;
-use proptest::prelude::*;
 
 mod connections;
 mod insight;
@@ -140,6 +139,7 @@ impl Bench {
             Request::Why { service, server } => {
                 insight::why(service.unwrap_or_else(|| "web".parse().unwrap()), server)
             }
+            Request::Doctor { .. } => Reply::Doctor(alloc::boxed::Box::default()),
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }
@@ -570,47 +570,5 @@ fn show_takes_json_everywhere() {
     }
 }
 
-const PARTS: &[&str] = &[
-    "configure\r",
-    "set pool web ",
-    "show ",
-    "delete ",
-    "\t",
-    "?",
-    "server rs1 weight 5",
-    "\r",
-    "commit\r",
-    " | json\r",
-    "exit\r",
-    "edit service web\r",
-    "up\r",
-    "y\r",
-    "| match ",
-    "\x03",
-];
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn nothing_that_is_typed_breaks_the_console(
-        parts in proptest::collection::vec(
-            prop_oneof![
-                proptest::collection::vec(any::<u8>(), 0..20),
-                proptest::sample::select(PARTS).prop_map(|s| s.as_bytes().to_vec()),
-            ],
-            0..60,
-        ),
-    ) {
-        let mut bench = Bench::configured();
-        for part in parts {
-            // Garbage may be a form feed, which clears the screen; the model terminal takes that too.
-            bench.bytes(&part);
-            if bench.others.contains(&Output::Logout) {
-                bench = Bench::configured();
-            }
-        }
-    }
-}
-
 mod commits;
+mod garbage;

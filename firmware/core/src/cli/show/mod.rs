@@ -4,6 +4,7 @@ mod cluster;
 pub(crate) mod commits;
 mod data;
 mod dhcp;
+pub(crate) mod doctor;
 pub(crate) mod flash;
 pub(crate) mod impact;
 pub(crate) mod insight;
