@@ -102,8 +102,6 @@ impl Box_ {
                     | Effect::Checkpoint(_)
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
-                    | Effect::AskTime { .. }
-                    | Effect::SetClock { .. }
                     | Effect::Beat(_)
                     | Effect::Listen(_)
                     | Effect::Access(_)
