@@ -3,6 +3,7 @@
 use director_core::cli::parse_set_lines;
 use director_core::model::Name;
 use director_core::model::config::{Forward, Protocol};
+use director_core::model::validate::{Severity, validate};
 use director_core::plan::desired::{Circumstances, Usable, tracks};
 use director_core::plan::*;
 use std::collections::BTreeMap;
@@ -124,4 +125,16 @@ fn a_masquerade_has_the_floating_address_only_where_that_is() {
     let source =
         |active| wanted("set masquerade private address vs1", active).ruleset.unwrap().masquerade[0].2;
     assert_eq!((source(true), source(false)), (Some(ip("1.2.3.1")), None));
+}
+
+#[test]
+fn the_clusters_of_the_documents_are_accepted_and_lblc_is_warned_of() {
+    let ldirectord = include_str!("../../../qemu/scenarios/ldirectord.set");
+    let rhel = include_str!("../../../qemu/scenarios/rhel.set");
+    for (text, warned) in [(ldirectord, true), (rhel, false)] {
+        let findings = validate(&parse_set_lines(text).unwrap());
+        assert!(findings.iter().all(|f| f.severity == Severity::Warning), "{findings:?}");
+        let lblc = findings.iter().any(|f| f.path == "service web scheduler lblc");
+        assert_eq!(lblc, warned, "{findings:?}");
+    }
 }

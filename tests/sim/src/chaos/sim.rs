@@ -434,6 +434,7 @@ impl Sim {
             | Event::Told(_)
             | Event::TableSent(_)
             | Event::Dhcp { .. }
+            | Event::Rwho { .. }
             | Event::TimeAnswered { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
