@@ -4,7 +4,7 @@ use crate::accel::QEMU;
 use crate::hub::Hub;
 use crate::process::{Process, Program};
 use crate::qmp::Qmp;
-use crate::serial::Serial;
+use crate::serial::{Mark, Serial};
 use crate::shell::Shell;
 use crate::switch::{SegmentId, Switch};
 use anyhow::{Context as _, Result, bail};
@@ -157,6 +157,16 @@ impl Vm {
     /// When the machine has none.
     pub fn shell(&self) -> Result<&Shell> {
         self.shell.as_ref().with_context(|| format!("{} has no shell: it was given no tools", self.spec.name))
+    }
+
+    /// The present end of what the shell said.
+    pub(crate) fn shell_mark(&self) -> Mark {
+        self.shell.as_ref().map(|shell| shell.serial().mark()).unwrap_or_default()
+    }
+
+    /// Waits until the shell, when there is one, takes lines.
+    pub(crate) fn wait_shell(&self, mark: Mark, limit: Duration) -> Result<()> {
+        self.shell.as_ref().map_or(Ok(()), |shell| shell.wait_ready(mark, limit))
     }
 
     /// The monitor.
