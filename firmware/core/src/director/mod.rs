@@ -470,7 +470,11 @@ impl Director {
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
         if let Some(first) = ops.first().filter(|_| drifted) {
             let more = count.saturating_sub(1);
-            let rest = if more == 0 { String::new() } else { format!(", and {more} more operations") };
+            let rest = match more {
+                0 => String::new(),
+                1 => ", and 1 more operation".to_string(),
+                _ => format!(", and {more} more operations"),
+            };
             let text = format!("the kernel was changed by something else: {}{rest}", describe(first));
             self.log(Level::Warning, text, out);
         }
