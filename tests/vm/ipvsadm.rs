@@ -25,9 +25,6 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 const FIRST: &str = "1.2.3.1:2000";
 /// How it is said.
 const BLAMED: &str = "changed by something else";
-/// Thresholds, which `ipvsadm -S` leaves out (`print_dest` of ipvsadm 1.31).
-const UNSAVED: [&str; 2] = ["-x", "-y"];
-
 const CASES: &[Case] = &[
     ("ipvsadm_saves_what_was_exported", saves_what_was_exported),
     ("a_thing_that_ipvsadm_changed_is_put_right_within_ten_seconds", drift),
@@ -76,21 +73,15 @@ fn export(lab: &Lab) -> Result<Vec<String>> {
     lab.ask(LVS1, "export ipvsadm")
 }
 
-/// Without the options that `ipvsadm -S` does not know, each service with its servers in order.
+/// Without remarks, each service with its servers in order.
 fn comparable(lines: impl IntoIterator<Item = impl AsRef<str>>) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut service = String::new();
     for line in lines {
-        let mut words = Vec::new();
-        let mut rest = line.as_ref().split_whitespace();
-        while let Some(word) = rest.next() {
-            if UNSAVED.contains(&word) {
-                rest.next();
-            } else {
-                words.push(word);
-            }
+        let line = line.as_ref().trim_end().to_owned();
+        if line.starts_with('#') {
+            continue;
         }
-        let line = words.join(" ");
         if line.starts_with("-A") {
             service.clone_from(&line);
             all.entry(line).or_default();
@@ -125,7 +116,12 @@ fn restores_what_is_read(lab: &mut Lab) -> Result<()> {
     let before = export(lab)?;
     let shell = lab.shell(LVS1)?;
     shell.ok("rm -f /tmp/rules")?;
-    for lines in before.chunks(20) {
+    // What `-S` leaves out stands in remarks, as lines that `-R` takes.
+    let words = |line: &String| {
+        line.strip_prefix("# ").filter(|rest| rest.starts_with('-')).unwrap_or(line).to_owned()
+    };
+    let rules: Vec<String> = before.iter().map(words).filter(|line| !line.starts_with('#')).collect();
+    for lines in rules.chunks(20) {
         shell.ok(&format!("echo '{}' >>/tmp/rules", lines.join("\\n")).replace("echo ", "printf '%b\\n' "))?;
     }
     let shown = lab.ask(LVS1, "show ipvs thresholds")?;

@@ -183,31 +183,20 @@ pub fn schedulers(lab: &mut Lab) -> Result<()> {
 /// When a server gets more connections than its threshold.
 pub fn thresholds(lab: &mut Lab) -> Result<()> {
     let url = format!("http://{V4}:8101/slow");
-    let set = [
-        "set pool few check none",
-        "set pool few server rs1 port 80 upper 2",
-        "set pool few server rs2 port 80 upper 3",
-        "set service few address v4 port 8101",
-        "set service few scheduler rr",
-        "set service few pool few",
-    ];
-    with(lab, &set, &["delete service few", "delete pool few"], |lab| {
-        let mut held = Vec::new();
-        for count in 1..=5_u64 {
-            held.push(
-                lab.spawn("client", ["curl", "--silent", "--output", "/dev/null", "--max-time", SLOW, &url])?,
-            );
-            lab.hub().eventually("the connection", lab.scaled(COMMAND), || {
-                let now = active(lab, 8101).map_err(|error| format!("{error:#}"))?;
-                if now.values().sum::<u64>() == count { Ok(()) } else { Err(format!("{now:?}")) }
-            })?;
-        }
-        let now = active(lab, 8101)?;
-        ensure!(now.values().copied().collect::<BTreeSet<u64>>() == [2, 3].into(), "{now:?}");
-        let more = lab.get("client", &url.replace("slow", ""));
-        ensure!(more.is_err(), "all are full, and {more:?} answered");
-        Ok(())
-    })
+    let mut held = Vec::new();
+    for count in 1..=5_u64 {
+        let argv = ["curl", "--silent", "--output", "/dev/null", "--max-time", SLOW, &url];
+        held.push(lab.spawn("client", argv)?);
+        lab.hub().eventually("the connection", lab.scaled(COMMAND), || {
+            let now = active(lab, 8101).map_err(|error| format!("{error:#}"))?;
+            if now.values().sum::<u64>() == count { Ok(()) } else { Err(format!("{now:?}")) }
+        })?;
+    }
+    let now = active(lab, 8101)?;
+    ensure!(now.values().copied().collect::<BTreeSet<u64>>() == [2, 3].into(), "{now:?}");
+    let more = lab.get("client", &url.replace("slow", ""));
+    ensure!(more.is_err(), "all are full, and {more:?} answered");
+    Ok(())
 }
 
 /// Established connections of a virtual server by real server.
@@ -221,11 +210,13 @@ fn active(lab: &Lab, port: u64) -> Result<BTreeMap<String, u64>> {
         .collect())
 }
 
+/// By direct routing: behind NAT nothing would give the answers the address that was asked.
+///
 /// # Errors
 /// When datagrams of one port stay with one server.
 pub fn one_packet(lab: &mut Lab) -> Result<()> {
     for (service, address, client) in
-        [("nat4-udp", format!("{V4}:8000"), CLIENT4), ("nat6-udp", format!("[{V6}]:8000"), CLIENT6)]
+        [("direct4-udp", format!("{V4}:8001"), CLIENT4), ("direct6-udp", format!("[{V6}]:8001"), CLIENT6)]
     {
         let (set, back) =
             (format!("set service {service} one-packet on"), format!("delete service {service} one-packet"));
@@ -250,16 +241,8 @@ fn call(id: u32) -> String {
 /// # Errors
 /// When messages of one call reach several servers, or those of all calls one.
 pub fn sip(lab: &mut Lab) -> Result<()> {
-    let set = [
-        "set service nat4-udp persistence 1m",
-        "set service nat4-udp persistence-engine sip",
-        "set service nat4-udp one-packet on",
-    ];
-    let back = [
-        "delete service nat4-udp persistence",
-        "delete service nat4-udp persistence-engine",
-        "delete service nat4-udp one-packet",
-    ];
+    let set = ["set service nat4-udp persistence 1m", "set service nat4-udp persistence-engine sip"];
+    let back = ["delete service nat4-udp persistence", "delete service nat4-udp persistence-engine"];
     with(lab, &set, &back, |lab| {
         let mut used = BTreeSet::new();
         for id in 0..REQUESTS {
@@ -281,7 +264,15 @@ pub fn sip(lab: &mut Lab) -> Result<()> {
 /// When ports of one mark go to several servers.
 pub fn marks(lab: &mut Lab) -> Result<()> {
     let set = [
-        "set mark pair address v4 address v6 port 8102-8103",
+        "set mark pair address v4 port 8102-8103",
+        "set mark pair6 address v6 port 8102-8103",
+        "set service pair6 mark pair6",
+        "set service pair6 scheduler rr",
+        "set service pair6 persistence 1m",
+        "set service pair6 pool pair6",
+        "set pool pair6 check none",
+        "set pool pair6 server rs1six port 80",
+        "set pool pair6 server rs2six port 80",
         "set service pair mark pair",
         "set service pair scheduler rr",
         "set service pair persistence 1m",
@@ -290,12 +281,21 @@ pub fn marks(lab: &mut Lab) -> Result<()> {
         "set pool pair server rs1 port 80",
         "set pool pair server rs2 port 80",
     ];
-    let back = ["delete service pair", "delete mark pair", "delete pool pair"];
+    let back = [
+        "delete service pair",
+        "delete mark pair",
+        "delete pool pair",
+        "delete service pair6",
+        "delete mark pair6",
+        "delete pool pair6",
+    ];
     with(lab, &set, &back, |lab| {
-        let first = lab.get("client", &format!("http://{V4}:8102/"))?;
-        for port in [8103, 8102, 8103] {
-            let now = lab.get("client", &format!("http://{V4}:{port}/"))?;
-            ensure!(now == first, "port {port} was answered by {now}, before by {first}");
+        for host in [V4.to_owned(), format!("[{V6}]")] {
+            let first = lab.get("client", &format!("http://{host}:8102/"))?;
+            for port in [8103, 8102, 8103] {
+                let now = lab.get("client", &format!("http://{host}:{port}/"))?;
+                ensure!(now == first, "port {port} was answered by {now}, before by {first}");
+            }
         }
         Ok(())
     })
@@ -350,7 +350,7 @@ pub fn sctp(lab: &mut Lab) -> Result<()> {
     lab.add_machine("sctp-client", &["public"], &tools)?;
     lab.shell("sctp-client")?.ok("ip link set eth0 up && ip address add 1.2.3.110/24 dev eth0")?;
     for name in ["t1", "t2"] {
-        let answer = format!("SYSTEM:'read -r x; echo {name} $SOCAT_PEERADDR $x'");
+        let answer = format!("SYSTEM:'echo {name} $SOCAT_PEERADDR'");
         lab.shell(name)?.ok(&format!("(socat SCTP4-LISTEN:9,bind={V4},fork,reuseaddr {answer} &)"))?;
     }
     with(lab, &set, &back, |lab| {
@@ -377,14 +377,19 @@ pub fn sctp(lab: &mut Lab) -> Result<()> {
 pub fn tracking(lab: &mut Lab) -> Result<()> {
     let read = |lab: &Lab| lab.shell(LVS1)?.ok("cat /proc/sys/net/ipv4/vs/conntrack");
     ensure!(read(lab)?.trim() == "1", "FTP behind NAT is not tracked");
-    let tracked = |lab: &Lab| lab.shell(LVS1)?.ok("grep -c dport=8000 /proc/net/nf_conntrack; true");
+    // What was tracked before may still be in the table.
+    let tracked = |lab: &Lab| -> Result<u32> {
+        let said = lab.shell(LVS1)?.ok("grep -c dport=8000 /proc/net/nf_conntrack; true")?;
+        said.trim().parse().with_context(|| format!("no number: {said}"))
+    };
     commit(lab, &["delete service ftp4", "delete service ftp6"])?;
     let result = (|| {
         ensure!(read(lab)?.trim() == "0", "nothing needs it");
+        let before = tracked(lab)?;
         lab.get("client", &format!("http://{V4}:8000/"))?;
         lab.ask_names("client", Sender::Fresh(CLIENT4), &format!("{V4}:8000"), 1, "x")?;
         let now = tracked(lab)?;
-        ensure!(now.trim() == "0", "{now} connections to a virtual server are tracked");
+        ensure!(now <= before, "{} connections to a virtual server are tracked", now - before);
         Ok(())
     })();
     commit(

@@ -288,6 +288,10 @@ fn configuration() -> String {
         write_lines(&mut text, &lines);
     }
     text.push_str(super::ftp::CONFIGURATION);
+    text.push_str(
+        "set pool few check none\nset pool few server rs1 port 80 upper 2\nset pool few server rs2 port 80 upper 3\n\
+         set service few address v4 port 8101\nset service few scheduler rr\nset service few pool few\n",
+    );
     text
 }
 

@@ -5,8 +5,8 @@ use crate::director::status::{
     SystemStatus,
 };
 use crate::health::State;
-use crate::model::{Millis, Mono};
 use crate::model::config::{CheckKind, Forward, Protocol, Scheduler};
+use crate::model::{Millis, Mono};
 use crate::overrides::Forced;
 use crate::plan::observed::{Link, LinkCounters, Stats};
 use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};

@@ -124,6 +124,13 @@ pub(super) fn check_service(config: &Config, name: &Name, service: &Service, fou
         found.warning(format!("service {name} source-nat"), text);
     }
     ftp(config, (name, service), pool_name, found);
+    // The connection that would translate the answer is forgotten with the packet; the engine makes another one.
+    let udp = service.protocol == Protocol::Udp;
+    if service.special.one_packet && udp && nat && service.special.engine.is_none() {
+        let text = "behind nat clients see answers with the server's address, which they did not ask: use direct or \
+                    tunnel, or send nothing back";
+        found.warning(format!("service {name} one-packet"), text);
+    }
     if service.special.one_packet && service.persistence.is_some() {
         let text = "packets of one client all go to one server, because of the persistence: delete one";
         found.warning(format!("service {name} one-packet"), text);

@@ -202,6 +202,12 @@ fn combinations_that_surprise_are_said_before_they_happen() {
              set pool web check none, or check-port",
         ),
         (
+            "set pool d check none\nset pool d server rs1\nset service d address vs1 protocol udp port 514 pool d\n\
+             set service d one-packet on",
+            "warning: service d one-packet: behind nat clients see answers with the server's address, which they did not \
+             ask: use direct or tunnel, or send nothing back",
+        ),
+        (
             "set pool web server rs1 tunnel type gre",
             "warning: pool web server rs1 tunnel: has no effect: its forward is not tunnel",
         ),
