@@ -30,7 +30,7 @@ pub const MORE: &[Case] = &[
     ("every_scheduler_shares_as_it_says", cases::schedulers),
     ("a_server_at_its_threshold_gets_no_more", cases::thresholds),
     ("each_datagram_of_one_packet_scheduling_is_scheduled", cases::one_packet),
-    ("a_call_stays_with_its_server_whoever_sends", cases::sip),
+    ("calls_of_one_client_are_spread_and_each_stays_with_its_server", cases::sip),
     ("a_mark_holds_ports_together_in_both_families", cases::marks),
     ("fragments_find_their_server_in_both_families", cases::fragments),
     ("sctp_is_balanced", cases::sctp),

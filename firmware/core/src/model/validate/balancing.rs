@@ -124,6 +124,16 @@ pub(super) fn check_service(config: &Config, name: &Name, service: &Service, fou
         found.warning(format!("service {name} source-nat"), text);
     }
     ftp(config, (name, service), pool_name, found);
+    // `ip_vs_sched_persist` knows the virtual port of a mark as 0.
+    let own_port = pool.servers.iter().find(|(_, member)| member.port.is_some());
+    if let (Some((server, _)), true, true) = (own_port, nat, service.special.mark.is_some())
+        && service.persistence.is_some()
+    {
+        let text = format!(
+            "with a mark and persistence the kernel leaves the port as it is: delete pool {pool_name} server {server} port"
+        );
+        found.error(format!("service {name} persistence"), text);
+    }
     // The connection that would translate the answer is forgotten with the packet; the engine makes another one.
     let udp = service.protocol == Protocol::Udp;
     if service.special.one_packet && udp && nat && service.special.engine.is_none() {

@@ -26,7 +26,6 @@ fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
     for (line, path) in [
         ("set system domain example.org", "system domain"),
         ("set cluster witness 1.2.3.254", "cluster witness"),
-        ("set check c tls sni www.example.org", "check c tls"),
     ] {
         assert_eq!(refused(line), [format!("error: {path}: not in this firmware yet: delete it")], "{line}");
     }
@@ -36,6 +35,14 @@ fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
 #[test]
 fn settings_that_do_not_fit_together_are_found_with_the_fix() {
     for (lines, finding) in [
+        (
+            "set check c question dns\nset check c tls sni www.example.org",
+            "error: check c tls: question dns is not asked inside TLS: delete it",
+        ),
+        (
+            "set check c tls certificate pin",
+            "error: check c tls fingerprint: missing: set check c tls fingerprint",
+        ),
         (
             "set service web scheduler-flag sh-port",
             "error: service web scheduler-flag sh-port: is not a flag of scheduler wlc",
@@ -344,6 +351,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
              set pool web sorry-port 81",
         "pool web sorry-port 81",
         "only forward nat",
+    ),
+    // ip_vs_sched_persist: a mark with persistence keeps the port
+    (
+        "MARK set pool own server rs1 port 81\nset service m persistence 5m",
+        "service m persistence",
+        "leaves the port as it is",
     ),
     // source NAT to an address of another family
     ("SIX set masquerade private address v6", "masquerade private address", "address family"),
