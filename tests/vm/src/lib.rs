@@ -6,6 +6,8 @@ pub mod carried;
 pub mod counters;
 pub mod director;
 pub mod login;
+pub mod matrix;
 pub mod provision;
+pub mod services;
 pub mod storm;
 pub mod suite;

@@ -3,7 +3,7 @@
 use crate::platform::kmsg::Log;
 use director_core::director::{Event, Level};
 use director_core::wire::rwho::{DATAGRAM_MAX, PORT};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -65,10 +65,7 @@ async fn read(socket: UdpSocket, events: mpsc::Sender<Event>) {
                 // No room: lost, as on any network.
                 drop(events.try_send(Event::Rwho { from: *from.ip(), datagram }));
             }
-            Ok((_, from)) => {
-                let _: IpAddr = from.ip();
-                errors = 0;
-            }
+            Ok(_) => errors = 0,
             Err(_) => errors = errors.saturating_add(1),
         }
     }

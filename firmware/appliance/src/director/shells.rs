@@ -27,6 +27,7 @@ use director_core::model::Config;
 use director_core::plan::OpError;
 use director_core::store::{Comment, Commit, Generation, StoreError, blob};
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -202,16 +203,8 @@ impl Shells {
                 Effect::Mark { generation, state } => {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
-                Effect::Prove(running) => {
-                    if let Err(error) = self.submit(FlashJob::Prove(running)) {
-                        self.refused.push_back(Event::Proven(Err(error)));
-                    }
-                }
-                Effect::Keep(list) => {
-                    if let Err(error) = self.submit(FlashJob::Keep(list)) {
-                        self.refused.push_back(Event::Kept(Err(error)));
-                    }
-                }
+                Effect::Prove(running) => self.unless_refused(FlashJob::Prove(running), Event::Proven),
+                Effect::Keep(list) => self.unless_refused(FlashJob::Keep(list), Event::Kept),
                 Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
                 Effect::Maintain { session, what, rescue } => self.maintain(session, what, rescue),
                 Effect::Access(access) => save_access(&self.log, Path::new(RUN), &access),
@@ -227,9 +220,8 @@ impl Shells {
                     self.syslog.send(level, &text);
                 }
                 Effect::Syslog(receiver) => {
-                    if let Err(error) = self.syslog.set(receiver) {
-                        self.log.write(Level::Error, format_args!("syslog: {error}"));
-                    }
+                    let set = self.syslog.set(receiver);
+                    self.complain("syslog", set);
                 }
                 Effect::RwhoListen(wanted) => self.rwho.listen(wanted),
                 Effect::DhcpListen(devices) => self.dhcp.listen(&devices),
@@ -251,14 +243,26 @@ impl Shells {
                     table::send(&self.log, &self.peer_events, daemon, marks);
                 }
                 Effect::Power(power) => {
-                    if let Err(error) = request::ask(Ask::Power(power)) {
-                        self.log.write(Level::Error, format_args!("init does not take requests: {error}"));
-                    }
+                    let asked = request::ask(Ask::Power(power));
+                    self.complain("init does not take requests", asked);
                 }
                 Effect::Stopped => running = false,
             }
         }
         running
+    }
+
+    fn complain<E: Display>(&self, what: &str, result: Result<(), E>) {
+        if let Err(error) = result {
+            self.log.write(Level::Error, format_args!("{what}: {error}"));
+        }
+    }
+
+    /// Hands a job to the flash; a refusal is its answer at once.
+    fn unless_refused(&mut self, job: FlashJob, answer: fn(Result<(), StoreError>) -> Event) {
+        if let Err(error) = self.submit(job) {
+            self.refused.push_back(answer(Err(error)));
+        }
     }
 
     fn set_hostname(&self, name: &str) {

@@ -28,4 +28,6 @@ pub(crate) mod uevent;
 pub(crate) mod watchdog;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod tests;

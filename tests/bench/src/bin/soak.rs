@@ -9,7 +9,7 @@ use director_qemu::scenario;
 use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
 use director_vm_tests::carried::{Carried, kill_return_and_standby};
-use director_vm_tests::{ailments, balancing, storm};
+use director_vm_tests::{ailments, balancing, matrix, storm};
 use std::process::{Command, ExitCode, Stdio};
 
 /// Issue: at 50 random moments of a commit storm.
@@ -34,6 +34,11 @@ const JOBS: &[Job<Round>] = &[
         name: "downloads",
         about: "200 MB through NAT and direct routing, over kill -9, return and cluster standby of the active box",
         work: Work::Lab(downloads),
+    },
+    Job {
+        name: "matrix",
+        about: "every forwarding method, family, scheduler and protocol with real servers",
+        work: Work::Lab(whole_matrix),
     },
     Job {
         name: "doctor",
@@ -89,6 +94,37 @@ fn downloads(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Re
         found.push(Round { name, seed: options.seed, count: 6, seconds, found: words, passed: met.is_ok() });
         met?;
     }
+    Ok(())
+}
+
+/// Each case once, or so many times; a case that failed does not stop the others.
+fn whole_matrix(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let mut lab = matrix::start(folder)?;
+    let rounds = options.count.unwrap_or(1);
+    for (name, case) in matrix::ESSENTIAL.iter().chain(matrix::MORE) {
+        let start = lab.hub().elapsed();
+        let mut outcome = Ok(());
+        for _ in 0..rounds {
+            lab.hub().line("soak", "case", name);
+            outcome = matrix::baseline(&mut lab).and_then(|()| case(&mut lab));
+            if outcome.is_err() {
+                matrix::repair(&mut lab)?;
+                break;
+            }
+        }
+        let words = outcome.as_ref().err().map_or_else(|| "ok".to_owned(), |error| format!("{error:#}"));
+        found.push(Round {
+            name: format!("matrix.{name}"),
+            seed: options.seed,
+            count: rounds,
+            seconds: (lab.hub().elapsed() - start).as_secs_f64(),
+            found: words,
+            passed: outcome.is_ok(),
+        });
+    }
+    let failed: Vec<&str> =
+        found.iter().filter(|round| !round.passed).map(|round| round.name.as_str()).collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
 
