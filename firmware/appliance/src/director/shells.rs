@@ -5,18 +5,21 @@ use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
 use super::sorry::Sorry;
 use super::syslog::Syslog;
+use crate::init::report::Reporter;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
+use crate::platform::fence;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
+use director_core::director::cluster::FenceOrders;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
-use director_core::model::Config;
+use director_core::model::{Config, Mono};
 use director_core::plan::OpError;
 use director_core::store::{Comment, Commit, Generation, StoreError, blob};
 use std::collections::VecDeque;
@@ -97,6 +100,7 @@ pub(super) struct Shells {
     syslog: Syslog,
     dhcp: Dhcp,
     log: Rc<Log>,
+    reporter: Option<Reporter>,
     checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
     refused: VecDeque<Event>,
@@ -104,7 +108,11 @@ pub(super) struct Shells {
 
 impl Shells {
     /// Opens everything. Must run inside the loop's local task set.
-    pub(super) fn open(log: &Rc<Log>, flash: Option<Flash>) -> io::Result<(Self, Inputs)> {
+    pub(super) fn open(
+        log: &Rc<Log>,
+        flash: Option<Flash>,
+        reporter: Option<Reporter>,
+    ) -> io::Result<(Self, Inputs)> {
         let (jobs, job_queue) = mpsc::channel(KERNEL_JOBS);
         let (kernel_events, kernel) = mpsc::channel(KERNEL_QUEUE);
         let (heartbeat_events, heartbeats) = mpsc::channel(HEARTBEAT_QUEUE);
@@ -122,6 +130,7 @@ impl Shells {
             syslog: Syslog::default(),
             dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
             log: Rc::clone(log),
+            reporter,
             checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
@@ -191,7 +200,13 @@ impl Shells {
                         self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
                     }
                 }
-                Effect::Beat(frame) => self.heartbeats.send(&frame),
+                Effect::Beat(frame) => {
+                    self.heartbeats.send(&frame);
+                    if let Some(reporter) = &mut self.reporter {
+                        reporter.beat(Mono::from_micros(frame.stamp.sequence));
+                    }
+                }
+                Effect::Fence(orders) => self.order_fence(orders.map(|orders| *orders)),
                 Effect::Listen(listen) => self.heartbeats.listen(listen.map(|l| *l)),
                 Effect::Power(power) => {
                     if let Err(error) = request::ask(Ask::Power(power)) {
@@ -202,6 +217,22 @@ impl Shells {
             }
         }
         running
+    }
+
+    /// The main loop completed a turn.
+    pub(super) fn turned(&mut self, now: Mono) {
+        if let Some(reporter) = &mut self.reporter {
+            reporter.turned(now);
+        }
+    }
+
+    fn order_fence(&mut self, orders: Option<FenceOrders>) {
+        let Some(reporter) = &mut self.reporter else { return };
+        let (after, keys) = orders.map_or((None, Vec::new()), |o| (Some(o.after), o.keys));
+        if let Err(error) = reporter.order(after, &fence::removal(&keys)) {
+            let text = "init was not told which addresses to remove when the director stands still";
+            self.log.write(Level::Error, format_args!("{text}: {error}"));
+        }
     }
 
     /// An answer that was known at once.

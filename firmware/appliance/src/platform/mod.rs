@@ -4,6 +4,7 @@ pub(crate) mod announce;
 pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod dhcp;
+pub(crate) mod fence;
 pub(crate) mod flash;
 pub(crate) mod heartbeat;
 pub(crate) mod ipvs;

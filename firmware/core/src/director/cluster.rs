@@ -12,7 +12,7 @@ use crate::election::{
 use crate::model::cluster::Authentication;
 use crate::model::config::{Interface, Node};
 use crate::model::{Config, Device, Millis, Mono, Name};
-use crate::plan::Observed;
+use crate::plan::{AddressKey, Observed};
 use crate::store::blob::SCHEMA;
 use crate::store::identity::Role;
 use crate::wire::heartbeat::{Frame, Guard, Key, Keyring, Running};
@@ -57,6 +57,15 @@ pub struct Listen {
     pub paths: Vec<HeartbeatPath>,
 }
 
+/// What init does when no heartbeat left for too long ([`crate::init::fence`]).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FenceOrders {
+    /// How long after the last heartbeat.
+    pub after: Millis,
+    /// The addresses that go.
+    pub keys: Vec<AddressKey>,
+}
+
 /// The pair's part of the director.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
@@ -69,6 +78,10 @@ pub(super) struct Cluster {
     running: Running,
     /// Devices with a link in the last dump.
     linked: Option<BTreeSet<Device>>,
+    /// Floating addresses that the kernel has of us, or is being given.
+    held: Vec<AddressKey>,
+    /// What init was told last; `None` before the first word of this process.
+    ordered: Option<Option<FenceOrders>>,
     /// Configuration seen once: what comes later is a commit, not a start.
     begun: bool,
 }
@@ -341,8 +354,34 @@ impl Director {
         }
     }
 
+    /// The kernel is about to be given these floating addresses, or has them.
+    pub(super) fn cluster_planned<'a>(&mut self, floating: impl Iterator<Item = &'a AddressKey>) {
+        if self.cluster.election.as_ref().is_some_and(Election::active) {
+            self.cluster.held = floating.cloned().collect();
+        }
+    }
+
+    /// Tells init what to remove should this process stand still.
+    pub(super) fn order_fence(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let held = !self.cluster.held.is_empty();
+        let after = self.cluster.election.as_ref().filter(|_| held).map(|e| e.fence_after(now));
+        let same = match (&self.cluster.ordered, after) {
+            (Some(None), None) => true,
+            (Some(Some(old)), Some(after)) => old.after == after && old.keys == self.cluster.held,
+            (None | Some(_), _) => false,
+        };
+        if !same {
+            let orders = after.map(|after| FenceOrders { after, keys: self.cluster.held.clone() });
+            self.cluster.ordered = Some(orders.clone());
+            out.push(Effect::Fence(orders.map(Box::new)));
+        }
+    }
+
     /// Kernel and desired state agree: what was to be released is gone.
     pub(super) fn cluster_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if !self.cluster.election.as_ref().is_some_and(Election::active) {
+            self.cluster.held.clear();
+        }
         self.update_cluster(now, out);
         let releasing = |e: &Election| matches!(e.role(), ElectionRole::Releasing { .. });
         if self.cluster.election.as_ref().is_some_and(releasing) {
@@ -370,6 +409,12 @@ impl Director {
             Some(Err(Denied::Already)) => Err(format!("this box is {word} already")),
             Some(Err(Denied::NoPeer)) => {
                 Err("the peer is not ready, nobody would serve: show cluster".to_string())
+            }
+            Some(Err(Denied::PeerUnfit)) => {
+                Err("the peer can serve worse than this box (links, witness, servers): show cluster there".to_string())
+            }
+            Some(Err(Denied::Unfit)) => {
+                Err("this box can serve worse than the peer (links, witness, servers): show cluster".to_string())
             }
             Some(Err(Denied::NotNow)) => Err("not while the box starts, hands over or stops".to_string()),
         }

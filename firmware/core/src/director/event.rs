@@ -1,7 +1,7 @@
 //! Everything that goes into the director, and everything that comes out.
 
 use super::Checkpoint;
-use super::cluster::Listen;
+use super::cluster::{FenceOrders, Listen};
 use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::login::Access;
@@ -176,6 +176,8 @@ pub enum Effect {
     },
     /// Send this on every path of [`Effect::Listen`].
     Beat(Box<Frame>),
+    /// Tell init which floating addresses to remove should this process stand still; `None`: it holds none.
+    Fence(Option<Box<FenceOrders>>),
     /// Open these heartbeat paths in place of those before, or none.
     Listen(Option<Box<Listen>>),
     /// Ask init to stop the machine; init sends [`Event::Stop`] in turn.

@@ -233,6 +233,7 @@ impl Director {
             director.checkpoint(out);
         }
         director.drive(now, out);
+        director.order_fence(now, out);
         director
     }
 
@@ -257,6 +258,7 @@ impl Director {
             Event::Stop => self.stop(now, out),
         }
         self.drive(now, out);
+        self.order_fence(now, out);
         // Last, because nothing may follow it.
         if self.reconcile.settled() {
             self.end(out);
@@ -465,6 +467,7 @@ impl Director {
                 self.announcer.announced(key.clone(), now);
             }
         }
+        self.cluster_planned(want.floating_addresses.keys());
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
         let pages = want.pages;
         match self.reconcile.planned(ops.clone(), now) {

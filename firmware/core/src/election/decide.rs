@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 impl Election {
     /// Decides, then sends what is due.
     pub(super) fn advance(&mut self, now: Mono, out: &mut Vec<Output>) {
-        self.wake(now);
+        self.wake(now, out);
         self.forget_claims(now);
         for _ in 0..TURNS_MAX {
             if !self.decide(now, out) {
@@ -31,7 +31,8 @@ impl Election {
 
     /// The time in which this process stood still does not count as the peer's silence: its heartbeats may wait in a
     /// socket, behind this call.
-    fn wake(&mut self, now: Mono) {
+    fn wake(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.doubt(now, out);
         let slept_us = now.micros_since(self.called.after(self.settings.interval));
         self.called = now;
         if slept_us == 0 || self.role == Role::Left {
@@ -43,6 +44,23 @@ impl Election {
         if let Role::Starting { until } = &mut self.role {
             *until = until.after(slept);
         }
+    }
+
+    /// An active node whose last heartbeat is so old that its peer may have taken over does not know whether it still has
+    /// its role: init has removed the addresses, or would. It asks, and believes nothing that was said before.
+    pub(super) fn doubt(&mut self, now: Mono, out: &mut Vec<Output>) {
+        let beat = self.peer.made();
+        let stalled = self.role == Role::Active
+            && self.peer.alive(self.called)
+            && now >= beat.after(self.settings.fence_after(true));
+        if !stalled {
+            return;
+        }
+        let ms = u32::try_from(now.micros_since(beat) / 1000).unwrap_or(u32::MAX);
+        self.peer.distrust(now);
+        self.listening = now;
+        self.enter(Role::Standby, Reason::Stalled { ms }, now, out);
+        self.send(Marks { ask: true, ..Marks::default() }, now, out);
     }
 
     /// One decision. True when the role changed.
@@ -152,18 +170,20 @@ impl Election {
         if core::mem::take(&mut self.duel) | core::mem::take(&mut self.apart) {
             out.push(Output::Announce);
         }
-        let able = state == State::Standby && !marks.aside;
-        if !(able && fitness > ours) {
+        let ready = state == State::Standby;
+        // Being set aside is no reason to leave the addresses with a box that cannot serve.
+        if !(ready && fitness > ours) {
             self.worse = None;
         } else if self.worse.is_none() {
             self.worse = Some(now);
         }
         let fitter = self.worse.is_some_and(|since| now >= since.after(self.settings.interval));
+        let able = ready && !marks.aside && fitness >= ours;
         let why = if able && marks.takeover {
             Reason::OperatorThere
         } else if fitter {
             Reason::PeerFitter
-        } else if able && marks.claim && fitness >= ours {
+        } else if able && marks.claim {
             Reason::PeerPreferred
         } else {
             return false;
@@ -174,15 +194,15 @@ impl Election {
         true
     }
 
-    /// Whether this node is the one to be active: not set aside, fitter, of higher priority, the primary.
+    /// Whether this node is the one to be active: fitter, not set aside, of higher priority, the primary.
     fn outranks(&self, peer: &Frame) -> bool {
         let own = (
-            !self.aside,
             self.local.fitness.level(),
+            !self.aside,
             self.settings.priority,
             self.settings.own == Node::Primary,
         );
-        let other = (!peer.marks.aside, peer.fitness, peer.priority, peer.sender == Node::Primary);
+        let other = (peer.fitness, !peer.marks.aside, peer.priority, peer.sender == Node::Primary);
         own > other
     }
 

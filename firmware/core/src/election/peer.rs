@@ -59,6 +59,8 @@ pub struct Peer {
     nonce: u64,
     /// Sequence of the last frame made.
     made: u64,
+    /// Echoes of earlier stamps prove nothing any more.
+    fresh: u64,
     dead_time: Millis,
     newest: Option<Newest>,
     /// Its last proven frame, and when it came.
@@ -83,6 +85,7 @@ impl Peer {
         Self {
             nonce,
             made: 0,
+            fresh: 0,
             dead_time,
             newest: None,
             word: None,
@@ -109,6 +112,17 @@ impl Peer {
     /// What our frames echo.
     pub(super) fn echo(&self) -> Option<Stamp> {
         self.newest.map(|n| n.stamp)
+    }
+
+    /// When the last frame was made.
+    pub(super) fn made(&self) -> Mono {
+        Mono::from_micros(self.made)
+    }
+
+    /// What it said so far counts no more, nor what answers to frames made so far.
+    pub(super) fn distrust(&mut self, now: Mono) {
+        self.fresh = self.made.saturating_add(1);
+        self.bury(now);
     }
 
     /// The frame just made is a question.
@@ -174,7 +188,7 @@ impl Peer {
     fn echoes_us(&self, frame: &Frame, now: Mono) -> bool {
         frame.echo.is_some_and(|echo| {
             echo.nonce == self.nonce
-                && echo.sequence <= self.made
+                && (self.fresh..=self.made).contains(&echo.sequence)
                 && !self.over(Mono::from_micros(echo.sequence), now)
         })
     }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 choices! {
     /// What makes a silent peer dead.
     Detection {
-        #[default]
         DeadTime "dead-time" "Silence for the dead time",
+        #[default]
         Probe "probe" "A late heartbeat starts urgent questions; none answered",
     }
 

@@ -83,6 +83,12 @@ fn act(world: &mut World) {
             world.power_cut(n);
             world.post(n, 500_000 + long, Item::Boot);
         }
+        2 if draw.pauses && world.nodes[n].power == Power::Up && world.rng.chance(50) => {
+            world.nodes[n].power = Power::Wedged;
+            let since = world.now;
+            world.note(format!("lvs{}: the director stands still for {} ms", n + 1, after / 1000));
+            world.post(n, after, Item::Resume(false, since));
+        }
         2 if draw.pauses && world.nodes[n].power == Power::Up => {
             world.nodes[n].power = Power::Paused;
             let (frozen, since) = (world.rng.chance(50), world.now);
@@ -168,7 +174,7 @@ fn liveness(world: &mut World) {
         match world.nodes[n].power {
             Power::Off => world.post(n, 0, Item::Boot),
             Power::Headless => world.post(n, 0, Item::Revive),
-            Power::Up | Power::Paused => {}
+            Power::Up | Power::Paused | Power::Wedged => {}
         }
     }
     // What stands still or stops goes on within this time.

@@ -8,7 +8,7 @@ use crate::chaos::rng::Rng;
 use director_core::director::protocol::{Request, SessionId};
 use director_core::director::{Effect, Event};
 use director_core::health::{Failure, ProbeOutcome};
-use director_core::model::Config;
+use director_core::model::{Config, Mono};
 use director_core::plan::{Op, OpError};
 use director_core::store::identity::Role;
 use director_core::wire::heartbeat::Frame;
@@ -150,7 +150,11 @@ impl World {
             };
             let due = [0, 1].map(|n| deadline(&self.nodes[n]).unwrap_or(u64::MAX));
             let queued = self.queue.keys().next().map_or(u64::MAX, |(at, _)| *at);
-            let at = due[0].min(due[1]).min(queued);
+            let init = [0, 1].map(|n| {
+                let at = self.nodes[n].init_deadline();
+                at.map_or(u64::MAX, |at| self.nodes[n].world_time(at, self.now))
+            });
+            let at = due[0].min(due[1]).min(queued).min(init[0]).min(init[1]);
             self.sample(at.min(end));
             if at > end {
                 self.now = end;
@@ -158,7 +162,9 @@ impl World {
                 return;
             }
             self.now = at;
-            if due[0] <= at {
+            if let Some(n) = [0, 1].into_iter().find(|n| init[*n] <= at) {
+                self.init(n);
+            } else if due[0] <= at {
                 self.handle(0, Event::Deadline);
             } else if due[1] <= at {
                 self.handle(1, Event::Deadline);
@@ -168,6 +174,14 @@ impl World {
             self.check();
         }
         panic!("the simulation does not end");
+    }
+
+    /// PID 1 of a box looks.
+    fn init(&mut self, n: usize) {
+        if self.nodes[n].init(self.now) {
+            self.note(format!("lvs{}: init removes the addresses", n + 1));
+            self.post(n, 100, Item::Event(Event::KernelChanged));
+        }
     }
 
     fn sample(&mut self, until: u64) {
@@ -185,7 +199,7 @@ impl World {
     fn happen(&mut self, n: usize, process: u64, item: Item) {
         let node = &mut self.nodes[n];
         let resumes = matches!(item, Item::Resume(..) | Item::Boot | Item::Mend(_));
-        if node.power == Power::Paused && !resumes {
+        if matches!(node.power, Power::Paused | Power::Wedged) && !resumes {
             if node.held.len() < HELD_MAX || !matches!(item, Item::Frame { .. }) {
                 node.held.push_back(item);
             }
@@ -204,7 +218,9 @@ impl World {
             }
             Item::Revive if node.power == Power::Headless => self.start(n),
             Item::Mend(mend) => self.mend(n, mend),
-            Item::Resume(frozen, since) if node.power == Power::Paused => self.resume(n, frozen, since),
+            Item::Resume(frozen, since) if matches!(node.power, Power::Paused | Power::Wedged) => {
+                self.resume(n, frozen, since);
+            }
             Item::Event(event) if current => self.handle(n, event),
             Item::Observe(names) if current => {
                 let state = &mut node.kernel.state;
@@ -279,7 +295,18 @@ impl World {
                     self.nodes[n].checkpoint = Some(*checkpoint);
                 }
                 Effect::Listen(listen) => self.nodes[n].listen = listen.map(|l| *l),
-                Effect::Beat(frame) => self.send(n, &frame),
+                Effect::Beat(frame) => {
+                    let node = &mut self.nodes[n];
+                    let clock = node.clock(self.now);
+                    node.fence.beat(Mono::from_micros(frame.stamp.sequence), clock);
+                    self.send(n, &frame);
+                }
+                Effect::Fence(orders) => {
+                    let node = &mut self.nodes[n];
+                    let clock = node.clock(self.now);
+                    node.fence.order(orders.as_ref().map(|o| o.after), clock);
+                    node.orders = orders.map(|o| o.keys).unwrap_or_default();
+                }
                 Effect::Log { text, .. } => self.logged(n, &text),
                 Effect::Reply { .. } => {}
                 Effect::Stopped => {
