@@ -1,7 +1,7 @@
 //! Everything that goes into the director, and everything that comes out.
 
 use super::Checkpoint;
-use super::cluster::{FenceOrders, Listen};
+use super::cluster::{FenceOrders, Listen, Refused};
 use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::login::Access;
@@ -58,6 +58,8 @@ pub enum Event {
         /// What it says.
         frame: Box<Frame>,
     },
+    /// Something came over a heartbeat path that is not the peer's word. Comes at most once a second for each path.
+    Refused(Box<Refused>),
     /// A DHCP message came in on a device.
     Dhcp {
         /// Which.

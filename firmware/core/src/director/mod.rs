@@ -20,6 +20,7 @@ mod leases;
 mod maintain;
 mod now;
 mod pages;
+pub mod pings;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
@@ -244,8 +245,10 @@ impl Director {
             Event::KernelChanged => self.reconcile.kernel_changed(),
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
+            Event::Probed { id, outcome } if pings::ours(id) => self.on_pinged(id, &outcome, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
+            Event::Refused(refused) => self.on_refused(*refused, now),
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Maintained { session, what, result } => {

@@ -1,7 +1,7 @@
 //! The decisions: every change of role is made here, with its reason.
 
 use super::{
-    ASK_PAUSE_MIN, ASKS, BURST, BURST_PAUSE, Election, Output, Reason, Role, Suspicion, TURNS_MAX, Warning,
+    ASK_PAUSE_MIN, ASKS, BURST, BURST_PAUSE, Election, Fitness, MEASURE_EVERY, Output, Reason, Role, Suspicion, TURNS_MAX, Warning,
 };
 use crate::model::cluster::{Detection, Failback};
 use crate::model::{Millis, Mono};
@@ -22,7 +22,11 @@ impl Election {
         self.suspect(now, out);
         self.warn(now, out);
         if (self.burst > 0 || self.role != Role::Left) && now >= self.next_beat {
-            self.send(Marks::default(), now, out);
+            let ask = now >= self.measured.after(MEASURE_EVERY);
+            if ask {
+                self.measured = now;
+            }
+            self.send(Marks { ask, ..Marks::default() }, now, out);
             self.burst = self.burst.saturating_sub(1);
             let pause = if self.burst > 0 { BURST_PAUSE } else { self.settings.interval };
             self.next_beat = now.after(pause);
@@ -81,7 +85,7 @@ impl Election {
         if self.peer.alive(now) {
             return self.enter(Role::Standby, Reason::PeerHeard, now, out);
         }
-        if now < until || self.deaf() {
+        if now < until || self.deaf() || !self.local.fitness.witness {
             return false;
         }
         if self.peer.one_way(now) && now < until.after(self.settings.dead_time) {
@@ -127,7 +131,8 @@ impl Election {
     /// A standby whose peer is not heard.
     fn decide_alone(&mut self, now: Mono, out: &mut Vec<Output>) -> bool {
         let (silent_since, mute) = (self.silent_since(), self.mute(now));
-        if self.deaf() || !(mute || now >= self.dead_at()) {
+        // Without a witness it is this box that is cut off.
+        if self.deaf() || !self.local.fitness.witness || !(mute || now >= self.dead_at()) {
             return false;
         }
         if self.peer.one_way(now) {
@@ -177,7 +182,7 @@ impl Election {
         } else if self.worse.is_none() {
             self.worse = Some(now);
         }
-        let fitter = self.worse.is_some_and(|since| now >= since.after(self.settings.interval));
+        let fitter = self.worse.is_some_and(|since| now >= since.after(self.patience(fitness)));
         let able = ready && !marks.aside && fitness >= ours;
         let why = if able && marks.takeover {
             Reason::OperatorThere
@@ -192,6 +197,14 @@ impl Election {
         self.aside |= why == Reason::OperatorThere;
         self.release(why, true, now, out);
         true
+    }
+
+    /// How long the peer must be the fitter one. Both see at different moments that a witness is gone; when that is all, the
+    /// peer has time to see it too.
+    pub(super) fn patience(&self, peer: u8) -> Millis {
+        let witness = Fitness { witness: true, links: false, servers: false }.level();
+        let only = peer ^ self.local.fitness.level() == witness;
+        if only { self.settings.dead_time } else { self.settings.interval }
     }
 
     /// Whether this node is the one to be active: fitter, not set aside, of higher priority, the primary.
@@ -346,7 +359,8 @@ impl Election {
             Role::Standby => self.standby_deadlines(&mut soon),
             Role::Active => {
                 if let Some(since) = self.worse {
-                    soon(since.after(self.settings.interval));
+                    let peer = self.peer.word().map_or(0, |word| word.fitness);
+                    soon(since.after(self.patience(peer)));
                 }
             }
             Role::Releasing { until, .. } => soon(until),

@@ -23,7 +23,7 @@ mod reason;
 #[cfg(test)]
 mod tests;
 
-pub use peer::{PATHS_MAX, Path, Peer, Worth};
+pub use peer::{PATHS_MAX, Path, Peer, SERIAL_PATH, Worth};
 pub use reason::Reason;
 
 use crate::model::cluster::{Detection, Failback};
@@ -41,6 +41,8 @@ const BURST_PAUSE: Millis = Millis::new(10);
 pub const ASKS: u8 = 5;
 /// Shortest pause between two questions. Chosen: above the turn of a busy peer's main loop.
 pub const ASK_PAUSE_MIN: Millis = Millis::new(10);
+/// A heartbeat is a question this often, to know the round trip of each path.
+const MEASURE_EVERY: Millis = Millis::from_secs(10);
 /// First contact is answered at once, but not more often than this.
 const GREETING_PAUSE: Millis = Millis::new(10);
 /// Share of [`Settings::takeover_min`] that is kept for init to wake up and for the kernel to remove addresses.
@@ -66,6 +68,12 @@ pub struct Fitness {
 impl Fitness {
     /// A node in full health.
     pub const FULL: Self = Self { links: true, witness: true, servers: true };
+
+    /// From what travelled.
+    #[must_use]
+    pub const fn of(level: u8) -> Self {
+        Self { links: level & 4 != 0, witness: level & 2 != 0, servers: level & 1 != 0 }
+    }
 
     /// As it travels.
     #[must_use]
@@ -244,6 +252,8 @@ pub struct Election {
     /// Since when the peer serves better than we, who are active.
     worse: Option<Mono>,
     greeted: Mono,
+    /// When a heartbeat was a question last.
+    measured: Mono,
     warned: bool,
     warned_one_way: bool,
     duel: bool,
@@ -293,6 +303,7 @@ impl Election {
             better: None,
             worse: None,
             greeted: Mono::ZERO,
+            measured: now,
             warned: false,
             warned_one_way: false,
             duel: false,

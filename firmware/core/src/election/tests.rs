@@ -323,6 +323,33 @@ fn the_node_that_sees_no_server_hands_over_to_the_one_that_does() {
 }
 
 #[test]
+fn a_witness_breaks_the_tie_when_the_nodes_do_not_hear_each_other() {
+    let cut_off = || Local { fitness: Fitness { witness: false, ..Fitness::FULL }, ..local() };
+    let mut pair = Pair::running(|_| ());
+    pair.cut = [true, true];
+    pair.act(BACKUP, |e, now, out| e.update(cut_off(), now, out));
+    pair.run(10_000);
+    assert_eq!(pair.active(), [true, false], "the box that is cut off takes nothing");
+    pair.act(BACKUP, |e, now, out| e.update(local(), now, out));
+    pair.until(400, |p| p.active()[BACKUP]);
+}
+
+#[test]
+fn a_witness_that_both_lose_one_after_the_other_moves_nothing() {
+    let cut_off = || Local { fitness: Fitness { witness: false, ..Fitness::FULL }, ..local() };
+    let mut pair = Pair::running(|_| ());
+    pair.act(PRIMARY, |e, now, out| e.update(cut_off(), now, out));
+    pair.run(250);
+    pair.act(BACKUP, |e, now, out| e.update(cut_off(), now, out));
+    pair.run(10_000);
+    assert_eq!(pair.active(), [true, false]);
+    assert_eq!(pair.why(PRIMARY), Reason::Better);
+    pair.act(BACKUP, |e, now, out| e.update(local(), now, out));
+    let took = pair.until(1000, |p| p.active() == [false, true]);
+    assert!((300..=420).contains(&took), "{took}");
+}
+
+#[test]
 fn a_box_that_was_set_aside_still_takes_over_from_one_that_lost_its_link() {
     let mut pair = Pair::running(|_| ());
     // A hand-over there and back leaves the backup set aside.

@@ -51,6 +51,20 @@ choices! {
     }
 }
 
+impl Speed {
+    /// Bits per second.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::S9600 => 9600,
+            Self::S19200 => 19_200,
+            Self::S38400 => 38_400,
+            Self::S57600 => 57_600,
+            Self::S115200 => 115_200,
+        }
+    }
+}
+
 /// Heartbeats over a null modem.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct SerialLine {

@@ -430,6 +430,7 @@ impl Sim {
             | Event::Saved { .. }
             | Event::Recalled { .. }
             | Event::Heartbeat { .. }
+            | Event::Refused(_)
             | Event::Dhcp { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)

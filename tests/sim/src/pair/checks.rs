@@ -49,7 +49,7 @@ pub struct Checks {
 }
 
 fn well(node: &Node, lan: &Lan, n: usize) -> bool {
-    node.power == Power::Up && node.servers && lan.pulled[n] == [false; 2]
+    node.power == Power::Up && node.servers && lan.pulled[n] == [false; 2] && !lan.no_gateway
 }
 
 impl Checks {

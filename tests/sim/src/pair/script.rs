@@ -72,7 +72,7 @@ fn act(world: &mut World) {
     let (draw, dead) = (world.draw.clone(), world.draw.dead_us());
     let (short, long) = (world.rng.between(0, 3 * dead), world.rng.between(0, 6_000_000));
     let after = if world.rng.chance(60) { short } else { long };
-    match world.rng.below(9) {
+    match world.rng.below(10) {
         0 if draw.crashes => {
             let forget = world.rng.chance(15);
             world.kill(n, forget);
@@ -116,6 +116,11 @@ fn act(world: &mut World) {
         }
         6 if draw.attacks => attack(world, n),
         7 if draw.operators && world.nodes[n].power == Power::Up => operate(world, n),
+        9 if draw.witness => {
+            world.note("the gateway is away");
+            world.lan.no_gateway = true;
+            world.post(n, after, Item::Mend(Mend::Gateway));
+        }
         8 if draw.servers => {
             world.note(format!("lvs{} sees no server", n + 1));
             world.nodes[n].servers = false;

@@ -1,18 +1,19 @@
 //! Both boxes, the LAN between them, and what happens when.
 
 use super::checks::Checks;
-use super::draw::Draw;
+use super::draw::{Draw, GATEWAY};
 use super::lan::{Lan, Recorded};
 use super::node::{Node, Power};
 use crate::chaos::rng::Rng;
 use director_core::director::protocol::{Request, SessionId};
-use director_core::director::{Effect, Event};
+use director_core::director::{Effect, Event, pings};
 use director_core::health::{Failure, ProbeOutcome};
 use director_core::model::{Config, Mono};
 use director_core::plan::{Op, OpError};
 use director_core::store::identity::Role;
 use director_core::wire::heartbeat::Frame;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 /// Lines kept of what happened.
 const TIMELINE: usize = 80;
@@ -66,6 +67,8 @@ pub enum Mend {
     Loss,
     /// It sees its servers.
     Servers,
+    /// The gateway is back.
+    Gateway,
 }
 
 /// Everything.
@@ -277,9 +280,15 @@ impl World {
             match effect {
                 Effect::Observe(names) => self.post(n, kernel, Item::Observe(names)),
                 Effect::Apply { batch, ops } => self.post(n, kernel, Item::Apply(batch, ops)),
-                Effect::Probe { id, deadline, .. } => {
+                Effect::Probe { id, spec, deadline } => {
                     let node = &self.nodes[n];
-                    let sees = node.servers && !self.lan.pulled[n][1];
+                    let sees = if !pings::ours(id) {
+                        node.servers && !self.lan.pulled[n][1]
+                    } else if spec.target.ip() == GATEWAY {
+                        !self.lan.pulled[n][0] && !self.lan.no_gateway && self.arrives(n, spec.source)
+                    } else {
+                        !self.lan.pulled[n][1] && self.arrives(n, spec.source)
+                    };
                     let late = node.world_time(deadline, self.now) - self.now;
                     let (result, took) =
                         if sees { (Ok(()), 1000) } else { (Err(Failure::from("no answer")), late) };
@@ -323,6 +332,11 @@ impl World {
                 other => panic!("nobody asked for it: {other:?}"),
             }
         }
+    }
+
+    /// Whether an answer to an address comes to a node; without one it goes to an address of its own.
+    fn arrives(&self, n: usize, address: Option<IpAddr>) -> bool {
+        address.is_none_or(|address| self.lan.belief.get(&address) == Some(&n))
     }
 
     fn logged(&mut self, n: usize, text: &str) {
@@ -390,6 +404,7 @@ impl World {
             Mend::Cut => self.lan.cut[n] = [false; 2],
             Mend::Loss => self.lan.loss = 0,
             Mend::Servers => self.nodes[n].servers = true,
+            Mend::Gateway => self.lan.no_gateway = false,
         }
         self.note(format!("lvs{}: {mend:?} is over", n + 1));
     }

@@ -25,7 +25,6 @@ fn refused(line: &str) -> Vec<String> {
 fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
     for (line, path) in [
         ("set system domain example.org", "system domain"),
-        ("set cluster witness 1.2.3.254", "cluster witness"),
         ("set check c tls sni www.example.org", "check c tls"),
         ("set pool web check-virtual on", "pool web check-virtual"),
     ] {
