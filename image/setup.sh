@@ -22,6 +22,9 @@ packages=(
   "nginx                the real servers of the lab (its service is not started)"
   "curl                 the client of the lab"
   "dnsmasq-base         the DHCP server of the lab (only the program, no service)"
+  "vsftpd               FTP servers of the lab (its service is not started)"
+  "ipvsadm              the peer that the kernel's table is compared with, in a guest (its service is not started)"
+  "busybox socat        a shell and servers inside helper guests of the lab"
   "redis-tools          a real server for the tests of checks (only the program, no service)"
   "iproute2 util-linux  network namespaces of the lab"
 )
@@ -45,9 +48,9 @@ find_missing() {
   done
 }
 
-# A Debian package starts its service when it is installed and at every boot. The lab runs nginx with configurations of
-# its own inside namespaces, so no web server must appear on this machine: starting is denied while we install, and
-# the service is disabled afterwards. An nginx that was here before is left as it is.
+# A Debian package starts its service when it is installed and at every boot. The lab runs nginx and vsftpd with
+# configurations of its own inside namespaces, so no server must appear on this machine: starting is denied while we
+# install, and the service is disabled afterwards. One that was here before is left as it is.
 deny_services() {
   policy=/usr/sbin/policy-rc.d
   [ -e $policy ] && return
@@ -57,10 +60,13 @@ deny_services() {
   "${as_root[@]}" chmod 755 $policy
 }
 
-disable_nginx() {
-  "${as_root[@]}" deb-systemd-helper disable nginx.service >/dev/null 2>&1 || true
-  "${as_root[@]}" update-rc.d nginx disable >/dev/null 2>&1 || true
-  say "nginx's service is disabled; to use it yourself: systemctl enable --now nginx"
+# Packages of the list whose programs we want and whose services we do not.
+services=(nginx vsftpd ipvsadm)
+
+disable_service() {
+  "${as_root[@]}" deb-systemd-helper disable "$1.service" >/dev/null 2>&1 || true
+  "${as_root[@]}" update-rc.d "$1" disable >/dev/null 2>&1 || true
+  say "$1's service is disabled; to use it yourself: systemctl enable --now $1"
 }
 
 install_packages() {
@@ -87,7 +93,9 @@ install_packages() {
   fi
   deny_services
   "${apt[@]}" install "${yes[@]}" --no-install-recommends "${missing[@]}" >&2
-  [[ " ${missing[*]} " == *" nginx "* ]] && disable_nginx
+  for name in "${services[@]}"; do
+    if [[ " ${missing[*]} " == *" $name "* ]]; then disable_service "$name"; fi
+  done
   find_missing
   [ ${#missing[@]} = 0 ] || stop "still missing: ${missing[*]}"
 }

@@ -3,6 +3,8 @@
 //! `EXE --lab-helper udp-echo ADDRESS` answers each datagram with itself. `EXE --lab-helper udp-ask ADDRESS SIZE`
 //! sends a datagram of that size and ends well when it came back unchanged. `EXE --lab-helper udp-gap ADDRESS SECONDS` asks
 //! every 10 ms and says how many milliseconds the longest time without an answer was.
+//! `EXE --lab-helper udp-name ADDRESS NAME` answers each datagram with that name and the address that it came from, and
+//! `EXE --lab-helper udp-names FROM fresh|same ADDRESS COUNT TEXT` asks so often and prints the answers.
 
 use crate::clock::{self, Deadline};
 use anyhow::{Context as _, Result, bail};
@@ -33,6 +35,10 @@ pub fn run_if_asked() -> Option<ExitCode> {
         ["udp-echo", address] => udp_echo(address),
         ["udp-gap", address, seconds] => udp_gap(address, seconds),
         ["udp-ask", address, size] => udp_ask(address, size),
+        ["udp-name", address, name] => udp_name(address, name),
+        ["udp-names", from, fresh, address, count, text] => {
+            udp_names(from, *fresh == "fresh", address, count, text)
+        }
         _ => Err(anyhow::anyhow!("unknown helper {args:?}")),
     };
     Some(match result {
@@ -53,6 +59,42 @@ fn udp_echo(address: &str) -> Result<()> {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
         socket.send_to(buffer.get(..length).unwrap_or_default(), from).ok();
     }
+}
+
+fn udp_name(address: &str, name: &str) -> Result<()> {
+    let socket = UdpSocket::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    writeln!(io::stdout(), "listening on {address}")?;
+    let mut buffer = vec![0; usize::from(u16::MAX)];
+    loop {
+        let Ok((_, from)) = socket.recv_from(&mut buffer) else { continue };
+        socket.send_to(format!("{name} {}", from.ip().to_canonical()).as_bytes(), from).ok();
+    }
+}
+
+fn udp_names(from: &str, fresh: bool, address: &str, count: &str, text: &str) -> Result<()> {
+    let count: u32 = count.parse().context("COUNT is a number")?;
+    let open = || -> Result<UdpSocket> {
+        let source = if from.contains(':') { format!("[{from}]:0") } else { format!("{from}:0") };
+        let socket = UdpSocket::bind(&source).with_context(|| format!("cannot send from {source}"))?;
+        socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
+        socket.set_read_timeout(Some(ASK_LIMIT)).context("time limit")?;
+        Ok(socket)
+    };
+    let mut socket = open()?;
+    let mut buffer = [0; 256];
+    for number in 0..count {
+        if fresh && number > 0 {
+            socket = open()?;
+        }
+        socket.send(text.as_bytes()).with_context(|| format!("cannot send to {address}"))?;
+        let length = socket.recv(&mut buffer).with_context(|| format!("datagram {number}: no answer"))?;
+        writeln!(
+            io::stdout(),
+            "{}",
+            String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).trim()
+        )?;
+    }
+    Ok(())
 }
 
 /// A client that tries every [`TRY_EVERY`].

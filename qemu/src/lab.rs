@@ -10,11 +10,14 @@ use crate::process::{Ended, Process, Program};
 use crate::run_folder::RunFolder;
 use crate::scenario::{BringUp, Director, Host, Scenario};
 use crate::serial::Mark;
+use crate::shell::Shell;
 use crate::switch::{PortId, SegmentId, Switch};
+use crate::tools::{Start, Tools};
 use crate::vm::{Hardware, Vm, VmSpec};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,19 +32,35 @@ const BOOT_LIMIT: Duration = Duration::from_secs(90);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time for one request of [`Lab::get`]; curl's own limit ends before.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// Memory of a helper machine: a web server with its libraries, unpacked.
+const MACHINE_MIB: u32 = 128;
+/// A helper machine has a disk because every machine has one; nothing is on it.
+const MACHINE_DISK_BYTES: u64 = 1 << 20;
 /// Words in an answer of the console that mean that a line was not taken.
 const REFUSALS: [&str; 7] =
     ["error", "unknown", "invalid", "refused", "out of range", "ambiguous", "incomplete"];
+
+/// Where datagrams are sent from: an address, and one port for all or one for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sender<'a> {
+    /// A fresh port each time.
+    Fresh(&'a str),
+    /// One port.
+    Same(&'a str),
+}
 
 /// Segments, hosts and directors of one scenario.
 #[derive(Debug)]
 pub struct Lab {
     // In order of dropping: machines before the switch, the switch before the timeline.
     directors: BTreeMap<&'static str, Vm>,
+    machines: BTreeMap<&'static str, Vm>,
+    kept: Vec<Process>,
     hosts: BTreeMap<&'static str, HostState>,
     switch: Switch,
     scenario: Scenario,
     hardware: Hardware,
+    tools: Option<Tools>,
     folder: RunFolder,
     scale_percent: u32,
     boot: Option<Duration>,
@@ -75,10 +94,13 @@ impl Lab {
         crate::process::feed(&["ip", "-batch", "-"], "link set lo up\n")?;
         let mut lab = Self {
             directors: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            kept: Vec::new(),
             hosts: BTreeMap::new(),
             switch,
             scenario,
             hardware: Hardware::FAST,
+            tools: None,
             folder,
             scale_percent: 100,
             boot: None,
@@ -95,6 +117,57 @@ impl Lab {
     /// What directors are built of that were not switched on yet.
     pub fn set_hardware(&mut self, hardware: Hardware) {
         self.hardware = hardware;
+    }
+
+    /// Programs and a shell that directors carry beside the product which were not switched on yet.
+    pub fn set_tools(&mut self, tools: Tools) {
+        self.tools = Some(tools);
+    }
+
+    /// The shell of a director with tools, or of a helper machine.
+    ///
+    /// # Errors
+    /// When there is no such machine, or it has none.
+    pub fn shell(&self, name: &str) -> Result<&Shell> {
+        let vm = self.machines.get(name).or(self.directors.get(name));
+        vm.with_context(|| format!("there is no machine {name}"))?.shell()
+    }
+
+    /// Switches a helper machine on: the product's kernel, these programs and a shell. For hosts that need what the kernel
+    /// of the build machine may lack (tunnels, SCTP, IPVS). Its cards are plugged into `nics` in order and not configured.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn add_machine(&mut self, name: &'static str, nics: &[&str], tools: &Tools) -> Result<()> {
+        let accel = crate::accel::choose(&self.hub, self.folder.path())?;
+        let folder = self.folder.node(name)?;
+        let initramfs = folder.join("initramfs");
+        tools.write(&inputs::initramfs()?, &initramfs)?;
+        let disk = folder.join("disk.img");
+        File::create(&disk).and_then(|file| file.set_len(MACHINE_DISK_BYTES)).context("disk")?;
+        let number = self.machines.len() + 1;
+        let mut cards = Vec::new();
+        for (nic, segment) in nics.iter().enumerate() {
+            cards.push((self.segment(segment)?, format!("52:54:00:02:{number:02x}:{nic:02x}")));
+        }
+        let spec = VmSpec {
+            name: name.to_owned(),
+            accel,
+            hardware: Hardware { memory_mib: MACHINE_MIB, ..Hardware::FAST },
+            kernel: inputs::kernel()?,
+            initramfs,
+            append: format!("{} {}", inputs::append(), Start::World.append()),
+            disk,
+            shell: true,
+            nics: cards,
+            folder: PathBuf::from(name),
+        };
+        let mut vm = Vm::new(spec, &self.hub)?;
+        let mark = vm.shell()?.serial().mark();
+        vm.power_on(&self.switch)?;
+        vm.shell()?.wait_ready(mark, BOOT_LIMIT)?;
+        self.machines.insert(name, vm);
+        Ok(())
     }
 
     /// Switches the directors on, gives them their configuration and waits until the cluster answers.
@@ -205,6 +278,70 @@ impl Lab {
     pub fn spawn<'a>(&self, host: &str, argv: impl IntoIterator<Item = &'a str>) -> Result<Process> {
         let netns = self.host(host)?.netns.name();
         Program::new(host, argv).netns(netns).spawn(&self.hub)
+    }
+
+    /// Starts a program in a host's namespace that runs as long as the lab, and waits until it said `ready`.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn serve<'a>(
+        &mut self,
+        host: &str,
+        argv: impl IntoIterator<Item = &'a str>,
+        ready: &str,
+    ) -> Result<()> {
+        let server = self.spawn(host, argv)?;
+        self.hub.until(&format!("`{ready}` of a server of {host}"), REQUEST_LIMIT, || {
+            let said = format!("{}{}", server.stdout(), server.stderr());
+            if said.contains(ready) { Ok(()) } else { Err(said) }
+        })?;
+        self.kept.push(server);
+        Ok(())
+    }
+
+    /// Starts a program in a host's namespace that runs as long as the lab.
+    ///
+    /// # Errors
+    /// When there is no such host or program.
+    pub fn keep<'a>(&mut self, host: &str, argv: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let server = self.spawn(host, argv)?;
+        self.kept.push(server);
+        Ok(())
+    }
+
+    /// A server of UDP that answers each datagram with a name and the address that it came from.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn serve_names(&mut self, host: &str, address: &str, name: &str) -> Result<()> {
+        let exe = own_executable()?;
+        self.serve(host, [&*exe, helper::FLAG, "udp-name", address, name], "listening")
+    }
+
+    /// Sends so many datagrams of this text, each from a fresh port of `from` or all from one; gives the answers.
+    ///
+    /// # Errors
+    /// When one is not answered.
+    pub fn ask_names(
+        &self,
+        host: &str,
+        from: Sender<'_>,
+        address: &str,
+        count: u32,
+        text: &str,
+    ) -> Result<Vec<String>> {
+        let exe = own_executable()?;
+        let (from, fresh) = match from {
+            Sender::Fresh(from) => (from, "fresh"),
+            Sender::Same(from) => (from, "same"),
+        };
+        let argv = [&*exe, helper::FLAG, "udp-names", from, fresh, address, &count.to_string(), text];
+        let ended = Program::new(host, argv).netns(self.host(host)?.netns.name()).quiet().spawn(&self.hub)?;
+        let ended = ended.wait(REQUEST_LIMIT)?;
+        if !ended.status.success() {
+            bail!("{address} from {from}: {}", ended.stderr.trim());
+        }
+        Ok(ended.stdout.lines().map(str::to_owned).collect())
     }
 
     /// One HTTP request from a host on a connection of its own; the body without its final newline.
@@ -466,14 +603,21 @@ impl Lab {
         for (nic, segment) in director.nics.iter().enumerate() {
             nics.push((self.segment(segment)?, format!("52:54:00:00:{:02x}:{nic:02x}", index + 1)));
         }
+        let (mut initramfs, mut append) = (inputs::initramfs()?, inputs::append());
+        if let Some(tools) = &self.tools {
+            let with = folder.join("initramfs");
+            tools.write(&initramfs, &with)?;
+            (initramfs, append) = (with, format!("{append} {}", Start::Director.append()));
+        }
         let spec = VmSpec {
             name: director.name.to_owned(),
             accel: accel.to_owned(),
             hardware: self.hardware,
             kernel: inputs::kernel()?,
-            initramfs: inputs::initramfs()?,
-            append: inputs::append(),
+            initramfs,
+            append,
             disk,
+            shell: self.tools.is_some(),
             nics,
             folder: PathBuf::from(director.name),
         };

@@ -28,6 +28,8 @@ pub mod run;
 pub mod run_folder;
 pub mod scenario;
 pub mod serial;
+pub mod shell;
 pub mod switch;
+pub mod tools;
 pub mod tty;
 pub mod vm;

@@ -34,11 +34,11 @@ pub fn run(found: &mut Vec<Figure>, _: &Options, folder: RunFolder) -> Result<()
     let mut lab = Lab::prepare(scenario, folder)?;
     lab.boot()?;
     // Without services, so that what is done once for the network is in none of the figures.
-    paste(&lab, &services(0))?;
+    paste(&lab, &services(0, 2))?;
     commit(&lab, 0)?;
     let mut all = Vec::new();
     for size in SIZES {
-        paste(&lab, &services(size))?;
+        paste(&lab, &services(size, 2))?;
         let took = commit(&lab, size)?;
         ensure!(rows(&lab, "ipvs")?.len() == usize::try_from(size)?, "the kernel holds another number");
         all.push(took);
@@ -99,8 +99,10 @@ fn paste(lab: &Lab, text: &str) -> Result<()> {
     console.wait_prompt(mark, LIMIT).map(|_| ())
 }
 
-/// Services on ports of one address, each with a pool of two servers and no check: programming is measured, not checking.
-fn services(count: u32) -> String {
+/// Services on ports of one address, each with a pool of so many servers and no check: programming is measured, not
+/// checking.
+#[must_use]
+pub fn services(count: u32, servers: u32) -> String {
     let mut text = String::from(
         "set node primary interface public address 1.2.3.2/24\r\
          set node primary interface private address 10.7.0.1/16\r\
@@ -110,7 +112,7 @@ fn services(count: u32) -> String {
     for n in 0..count {
         // Writing to a String cannot fail.
         write!(text, "set pool p{n} forward nat\rset pool p{n} check none\r").ok();
-        for server in [2 * n, 2 * n + 1] {
+        for server in servers * n..servers * (n + 1) {
             let address = format!("10.7.{}.{}", 1 + server / 200, 1 + server % 200);
             write!(text, "set real-server s{server} address {address}\r").ok();
             write!(text, "set pool p{n} server s{server} weight 10\r").ok();

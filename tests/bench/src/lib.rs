@@ -4,3 +4,4 @@
 pub mod campaign;
 pub mod commit_time;
 pub mod figure;
+pub mod programming;

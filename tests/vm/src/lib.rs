@@ -3,6 +3,8 @@
 pub mod counters;
 pub mod director;
 pub mod login;
+pub mod matrix;
 pub mod provision;
+pub mod services;
 pub mod storm;
 pub mod suite;

@@ -23,4 +23,6 @@ pub(crate) mod uevent;
 pub(crate) mod watchdog;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod tests;

@@ -454,6 +454,8 @@ impl Director {
 
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.lend(now, out);
+        // Verdicts that changed are acted on here, whoever asked for this plan.
+        let drifted = self.reconcile.drifted() && !self.unsaved;
         // A restart must not know less than the kernel shows.
         if self.remember_parameters() || self.unsaved {
             self.checkpoint(out);
@@ -472,6 +474,12 @@ impl Director {
         }
         self.cluster_planned(want.floating_addresses.keys());
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
+        if let Some(first) = ops.first().filter(|_| drifted) {
+            let more = count.saturating_sub(1);
+            let rest = if more == 0 { String::new() } else { format!(", and {more} more operations") };
+            let text = format!("the kernel was changed by something else: {}{rest}", describe(first));
+            self.log(Level::Warning, text, out);
+        }
         let pages = want.pages;
         match self.reconcile.planned(ops.clone(), now) {
             Some(batch) => {

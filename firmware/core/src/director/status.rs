@@ -72,6 +72,8 @@ pub struct SystemStatus {
     pub operations: u64,
     /// Kernel operations of the last plan that was not empty.
     pub last_plan: u32,
+    /// How long the kernel worked on the last plan that ended.
+    pub last_plan_took: Millis,
     /// When the kernel's state was last compared with the desired one.
     pub reconciled: Option<Mono>,
 }

@@ -72,6 +72,7 @@ impl Director {
             boots: self.start.boots,
             operations: self.operations,
             last_plan: self.last_plan,
+            last_plan_took: self.reconcile.took(),
             reconciled: self.reconcile.observed_at(),
         }
     }

@@ -1,15 +1,22 @@
 //! `make bench`: measures, prints a table, writes `build/bench.json`.
 
 use director_bench::campaign::{self, Job, Work};
-use director_bench::commit_time;
 use director_bench::figure::Figure;
+use director_bench::{commit_time, programming};
 use std::process::ExitCode;
 
-const JOBS: &[Job<Figure>] = &[Job {
-    name: "commit",
-    about: "from commit to applied, for 10, 100 and 1,000 services",
-    work: Work::Lab(commit_time::run),
-}];
+const JOBS: &[Job<Figure>] = &[
+    Job {
+        name: "commit",
+        about: "from commit to applied, for 10, 100 and 1,000 services",
+        work: Work::Lab(commit_time::run),
+    },
+    Job {
+        name: "program",
+        about: "1,000 services of 10 servers into the kernel, beside ipvsadm -R in the same guest, and an empty plan",
+        work: Work::Lab(programming::run),
+    },
+];
 
 fn main() -> ExitCode {
     campaign::main("bench", JOBS)

@@ -8,7 +8,7 @@ use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
 use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
-use director_vm_tests::storm;
+use director_vm_tests::{matrix, storm};
 use std::process::ExitCode;
 
 /// Issue: at 50 random moments of a commit storm.
@@ -22,6 +22,11 @@ const JOBS: &[Job<Round>] = &[
         name: "storm",
         about: "the power goes in a commit storm; every boot has a committed configuration",
         work: Work::Lab(commit_storm),
+    },
+    Job {
+        name: "matrix",
+        about: "every forwarding method, family, scheduler and protocol with real servers",
+        work: Work::Lab(whole_matrix),
     },
     Job {
         name: "chaos",
@@ -52,6 +57,37 @@ fn commit_storm(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
     };
     found.push(Round { name: "storm".into(), seed: options.seed, count, seconds, found: words, passed });
     met.map(|_| ())
+}
+
+/// Each case once, or so many times; a case that failed does not stop the others.
+fn whole_matrix(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let mut lab = matrix::start(folder)?;
+    let rounds = options.count.unwrap_or(1);
+    for (name, case) in matrix::ESSENTIAL.iter().chain(matrix::MORE) {
+        let start = lab.hub().elapsed();
+        let mut outcome = Ok(());
+        for _ in 0..rounds {
+            lab.hub().line("soak", "case", name);
+            outcome = matrix::baseline(&mut lab).and_then(|()| case(&mut lab));
+            if outcome.is_err() {
+                matrix::repair(&mut lab)?;
+                break;
+            }
+        }
+        let words = outcome.as_ref().err().map_or_else(|| "ok".to_owned(), |error| format!("{error:#}"));
+        found.push(Round {
+            name: format!("matrix.{name}"),
+            seed: options.seed,
+            count: rounds,
+            seconds: (lab.hub().elapsed() - start).as_secs_f64(),
+            found: words,
+            passed: outcome.is_ok(),
+        });
+    }
+    let failed: Vec<&str> =
+        found.iter().filter(|round| !round.passed).map(|round| round.name.as_str()).collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
 }
 
 fn chaos(found: &mut Vec<Round>, options: &Options) -> Result<()> {

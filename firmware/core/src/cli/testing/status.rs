@@ -5,8 +5,8 @@ use crate::director::status::{
     SystemStatus,
 };
 use crate::health::State;
-use crate::model::Mono;
 use crate::model::config::{CheckKind, Forward, Protocol, Scheduler};
+use crate::model::{Millis, Mono};
 use crate::plan::observed::{Link, LinkCounters, Stats};
 use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
 use crate::store::Generation;
@@ -128,6 +128,7 @@ pub(crate) fn status() -> Status {
             boots: 3,
             operations: 18,
             last_plan: 1,
+            last_plan_took: Millis::new(3),
             reconciled: Some(before(4)),
         },
         cluster: None,

@@ -48,15 +48,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             Some(_) => {}
         }
     }
-    for (name, rule) in &config.masquerade {
-        refers(
-            found,
-            "floating",
-            &config.floating,
-            rule.address.as_ref(),
-            &format!("masquerade {name} address"),
-        );
-    }
+    masquerades(config, found);
     for (name, check) in &config.questions.checks {
         named_check(name, check, found);
     }
@@ -82,6 +74,20 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     config.pools.iter().for_each(|(name, pool)| check_pool(config, name, pool, found));
     config.services.iter().for_each(|(name, service)| check_service(config, name, service, found));
+}
+
+fn masquerades(config: &Config, found: &mut Findings) {
+    for (name, rule) in &config.masquerade {
+        let path = format!("masquerade {name} address");
+        refers(found, "floating", &config.floating, rule.address.as_ref(), &path);
+        let fixed = rule.address.as_ref().and_then(|name| config.floating.get(name)?.address);
+        if let (Some(fixed), Some(source)) = (fixed, rule.source)
+            && fixed.address().is_ipv4() != source.address().is_ipv4()
+        {
+            let text = format!("{} is not of the address family of the source {source}", fixed.address());
+            found.error(path, text);
+        }
+    }
 }
 
 /// A name must be that of an entry.
@@ -147,18 +153,6 @@ fn cluster(config: &Config, found: &mut Findings) {
             format!("node backup priority {priority}"),
             "is the primary's too: a duel is decided by the role",
         );
-    }
-    let Some(sync) = &config.sync_daemon else { return };
-    match &sync.interface {
-        None => {
-            found.error("sync-daemon interface".into(), "missing: set sync-daemon interface");
-        }
-        Some(role) => {
-            refers(found, "interface", &config.interfaces, Some(role), "sync-daemon interface");
-        }
-    }
-    if !sync.group.is_multicast() {
-        found.error(format!("sync-daemon group {}", sync.group), "is not a multicast address");
     }
 }
 
@@ -291,10 +285,11 @@ fn check_service(config: &Config, name: &Name, service: &Service, found: &mut Fi
         let text = "missing: a mask or engine needs it";
         found.error(format!("service {name} persistence"), text);
     }
-    let udp = service.protocol == Protocol::Udp || special.mark.is_some();
+    let mark = special.mark.as_ref().and_then(|name| config.kernel.marks.get(name));
+    let protocol = mark.map_or(service.protocol, |mark| mark.protocol);
     for (word, set) in [("one-packet", special.one_packet), ("persistence-engine", special.engine.is_some())]
     {
-        if set && !udp {
+        if set && protocol != Protocol::Udp {
             found.error(format!("service {name} {word}"), "is for UDP only: set protocol udp, or delete it");
         }
     }

@@ -259,6 +259,105 @@ fn marks_are_checked_against_each_other_and_against_services() {
     }
 }
 
+/// Every refusal of `ip_vs_ctl.c` and `ip_vs_sync.c` that a configuration could lead to, in their order, and what ipvsadm
+/// refuses beyond.
+const REFUSED: &[(&str, &str, &str)] = &[
+    // ip_vs_new_dest: not a unicast address
+    ("set real-server x address 0.1.2.3", "real-server x address 0.1.2.3", "network 0"),
+    ("set real-server x address 224.0.0.1", "real-server x address 224.0.0.1", "multicast"),
+    ("set real-server x address 255.255.255.255", "real-server x address 255.255.255.255", "broadcast"),
+    ("set real-server x address 192.168.1.255", "real-server x address 192.168.1.255", "broadcast"),
+    ("set real-server x address 127.0.0.1", "real-server x address 127.0.0.1", "loopback"),
+    ("set real-server x address fe80::1", "real-server x address fe80::1", "link-local"),
+    ("set real-server x address ff02::1", "real-server x address ff02::1", "multicast"),
+    ("set real-server x address ::ffff:192.168.1.9", "real-server x address ::ffff:192.168.1.9", "as IPv6"),
+    // ip_vs_add_dest: thresholds, the port of GUE
+    ("set pool web server rs1 upper 5 lower 9", "pool web server rs1 lower 9", "less than upper"),
+    ("set pool web server rs1 lower 9", "pool web server rs1 lower 9", "without upper"),
+    (
+        "set pool web forward tunnel\nset pool web tunnel type gue",
+        "pool web tunnel port",
+        "needs the server's UDP port",
+    ),
+    (
+        "set pool web forward tunnel\nset pool web tunnel port 5000",
+        "pool web tunnel port",
+        "only gue has a port",
+    ),
+    (
+        "set pool web forward tunnel\nset pool web tunnel checksum on",
+        "pool web tunnel checksum on",
+        "no such checksum",
+    ),
+    // ip_vs_genl_set_cmd: another family without a tunnel, whether by address, by mark or as the fall-back
+    ("SIX set service s address v6 port 80 pool web", "service s address v6", "IPv4 address"),
+    (
+        "SIX set mark m address v6 port 1000\nset service m mark m\nset service m pool web",
+        "service m mark m",
+        "IPv4 address",
+    ),
+    (
+        "SIX set real-server far address 2001:db8::5\nset pool none check none\nset pool none sorry-server far\n\
+             set service s address vs1 port 81 pool none",
+        "service s address vs1",
+        "IPv6 address",
+    ),
+    (
+        "set real-server far address 2001:db8::5\nset pool web server far forward tunnel\nset sync-daemon interface private",
+        "sync-daemon",
+        "other address family",
+    ),
+    // ip_vs_genl_new_daemon
+    ("set sync-daemon id 3", "sync-daemon interface", "missing"),
+    ("set sync-daemon interface dmz", "sync-daemon interface dmz", "there is no interface dmz"),
+    (
+        "set sync-daemon interface private\nset sync-daemon group 10.0.0.1",
+        "sync-daemon group 10.0.0.1",
+        "not a multicast address",
+    ),
+    // __ip_vs_service_find: one virtual server for each protocol, address and port
+    ("set service s address vs1 port 80 pool web", "service web address vs1", "is served by service s"),
+    // ipvsadm: what is for UDP alone, and what needs persistence
+    ("set service web one-packet on", "service web one-packet", "UDP only"),
+    ("MARK set pool own server rs1\nset service m one-packet on", "service m one-packet", "UDP only"),
+    ("UDP set service udp persistence-engine sip", "service udp persistence", "missing"),
+    ("UDP set service udp persistence-mask-ipv4 24", "service udp persistence", "missing"),
+    // direct routing and tunnels leave the port as it is
+    (
+        "MARK set pool own forward direct\nset pool own server rs1 port 81",
+        "service m pool own",
+        "cannot change the port",
+    ),
+    (
+        "set pool web forward direct\nset pool web sorry-server rs9\nset real-server rs9 address 192.168.1.9\n\
+             set pool web sorry-port 81",
+        "pool web sorry-port 81",
+        "only forward nat",
+    ),
+    // source NAT to an address of another family
+    ("SIX set masquerade private address v6", "masquerade private address", "address family"),
+];
+
+#[test]
+fn what_the_kernel_would_refuse_is_refused_at_commit_with_one_finding() {
+    let six = "set interface six device eth2\nset node primary interface six address 2001:db8::1/64\n\
+               set node backup interface six address 2001:db8::2/64\nset floating v6 address 2001:db8::9/64 interface six\n\
+               set forwarding ipv6 on\n";
+    let udp = "set pool udp check none\nset pool udp server rs1\nset service udp pool udp\nset service udp protocol udp\n\
+               set service udp address vs1\nset service udp port 53\n";
+    let mut other = Vec::new();
+    let marked = "set mark m address vs1 port 1000\nset service m mark m\nset service m pool own\nset pool own check none\n";
+    for (lines, path, words) in REFUSED {
+        let lines = lines.replace("SIX ", six).replace("UDP ", udp).replace("MARK ", marked);
+        let errors: Vec<String> = wrong(&lines).into_iter().filter(|f| f.starts_with("error: ")).collect();
+        let expected = format!("error: {path}: ");
+        if errors.len() != 1 || !errors[0].starts_with(&expected) || !errors[0].contains(words) {
+            other.push(format!("{lines:?}: {errors:?}"));
+        }
+    }
+    assert_eq!(other, [""; 0]);
+}
+
 #[test]
 fn the_sync_daemon_needs_an_interface_and_servers_of_one_family() {
     assert_eq!(wrong("set sync-daemon interface private"), [""; 0]);
