@@ -10,8 +10,13 @@ use super::{Director, Effect, Level};
 use crate::election::{
     Denied, Election, Fitness, Local, Output, Role as ElectionRole, SERIAL_PATH, Saved, Settings, Warning,
 };
+<<<<<<< HEAD
 use crate::health::{ProbeId, ProbeOutcome};
 use crate::model::cluster::{Authentication, Transport};
+=======
+use crate::gather::Gather as _;
+use crate::model::cluster::Authentication;
+>>>>>>> main
 use crate::model::config::{Interface, Node};
 use crate::model::{Config, Device, Millis, Mono, Name};
 use crate::plan::{AddressKey, Observed};
@@ -489,7 +494,7 @@ impl Director {
     fn announce_on_new_links(&mut self, now: Mono) {
         let Some(observed) = self.reconcile.observed() else { return };
         let linked = observed.links.iter().filter(|(_, link)| link.carrier).map(|(device, _)| device.clone());
-        let linked: BTreeSet<Device> = linked.collect();
+        let linked: BTreeSet<Device> = linked.gather();
         let before = self.cluster.linked.replace(linked.clone());
         if before.is_some_and(|before| linked.difference(&before).next().is_some()) {
             self.announcer.again(now);
