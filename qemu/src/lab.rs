@@ -384,6 +384,20 @@ impl Lab {
         Ok(client)
     }
 
+    /// A client that makes a new connection to a web server every 10 ms for so many seconds. Comes back when it has its first
+    /// answer; its last line is `outage N ms, ...`.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub fn client_that_requests(&self, host: &str, address: &str, seconds: u32) -> Result<Process> {
+        let exe = own_executable()?;
+        let client = self.spawn(host, [&*exe, helper::FLAG, "http-gap", address, &seconds.to_string()])?;
+        self.hub.eventually("the client's first answer", self.scaled(ANSWER_LIMIT), || {
+            if client.stdout().contains("it answers") { Ok(()) } else { Err(client.stderr()) }
+        })?;
+        Ok(client)
+    }
+
     /// Sends one datagram of `bytes` bytes from a host to an echo service and waits for its return.
     ///
     /// # Errors

@@ -10,13 +10,9 @@ use super::{Director, Effect, Level};
 use crate::election::{
     Denied, Election, Fitness, Local, Output, Role as ElectionRole, SERIAL_PATH, Saved, Settings, Warning,
 };
-<<<<<<< HEAD
+use crate::gather::Gather as _;
 use crate::health::{ProbeId, ProbeOutcome};
 use crate::model::cluster::{Authentication, Transport};
-=======
-use crate::gather::Gather as _;
-use crate::model::cluster::Authentication;
->>>>>>> main
 use crate::model::config::{Interface, Node};
 use crate::model::{Config, Device, Millis, Mono, Name};
 use crate::plan::{AddressKey, Observed};

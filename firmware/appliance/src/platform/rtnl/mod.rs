@@ -5,12 +5,8 @@ mod codec;
 use super::netlink::{self, Channel, Encoder, Malformed, Message, refuse, unless};
 use codec::Address;
 pub(crate) use codec::LinkInfo;
-<<<<<<< HEAD
-use director_core::model::{Cidr, Device};
-=======
 use director_core::gather::Gather as _;
-use director_core::model::Device;
->>>>>>> main
+use director_core::model::{Cidr, Device};
 use director_core::plan::observed::{Link, Observed};
 use director_core::plan::{AddressKey, AddressSpec, OpError, RouteKey, RouteSpec, VlanSpec};
 use neli::consts::socket::NlFamily;

@@ -83,16 +83,10 @@ pub(super) fn check_sync(config: &Config, found: &mut Findings) {
         found.error(format!("sync-daemon group {}", sync.group), "is not a multicast address");
     }
     let mixed = config.services.iter().find(|(_, service)| {
-<<<<<<< HEAD
         let pool = service.pool.as_ref().and_then(|p| config.pools.get(p));
         let members = pool.into_iter().flat_map(|p| p.servers.keys().chain(&p.shortage.sorry_server));
         let servers = members.filter_map(|name| config.real_servers.get(name)?.address);
-        let families: BTreeSet<Family> = servers.map(Family::of).collect();
-=======
-        let members = service.pool.as_ref().and_then(|p| config.pools.get(p)).map(|p| p.servers.keys());
-        let servers = members.into_iter().flatten().filter_map(|name| config.real_servers.get(name)?.address);
         let families: BTreeSet<Family> = servers.map(Family::of).gather();
->>>>>>> main
         keys(config, service).iter().any(|key| families.iter().any(|family| *family != key.family()))
     });
     if let Some((name, _)) = mixed {
