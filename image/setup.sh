@@ -24,6 +24,7 @@ packages=(
   "dnsmasq-base         the DHCP server of the lab (only the program, no service)"
   "vsftpd               FTP servers of the lab (its service is not started)"
   "ipvsadm              the peer that the kernel's table is compared with, in a guest (its service is not started)"
+  "keepalived           the peer of benchmarks (only the program, no service)"
   "busybox socat        a shell and servers inside helper guests of the lab"
   "redis-tools          a real server for the tests of checks (only the program, no service)"
   "iproute2 util-linux  network namespaces of the lab"

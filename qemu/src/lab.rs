@@ -6,6 +6,7 @@ use crate::hub::Hub;
 use crate::inputs;
 use crate::netns::Netns;
 use crate::nginx::Nginx;
+use crate::null_modem::{End, NullModem};
 use crate::process::{Ended, Process, Program};
 use crate::run_folder::RunFolder;
 use crate::scenario::{BringUp, Director, Host, Scenario};
@@ -61,6 +62,8 @@ pub struct Lab {
     scenario: Scenario,
     hardware: Hardware,
     tools: Option<Tools>,
+    /// Between the second serial ports of two directors.
+    modem: Arc<NullModem>,
     folder: RunFolder,
     scale_percent: u32,
     boot: Option<Duration>,
@@ -101,6 +104,7 @@ impl Lab {
             scenario,
             hardware: Hardware::FAST,
             tools: None,
+            modem: Arc::default(),
             folder,
             scale_percent: 100,
             boot: None,
@@ -159,6 +163,7 @@ impl Lab {
             append: format!("{} {}", inputs::append(), Start::World.append()),
             disk,
             shell: true,
+            modem: None,
             nics: cards,
             folder: PathBuf::from(name),
         };
@@ -432,11 +437,14 @@ impl Lab {
         self.directors.get(name).with_context(|| format!("there is no director {name}"))
     }
 
-    /// Cuts the power of a director; [`Lab::power_cycle`] switches it on again.
+    /// Cuts the power of a helper machine, which is gone then, or of a director; [`Lab::power_cycle`] switches it on again.
     ///
     /// # Errors
     /// When QEMU does not end.
     pub fn power_off(&mut self, name: &str) -> Result<()> {
+        if let Some(mut machine) = self.machines.remove(name) {
+            return machine.power_off();
+        }
         self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?.power_off()
     }
 
@@ -623,6 +631,11 @@ impl Lab {
             tools.write(&initramfs, &with)?;
             (initramfs, append) = (with, format!("{append} {}", Start::Director.append()));
         }
+        let end = match (self.scenario.directors.len(), index) {
+            (2, 0) => Some(End::First),
+            (2, 1) => Some(End::Second),
+            _ => None,
+        };
         let spec = VmSpec {
             name: director.name.to_owned(),
             accel: accel.to_owned(),
@@ -632,6 +645,7 @@ impl Lab {
             append,
             disk,
             shell: self.tools.is_some(),
+            modem: end.map(|end| (Arc::clone(&self.modem), end)),
             nics,
             folder: PathBuf::from(director.name),
         };

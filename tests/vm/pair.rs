@@ -30,6 +30,7 @@ const CASES: &[Case] = &[
     ("a_pulled_public_cable_hands_over", |lab| hurt(lab, Hurt::PublicCable)),
     ("a_pulled_private_cable_hands_over", |lab| hurt(lab, Hurt::PrivateCable)),
     ("a_frozen_director_lets_go_before_its_peer_takes_over", a_frozen_director),
+    ("a_null_modem_keeps_the_pair_together_when_no_network_does", a_null_modem),
     ("heartbeats_cut_in_one_direction_end_in_one_owner", a_one_way_cut),
     ("a_machine_that_stood_still_for_five_seconds_does_not_fight_for_the_addresses", a_pause),
     ("a_kernel_panic_is_taken_over", |lab| hurt(lab, Hurt::Panic)),
@@ -195,6 +196,39 @@ fn a_one_way_cut(lab: &mut Lab) -> Result<()> {
     let overlap = overlap(&all, healed.as_millis());
     lab.hub().line("test", "figure", &format!("one-way cut: both claimed for {overlap} ms, agreed in {took} ms"));
     Ok(())
+}
+
+/// Lines of configuration on both.
+fn commit_on_both(lab: &Lab, lines: &str) -> Result<()> {
+    [LVS2, LVS1].into_iter().try_for_each(|director| lab.type_config(director, lines))
+}
+
+fn a_null_modem(lab: &mut Lab) -> Result<()> {
+    commit_on_both(lab, "set cluster serial device ttyS1\n")?;
+    lab.hub().eventually("the serial line works", lab.scaled(SOON), || {
+        let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;
+        let line = row["paths"].as_array().and_then(|all| all.iter().find(|p| p["interface"] == "ttyS1"));
+        match line {
+            Some(p) if p["proven_ms"].as_u64() < Some(1000) && p["frames"].as_u64() > Some(5) => Ok(()),
+            _ => Err(row.to_string()),
+        }
+    })?;
+    let before = roles(lab)?;
+    let heartbeat = |frame: director_qemu::frame::Frame<'_>| {
+        frame.ipv4().and_then(|ip| ip.ports).is_some_and(|(_, to)| to == PORT)
+    };
+    let cut = lab.switch().rule(Rule::new(director_qemu::switch::Action::Drop).when(heartbeat));
+    lab.hub().eventually("the networks are silent", lab.scaled(SOON * 2), || {
+        let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;
+        let silent = |p: &serde_json::Value| p["interface"] == "ttyS1" || p["proven_ms"].as_u64() > Some(2000);
+        match row["paths"].as_array() {
+            Some(paths) if paths.len() == 3 && paths.iter().all(silent) => Ok(()),
+            _ => Err(row.to_string()),
+        }
+    })?;
+    unchanged(lab, &before)?;
+    drop(cut);
+    commit_on_both(lab, "delete cluster serial\n")
 }
 
 fn a_pause(lab: &mut Lab) -> Result<()> {

@@ -5,3 +5,4 @@ pub mod campaign;
 pub mod commit_time;
 pub mod figure;
 pub mod programming;
+pub mod takeover;

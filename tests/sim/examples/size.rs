@@ -98,6 +98,7 @@ impl Box_ {
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
                     | Effect::Beat(_)
+                    | Effect::Fence(_)
                     | Effect::Listen(_)
                     | Effect::Access(_)
                     | Effect::Maintain { .. }

@@ -135,6 +135,23 @@ pub fn ready(lab: &Lab) -> Result<()> {
     wait_role(lab, LVS2, "standby")
 }
 
+/// Other times of the heartbeat, on both boxes: first on the one that waits, which then waits longer.
+///
+/// # Errors
+/// When a box does not take them.
+pub fn set_times(lab: &Lab, interval_ms: u32, dead_ms: u32) -> Result<()> {
+    ready(lab)?;
+    for director in [LVS2, LVS1] {
+        lab.type_config(
+            director,
+            &format!(
+                "set cluster heartbeat dead-time {dead_ms}ms\nset cluster heartbeat interval {interval_ms}ms\n"
+            ),
+        )?;
+    }
+    ready(lab)
+}
+
 /// Hurts the active director, measures what a client meets, and lets the pair recover.
 ///
 /// # Errors
@@ -196,7 +213,10 @@ fn recover(lab: &mut Lab, hurt: Hurt) -> Result<()> {
 }
 
 /// What the client says at its end.
-fn outage(lab: &Lab, client: Process) -> Result<u64> {
+///
+/// # Errors
+/// When it met no good request in the end.
+pub fn outage(lab: &Lab, client: Process) -> Result<u64> {
     let ended = client.wait(lab.scaled(Duration::from_secs(u64::from(4 * ASKED_S) + 20)))?;
     ensure!(ended.status.success(), "the client: {}", ended.stderr.trim());
     let line = ended.stdout.lines().last().context("the client said nothing")?;

@@ -8,11 +8,16 @@ use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
 use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
+use director_vm_tests::outage::{self, Hurt};
 use director_vm_tests::{matrix, storm};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Issue: at 50 random moments of a commit storm.
 const CUTS: u64 = 50;
+
+/// Issue: each outage ten times.
+const OUTAGES: u64 = 10;
 
 /// Fifty times what `make test` does.
 const CHAOS_SEEDS: u64 = 100_000;
@@ -37,6 +42,11 @@ const JOBS: &[Job<Round>] = &[
         name: "pair",
         about: "two directors over a model LAN: crashes, pauses, cuts, loss, forged and recorded frames",
         work: Work::Native(pair),
+    },
+    Job {
+        name: "outage",
+        about: "what a client sees when the active director is killed, cut off, frozen, rebooted, or returns",
+        work: Work::Lab(outages),
     },
 ];
 
@@ -87,6 +97,39 @@ fn whole_matrix(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
     let failed: Vec<&str> =
         found.iter().filter(|round| !round.passed).map(|round| round.name.as_str()).collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Each way to hurt the active director ten times at two settings, and once at that of the oldest seed. `COUNT` repeats
+/// them so often instead.
+fn outages(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let settings =
+        [(100, 300, OUTAGES), (500, 2000, OUTAGES), (2000, 10_000, 1)].map(|(i, d, n)| (i, d, options.count.unwrap_or(n)));
+    let mut lab = Lab::prepare(scenario::named("five-node-pair").context("scenario")?, folder)?;
+    lab.set_tools(outage::tools());
+    lab.boot()?;
+    for (interval, dead, count) in settings {
+        outage::set_times(&lab, interval, dead)?;
+        for hurt in Hurt::ALL {
+            let start = lab.hub().elapsed();
+            let mut all = Vec::new();
+            for _ in 0..count {
+                all.push(outage::measure(&mut lab, hurt, Duration::from_millis(u64::from(dead)))?);
+            }
+            all.sort_unstable_by_key(|o| o.ms);
+            let times: Vec<u64> = all.iter().map(|o| o.ms).collect();
+            let goal = all.first().map_or(0, |o| o.goal_ms);
+            let passed = all.iter().all(|o| o.met());
+            found.push(Round {
+                name: format!("outage {interval} ms/{dead} ms, {hurt}"),
+                seed: options.seed,
+                count,
+                seconds: (lab.hub().elapsed() - start).as_secs_f64(),
+                found: format!("{times:?} ms, to reach {goal} ms"),
+                passed,
+            });
+        }
+    }
     Ok(())
 }
 
