@@ -200,8 +200,11 @@ fn http_gap(address: &str, seconds: &str) -> Result<()> {
             }
         }
         if let Some(left) = again.left() {
-            nix::poll::poll(&mut [], nix::poll::PollTimeout::try_from(left).unwrap_or(nix::poll::PollTimeout::ZERO))
-                .ok();
+            nix::poll::poll(
+                &mut [],
+                nix::poll::PollTimeout::try_from(left).unwrap_or(nix::poll::PollTimeout::ZERO),
+            )
+            .ok();
         }
     }
     drop(sender);

@@ -122,7 +122,8 @@ fn a_flood_changes_nothing(lab: &mut Lab) -> Result<()> {
     for director in [LVS1, LVS2] {
         lab.hub().eventually("refused frames are counted", lab.scaled(SOON), || {
             let row = lab.json(director, "show cluster").map_err(|error| format!("{error:#}"))?;
-            let path = row["paths"].as_array().and_then(|all| all.iter().find(|p| p["interface"] == "public"));
+            let path =
+                row["paths"].as_array().and_then(|all| all.iter().find(|p| p["interface"] == "public"));
             match path {
                 Some(p) if p["forged"].as_u64() > Some(0) && p["foreign"].as_u64() > Some(0) => {
                     lab.hub().line("test", director, &p.to_string());
@@ -158,7 +159,8 @@ fn overlap(claims: &Claims, until: u128) -> u128 {
     let all = claims.lock().unwrap_or_else(PoisonError::into_inner);
     let first = all.iter().find(|(_, who)| *who == 2).map(|(at, _)| *at);
     let Some(first) = first else { return 0 };
-    let last = all.iter().filter(|(at, who)| *who == 1 && *at > first && *at < until).map(|(at, _)| *at).max();
+    let last =
+        all.iter().filter(|(at, who)| *who == 1 && *at > first && *at < until).map(|(at, _)| *at).max();
     last.map_or(0, |last| last - first)
 }
 
@@ -194,7 +196,11 @@ fn a_one_way_cut(lab: &mut Lab) -> Result<()> {
     let took = lab.hub().elapsed().saturating_sub(healed).as_millis();
     drop(watch);
     let overlap = overlap(&all, healed.as_millis());
-    lab.hub().line("test", "figure", &format!("one-way cut: both claimed for {overlap} ms, agreed in {took} ms"));
+    lab.hub().line(
+        "test",
+        "figure",
+        &format!("one-way cut: both claimed for {overlap} ms, agreed in {took} ms"),
+    );
     Ok(())
 }
 
@@ -220,7 +226,8 @@ fn a_null_modem(lab: &mut Lab) -> Result<()> {
     let cut = lab.switch().rule(Rule::new(director_qemu::switch::Action::Drop).when(heartbeat));
     lab.hub().eventually("the networks are silent", lab.scaled(SOON * 2), || {
         let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;
-        let silent = |p: &serde_json::Value| p["interface"] == "ttyS1" || p["proven_ms"].as_u64() > Some(2000);
+        let silent =
+            |p: &serde_json::Value| p["interface"] == "ttyS1" || p["proven_ms"].as_u64() > Some(2000);
         match row["paths"].as_array() {
             Some(paths) if paths.len() == 3 && paths.iter().all(silent) => Ok(()),
             _ => Err(row.to_string()),
@@ -247,7 +254,8 @@ fn a_pause(lab: &mut Lab) -> Result<()> {
     let took = lab.hub().elapsed().saturating_sub(thawed).as_millis();
     drop(watch);
     let all = all.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let early = all.iter().filter(|(at, who)| *who == 1 && (from.as_millis()..thawed.as_millis()).contains(at));
+    let early =
+        all.iter().filter(|(at, who)| *who == 1 && (from.as_millis()..thawed.as_millis()).contains(at));
     ensure!(early.count() == 0, "a machine that stands still claimed the address: {all:?}");
     lab.hub().line("test", "figure", &format!("pause of 5 s: agreed {took} ms after it went on"));
     Ok(())

@@ -8,8 +8,8 @@ use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
 use director_qemu::tools::Tools;
-use director_vm_tests::outage::{self, Hurt, LVS2};
 use director_vm_tests::director::LVS1;
+use director_vm_tests::outage::{self, Hurt, LVS2};
 use std::time::Duration;
 
 /// Kills of each pair; the median counts.
@@ -71,7 +71,9 @@ fn start(lab: &mut Lab, (name, node, priority): (&'static str, u8, u8)) -> Resul
     let tools = Tools::new([KEEPALIVED]).file("/etc/keepalived/keepalived.conf", config);
     lab.add_machine(name, &["public", "private"], &tools)?;
     let shell = lab.shell(name)?;
-    for (device, address) in [("eth0", format!("1.2.3.{node}/24")), ("eth1", format!("192.168.1.{}/24", node - 1))] {
+    for (device, address) in
+        [("eth0", format!("1.2.3.{node}/24")), ("eth1", format!("192.168.1.{}/24", node - 1))]
+    {
         shell.ok(&format!("/lab/busybox ip addr add {address} dev {device}"))?;
         shell.ok(&format!("/lab/busybox ip link set {device} up"))?;
     }

@@ -73,7 +73,10 @@ pub(crate) fn run() -> ExitCode {
     let fence = match FenceSocket::open() {
         Ok(fence) => Some(fence),
         Err(error) => {
-            face.note(Level::Error, format_args!("a director that stands still keeps its addresses: {error}"));
+            face.note(
+                Level::Error,
+                format_args!("a director that stands still keeps its addresses: {error}"),
+            );
             None
         }
     };
@@ -227,8 +230,10 @@ impl Init {
         let granted = watchdog.set(seconds);
         let level = if granted == Some(seconds) { Level::Info } else { Level::Warning };
         let granted = granted.unwrap_or_default();
-        self.face
-            .note(level, format_args!("the hardware watchdog's time-out is {granted} s, asked for {seconds} s"));
+        self.face.note(
+            level,
+            format_args!("the hardware watchdog's time-out is {granted} s, asked for {seconds} s"),
+        );
     }
 
     /// The serial line becomes the console's: from here on nothing but a kernel panic is printed on it.

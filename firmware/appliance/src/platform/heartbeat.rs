@@ -271,7 +271,11 @@ fn bound(path: &HeartbeatPath, address: SocketAddr) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind_device(Some(path.device.as_str().as_bytes()))?;
-    if address.is_ipv4() { socket.set_freebind_v4(true)? } else { socket.set_freebind_v6(true)? }
+    if address.is_ipv4() {
+        socket.set_freebind_v4(true)?
+    } else {
+        socket.set_freebind_v6(true)?
+    }
     socket.bind(&address.into())?;
     Ok(socket)
 }

@@ -181,8 +181,9 @@ impl Cluster {
             }
         };
         let numbered = (0_u8..).zip(names);
-        let mut paths: Vec<PathStatus> =
-            numbered.map(|(number, p)| path(p.name.to_string(), Some(p.to.unwrap_or(p.peer)), number)).collect();
+        let mut paths: Vec<PathStatus> = numbered
+            .map(|(number, p)| path(p.name.to_string(), Some(p.to.unwrap_or(p.peer)), number))
+            .collect();
         if let Some(serial) = self.listen.as_ref().and_then(|l| l.serial.as_ref()) {
             paths.push(path(serial.device.to_string(), None, SERIAL_PATH));
         }
@@ -295,9 +296,10 @@ fn pairing(config: &Config, identity: Role) -> Result<(Settings, Listen), &'stat
         return Err("no key: set cluster secret, the same on both boxes");
     }
     let shared = networks(config, own, peer).count() > 0;
-    let serial = pairing.serial.as_ref().and_then(|line| {
-        Some(SerialPath { device: line.device.clone()?, baud: line.speed.bits() })
-    });
+    let serial = pairing
+        .serial
+        .as_ref()
+        .and_then(|line| Some(SerialPath { device: line.device.clone()?, baud: line.speed.bits() }));
     if !shared && serial.is_none() {
         return Err("no network on which both nodes have an address");
     }
@@ -450,7 +452,9 @@ impl Director {
     /// What the peer says of keys. What it said before it fell silent may be outdated, and then any authentic frame counts:
     /// all it decides is which of our keys signs.
     fn rotate(&mut self, frame: &Frame, now: Mono, out: &mut Vec<Effect>) {
-        let (Some(rotation), Some((id, key))) = (&mut self.cluster.rotation, &self.cluster.key) else { return };
+        let (Some(rotation), Some((id, key))) = (&mut self.cluster.rotation, &self.cluster.key) else {
+            return;
+        };
         let Some(election) = &self.cluster.election else { return };
         let peer = election.peer();
         let alive = peer.alive(now);
@@ -584,10 +588,12 @@ impl Director {
                 Err("the peer is not ready, nobody would serve: show cluster".to_string())
             }
             Some(Err(Denied::PeerUnfit)) => {
-                Err("the peer can serve worse than this box (links, witness, servers): show cluster there".to_string())
+                Err("the peer can serve worse than this box (links, witness, servers): show cluster there"
+                    .to_string())
             }
             Some(Err(Denied::Unfit)) => {
-                Err("this box can serve worse than the peer (links, witness, servers): show cluster".to_string())
+                Err("this box can serve worse than the peer (links, witness, servers): show cluster"
+                    .to_string())
             }
             Some(Err(Denied::NotNow)) => Err("not while the box starts, hands over or stops".to_string()),
         }
@@ -655,7 +661,13 @@ impl Director {
     }
 
     /// An echo of ours was answered, or was not.
-    pub(super) fn on_pinged(&mut self, id: ProbeId, outcome: &ProbeOutcome, now: Mono, out: &mut Vec<Effect>) {
+    pub(super) fn on_pinged(
+        &mut self,
+        id: ProbeId,
+        outcome: &ProbeOutcome,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
         self.cluster.pings.pinged(id, outcome, now);
         let told = self.cluster.election.as_ref().map(|e| e.fitness().witness);
         if told.is_some_and(|told| told != self.cluster.pings.reachable(now)) {

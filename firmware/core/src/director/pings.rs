@@ -220,11 +220,8 @@ impl Pings {
 
     /// For `show cluster`.
     pub(super) fn witnesses(&self) -> Vec<WitnessStatus> {
-        let status = |w: &Witness| WitnessStatus {
-            address: w.address,
-            answered: w.answered,
-            took_us: w.took_us,
-        };
+        let status =
+            |w: &Witness| WitnessStatus { address: w.address, answered: w.answered, took_us: w.took_us };
         self.witnesses.iter().map(status).collect()
     }
 

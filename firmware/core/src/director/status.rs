@@ -1,5 +1,6 @@
 //! The read model: what every `show` renders, as text or JSON. Neither configuration nor runtime state.
 
+use super::pings::{Proof, WitnessStatus};
 use crate::election::Fitness;
 use crate::health::State as HealthState;
 use crate::model::config::{CheckKind, Forward};
@@ -9,7 +10,6 @@ use crate::plan::{DaemonRole, DaemonSpec, DestKey, DestSpec, ServiceKey, Service
 use crate::store::Generation;
 use crate::store::identity::Role;
 use crate::upgrade::running::Running;
-use super::pings::{Proof, WitnessStatus};
 use crate::wire::heartbeat::{Counters, State as PeerState};
 use alloc::string::String;
 use alloc::vec::Vec;

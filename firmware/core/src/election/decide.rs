@@ -1,7 +1,8 @@
 //! The decisions: every change of role is made here, with its reason.
 
 use super::{
-    ASK_PAUSE_MIN, ASKS, BURST, BURST_PAUSE, Election, Fitness, MEASURE_EVERY, Output, Reason, Role, Suspicion, TURNS_MAX, Warning,
+    ASK_PAUSE_MIN, ASKS, BURST, BURST_PAUSE, Election, Fitness, MEASURE_EVERY, Output, Reason, Role,
+    Suspicion, TURNS_MAX, Warning,
 };
 use crate::model::cluster::{Detection, Failback};
 use crate::model::{Millis, Mono};

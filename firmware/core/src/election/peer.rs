@@ -20,7 +20,8 @@ pub const PATHS_MAX: usize = crate::model::limits::HEARTBEAT_PATHS + 1;
 
 /// Number of the serial line among the paths: behind all networks, so that it stays when those change.
 pub const SERIAL_PATH: u8 = 4;
-const _: () = assert!(crate::model::limits::HEARTBEAT_PATHS == 4, "the number of the serial line follows the networks");
+const _: () =
+    assert!(crate::model::limits::HEARTBEAT_PATHS == 4, "the number of the serial line follows the networks");
 
 /// What a frame was worth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

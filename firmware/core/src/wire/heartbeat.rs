@@ -276,7 +276,9 @@ impl Frame {
                     frame.usable = u32::from_be_bytes(take(value, 0)?);
                     frame.connections = u32::from_be_bytes(take(value, 4)?);
                 }
-                field::KEYS => frame.keys = value.chunks_exact(5).filter_map(KeyMark::read).take(KEYS_MAX).collect(),
+                field::KEYS => {
+                    frame.keys = value.chunks_exact(5).filter_map(KeyMark::read).take(KEYS_MAX).collect()
+                }
                 field::BOOTS => frame.boots = u32::from_be_bytes(take(value, 0)?),
                 _ => {}
             }

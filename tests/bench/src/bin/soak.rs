@@ -103,8 +103,8 @@ fn whole_matrix(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
 /// Each way to hurt the active director ten times at two settings, and once at that of the oldest seed. `COUNT` repeats
 /// them so often instead.
 fn outages(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
-    let settings =
-        [(100, 300, OUTAGES), (500, 2000, OUTAGES), (2000, 10_000, 1)].map(|(i, d, n)| (i, d, options.count.unwrap_or(n)));
+    let settings = [(100, 300, OUTAGES), (500, 2000, OUTAGES), (2000, 10_000, 1)]
+        .map(|(i, d, n)| (i, d, options.count.unwrap_or(n)));
     let mut lab = Lab::prepare(scenario::named("five-node-pair").context("scenario")?, folder)?;
     lab.set_tools(outage::tools());
     lab.boot()?;

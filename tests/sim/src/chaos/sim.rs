@@ -531,7 +531,11 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
-                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) | Effect::Fence(_) => {}
+                Effect::Syslog(_)
+                | Effect::Hostname(_)
+                | Effect::Beat(_)
+                | Effect::Listen(_)
+                | Effect::Fence(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),

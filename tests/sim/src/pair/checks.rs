@@ -136,7 +136,11 @@ impl Checks {
         let Some((n, since)) = self.unequal else { return };
         // Both have just started, servers are found dead and come back, a plan waits for the kernel.
         let limit = draw.serve_us() + SERVERS_US;
-        assert!(now <= since + limit || nodes[n].holds(), "S8: lvs{} could serve, and the other keeps it", n + 1);
+        assert!(
+            now <= since + limit || nodes[n].holds(),
+            "S8: lvs{} could serve, and the other keeps it",
+            n + 1
+        );
     }
 
     /// A node takes a role.

@@ -16,7 +16,13 @@ struct Rig {
 impl Rig {
     fn boot() -> Self {
         let now = Mono::from_millis(1000);
-        let mut rig = Self { machine: Supervisor::start(false, now), now, sequence: 0, beat: Mono::ZERO, done: Vec::new() };
+        let mut rig = Self {
+            machine: Supervisor::start(false, now),
+            now,
+            sequence: 0,
+            beat: Mono::ZERO,
+            done: Vec::new(),
+        };
         rig.give(Input::Tick);
         rig
     }
@@ -172,7 +178,9 @@ fn the_addresses_of_a_director_that_stands_still_go_before_the_peer_may_take_the
 #[test]
 fn the_hardware_watchdog_follows_the_limit_where_whole_seconds_allow() {
     let mut rig = Rig::serving();
-    for (limit, timeout) in [(Some(2950), Some(2)), (Some(9700), Some(9)), (Some(190), Some(10)), (None, None)] {
+    for (limit, timeout) in
+        [(Some(2950), Some(2)), (Some(9700), Some(9)), (Some(190), Some(10)), (None, None)]
+    {
         rig.give(Input::Orders(limit.map(Millis::new)));
         let asked = rig.acts().into_iter().find_map(|(_, a)| match a {
             Action::Timeout(seconds) => Some(seconds),

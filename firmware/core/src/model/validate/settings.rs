@@ -1,9 +1,9 @@
 //! References, bounds and combinations of the settings beside addresses, pools and services themselves.
 
 use super::{Findings, not_a_host};
+use crate::init::cmdline::CONSOLE_DEFAULT;
 use crate::model::check::{Certificate, Check, Tls};
 use crate::model::choice::Chosen;
-use crate::init::cmdline::CONSOLE_DEFAULT;
 use crate::model::cluster::Transport;
 use crate::model::config::{Pool, Protocol, Scheduler, Service};
 use crate::model::ipvs::{Checksum, SchedulerFlag, Tunnel, TunnelKind};
@@ -140,7 +140,8 @@ fn cluster(config: &Config, found: &mut Findings) {
         }
         Some(_) | None => {}
     }
-    if pairing.serial.as_ref().and_then(|s| s.device.as_ref()).is_some_and(|d| d.as_str() == CONSOLE_DEFAULT) {
+    if pairing.serial.as_ref().and_then(|s| s.device.as_ref()).is_some_and(|d| d.as_str() == CONSOLE_DEFAULT)
+    {
         let text = format!("{CONSOLE_DEFAULT} is the line of the console: use another, for example ttyS1");
         found.error("cluster serial device".into(), text);
     }
