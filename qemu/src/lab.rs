@@ -168,9 +168,8 @@ impl Lab {
             folder: PathBuf::from(name),
         };
         let mut vm = Vm::new(spec, &self.hub)?;
-        let mark = vm.shell()?.serial().mark();
         vm.power_on(&self.switch)?;
-        vm.shell()?.wait_ready(mark, BOOT_LIMIT)?;
+        vm.wait_shell(Mark::default(), BOOT_LIMIT)?;
         self.machines.insert(name, vm);
         Ok(())
     }
@@ -195,6 +194,7 @@ impl Lab {
         }
         for vm in self.directors.values() {
             vm.console().wait_prompt(Mark::default(), BOOT_LIMIT)?;
+            vm.wait_shell(Mark::default(), BOOT_LIMIT)?;
         }
         self.calibrate(clock::now().duration_since(started));
         match (self.scenario.bring_up, self.scenario.directors.first()) {
@@ -491,9 +491,10 @@ impl Lab {
         let vm = self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?;
         vm.power_off()?;
         meanwhile(vm)?;
-        let mark = vm.console().mark();
+        let (mark, shell) = (vm.console().mark(), vm.shell_mark());
         vm.power_on(&self.switch)?;
         vm.console().wait_prompt(mark, limit)?;
+        vm.wait_shell(shell, limit)?;
         Ok(mark)
     }
 

@@ -15,6 +15,8 @@ use std::process::Command;
 const BUSYBOX: &str = "/bin/busybox";
 /// Character device 4:67, ttyS3 (Linux `Documentation/admin-guide/devices.txt`).
 const TTY: (u32, u32) = (4, 67);
+/// Character device 1:3. The shell opens it for what it puts into the background, before anything is mounted.
+const NULL: (u32, u32) = (1, 3);
 /// Ends the answer to one line of the shell; its status stands between the two.
 pub(crate) const ENDS: (&str, &str) = ("[[status ", "]]");
 
@@ -141,7 +143,7 @@ fn pack(files: &BTreeMap<String, (u32, Vec<u8>)>) -> Result<Vec<u8>> {
         writer.finish().context("pack").map(|_| ())
     };
     let mut folders: BTreeSet<&Path> =
-        BTreeSet::from([Path::new("root"), Path::new("srv"), Path::new("var/log")]);
+        BTreeSet::from([Path::new("dev"), Path::new("root"), Path::new("srv"), Path::new("var/log")]);
     folders.extend(files.keys().filter_map(|path| Path::new(path).parent()));
     let all: BTreeSet<&Path> = folders.iter().flat_map(|folder| folder.ancestors()).collect();
     for folder in all.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -152,8 +154,10 @@ fn pack(files: &BTreeMap<String, (u32, Vec<u8>)>) -> Result<Vec<u8>> {
         let entry = Builder::new(path).mode(*mode).set_mode_file_type(ModeFileType::Regular);
         put(&mut archive, entry, content)?;
     }
-    let tty = Builder::new("lab/tty").mode(0o600).set_mode_file_type(ModeFileType::Char);
-    put(&mut archive, tty.rdev_major(TTY.0).rdev_minor(TTY.1), &[])?;
+    for (name, (major, minor)) in [("lab/tty", TTY), ("dev/null", NULL)] {
+        let node = Builder::new(name).mode(0o600).set_mode_file_type(ModeFileType::Char);
+        put(&mut archive, node.rdev_major(major).rdev_minor(minor), &[])?;
+    }
     trailer(&mut archive).context("end the archive")?;
     Ok(archive)
 }

@@ -5,7 +5,7 @@ use crate::hub::Hub;
 use crate::null_modem::{End, NullModem};
 use crate::process::{Process, Program};
 use crate::qmp::Qmp;
-use crate::serial::Serial;
+use crate::serial::{Mark, Serial};
 use crate::shell::Shell;
 use crate::switch::{SegmentId, Switch};
 use anyhow::{Context as _, Result, bail};
@@ -160,6 +160,16 @@ impl Vm {
     /// When the machine has none.
     pub fn shell(&self) -> Result<&Shell> {
         self.shell.as_ref().with_context(|| format!("{} has no shell: it was given no tools", self.spec.name))
+    }
+
+    /// The present end of what the shell said.
+    pub(crate) fn shell_mark(&self) -> Mark {
+        self.shell.as_ref().map(|shell| shell.serial().mark()).unwrap_or_default()
+    }
+
+    /// Waits until the shell, when there is one, takes lines.
+    pub(crate) fn wait_shell(&self, mark: Mark, limit: Duration) -> Result<()> {
+        self.shell.as_ref().map_or(Ok(()), |shell| shell.wait_ready(mark, limit))
     }
 
     /// The monitor.

@@ -210,7 +210,7 @@ impl Conformance {
     fn dest(&mut self) -> DestKey {
         const HOSTS: [&str; 6] = ["10.2.0.1", "10.2.0.2", "127.0.0.1", "fd00:2::1", "fd00:2::2", "10.2.0.3"];
         const OTHERS: [&str; 6] =
-            ["0.1.2.3", "224.0.0.1", "255.255.255.255", "10.9.9.255", "::ffff:10.2.0.1", "ff02::1"];
+            ["0.0.0.0", "224.0.0.1", "255.255.255.255", "10.9.9.255", "::ffff:10.2.0.1", "ff02::1"];
         let address = if self.rng.chance(85) { self.one_of(&HOSTS) } else { self.one_of(&OTHERS) };
         DestKey { address, port: 80 }
     }

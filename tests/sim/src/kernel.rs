@@ -193,7 +193,9 @@ fn dest_refused(service: &ServiceKey, key: &DestKey, spec: &DestSpec, syncs: boo
 /// As `inet_addr_type` and `ipv6_addr_type`, for addresses that are not the box's own.
 fn is_host(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => address.octets()[0] != 0 && !address.is_multicast() && !address.is_broadcast(),
+        IpAddr::V4(address) => {
+            !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast()
+        }
         IpAddr::V6(address) => address.to_ipv4_mapped().is_none() && !address.is_multicast(),
     }
 }

@@ -107,6 +107,19 @@ fn each_server_has_its_own_method_tunnel_and_thresholds() {
 }
 
 #[test]
+fn limits_of_memory_grow_with_the_box_and_have_bounds() {
+    for (memory, reserve, tracked) in
+        [(0, "1024", "16384"), (57, "1024", "16384"), (1000, "16000", "256000"), (64_000, "65536", "1048576")]
+    {
+        let config = parse_set_lines(BASE).unwrap();
+        let sysctls = director_core::plan::desired::sysctls(&config, memory);
+        let of = |name: &str| sysctls[name].as_str();
+        assert_eq!(of("net.ipv4.vs.amemthresh"), reserve, "{memory} MiB");
+        assert_eq!(of("net.netfilter.nf_conntrack_max"), tracked, "{memory} MiB");
+    }
+}
+
+#[test]
 fn the_sync_daemon_follows_the_role_and_only_a_standby_box_balances_nothing() {
     for (active, role, backup_only) in [(true, DaemonRole::Master, "0"), (false, DaemonRole::Backup, "1")] {
         let want = wanted("set sync-daemon interface private\nset sync-daemon id 9", active);

@@ -29,6 +29,10 @@ impl Circumstances for Now<'_> {
         self.observed.services.get(service).and_then(|s| s.dests.get(dest)).map(|d| d.spec)
     }
 
+    fn memory_mib(&self) -> u32 {
+        self.observed.memory_mib
+    }
+
     fn lease(&self, device: &Device) -> Option<Lease> {
         self.leases.lease(device)
     }

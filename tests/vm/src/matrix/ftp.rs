@@ -28,7 +28,7 @@ set pool ftp6 server rs2six
 set service ftp6 address v6 port 21
 set service ftp6 scheduler rr
 set service ftp6 pool ftp6
-set mark ftpd address ftp-direct port 21
+set mark ftpd address ftp-direct port 20-21
 set mark ftpd port 10000-10100
 set service ftpd mark ftpd
 set service ftpd scheduler rr
@@ -38,7 +38,7 @@ set pool ftpd check none
 set pool ftpd forward direct
 set pool ftpd server d1
 set pool ftpd server d2
-set mark ftpt address ftp-tunnel port 21
+set mark ftpt address ftp-tunnel port 20-21
 set mark ftpt port 10000-10100
 set service ftpt mark ftpt
 set service ftpt scheduler rr

@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::gather::Gather as _;
 use crate::model::config::{CheckKind, Config, Forward, Protocol, Scheduler, Service};
-use crate::model::ipvs::SourceNat;
+use crate::model::ipvs::{Mark, SourceNat};
 use crate::model::{Cidr, Name};
 use crate::plan::Family;
 use crate::plan::desired::keys;
@@ -12,6 +12,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+
+/// Where servers open the data connections of active FTP from (RFC 959 section 5.2).
+const FTP_DATA: u16 = 20;
 
 /// First and last ports of marks.
 type Ranges<'a> = Vec<(u16, u16, &'a Name)>;
@@ -139,6 +142,12 @@ fn ftp(config: &Config, (name, service): (&Name, &Service), pool_name: &Name, fo
     };
     if protocol != Protocol::Tcp || !control {
         return;
+    }
+    let data = |mark: &Mark| mark.ports.iter().any(|(f, l)| (*f..=*l).contains(&FTP_DATA));
+    if mark.is_some_and(|mark| !nat_only && !data(mark)) {
+        let path = format!("mark {} port", service.special.mark.as_ref().map_or("", Name::as_str));
+        let text = format!("{FTP_DATA} is missing: clients answer the data connections of active FTP there");
+        found.warning(path, text);
     }
     if mark.is_none() && !nat_only {
         let text = "passive FTP does not find its server without nat: use a mark with port 21 and the passive ports of \

@@ -151,9 +151,6 @@ fn not_a_host(address: IpAddr) -> Option<&'static str> {
         Some("is a multicast address")
     } else if matches!(address, IpAddr::V4(a) if a.is_broadcast()) {
         Some("is the broadcast address")
-    } else if matches!(address, IpAddr::V4(a) if a.octets().first() == Some(&0)) {
-        // RFC 1122 section 3.2.1.3; `inet_addr_type` says broadcast.
-        Some("is in the network 0, which has no hosts")
     } else if matches!(address, IpAddr::V6(a) if a.to_ipv4_mapped().is_some()) {
         // `ipv6_addr_type` says that it is no unicast address.
         Some("is an IPv4 address written as IPv6")

@@ -126,7 +126,7 @@ fn a_check_that_cannot_be_asked_as_it_is_set_is_found_with_the_fix() {
 fn everything_an_issue_asks_for_can_be_said_without_a_complaint_of_its_own() {
     let said = wrong(
         "set interface dmz device eth0.7\nset interface dmz vlan parent public id 7\n\
-         set mark ftp address vs1 port 21 port 30000-31000\nset service ftp mark ftp pool web\n\
+         set mark ftp address vs1 port 20-21 port 30000-31000\nset service ftp mark ftp pool web\n\
          set service ftp persistence 5m\nset service ftp persistence-mask-ipv4 24\n\
          set service sip address vs1 protocol udp port 5060 pool web\nset service sip persistence 1m\n\
          set service sip persistence-engine sip\nset pool web server rs1 tunnel type gue port 6080 checksum remote\n\
@@ -225,7 +225,7 @@ fn a_method_of_one_server_does_not_bind_the_others() {
     assert_eq!(wrong(tunnelled), [""; 0]);
 }
 
-const FTP: &str = "set mark ftp address vs1 port 21\nset mark ftp port 10000-20000\nset service ftp mark ftp\nset \
+const FTP: &str = "set mark ftp address vs1 port 20-21\nset mark ftp port 10000-20000\nset service ftp mark ftp\nset \
                    service ftp pool web";
 
 #[test]
@@ -257,13 +257,18 @@ fn marks_are_checked_against_each_other_and_against_services() {
     ] {
         assert_eq!(wrong(&format!("{FTP}\n{lines}")), [finding], "{lines}");
     }
+    let passive = FTP.replace("20-21", "21");
+    assert_eq!(
+        wrong(&format!("{passive}\nset pool web forward direct\nset service ftp persistence 5m")),
+        ["warning: mark ftp port: 20 is missing: clients answer the data connections of active FTP there"]
+    );
 }
 
 /// Every refusal of `ip_vs_ctl.c` and `ip_vs_sync.c` that a configuration could lead to, in their order, and what ipvsadm
 /// refuses beyond.
 const REFUSED: &[(&str, &str, &str)] = &[
     // ip_vs_new_dest: not a unicast address
-    ("set real-server x address 0.1.2.3", "real-server x address 0.1.2.3", "network 0"),
+    ("set real-server x address 0.0.0.0", "real-server x address 0.0.0.0", "unspecified"),
     ("set real-server x address 224.0.0.1", "real-server x address 224.0.0.1", "multicast"),
     ("set real-server x address 255.255.255.255", "real-server x address 255.255.255.255", "broadcast"),
     ("set real-server x address 192.168.1.255", "real-server x address 192.168.1.255", "broadcast"),
