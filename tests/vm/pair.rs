@@ -227,7 +227,7 @@ fn a_null_modem(lab: &mut Lab) -> Result<()> {
     lab.hub().eventually("the networks are silent", lab.scaled(SOON * 2), || {
         let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;
         let silent =
-            |p: &serde_json::Value| p["interface"] == "ttyS1" || p["proven_ms"].as_u64() > Some(2000);
+            |p: &serde_json::Value| p["interface"] == "ttyS1" || p["proven_ms"].as_u64() > Some(4000);
         match row["paths"].as_array() {
             Some(paths) if paths.len() == 3 && paths.iter().all(silent) => Ok(()),
             _ => Err(row.to_string()),
@@ -235,7 +235,8 @@ fn a_null_modem(lab: &mut Lab) -> Result<()> {
     })?;
     unchanged(lab, &before)?;
     drop(cut);
-    commit_on_both(lab, "delete cluster serial\n")
+    commit_on_both(lab, "delete cluster serial\n")?;
+    outage::set_times(lab, 100, 300)
 }
 
 fn a_pause(lab: &mut Lab) -> Result<()> {

@@ -18,6 +18,8 @@ const WEB: &str = "1.2.3.1:80";
 const ASKED_S: u32 = 12;
 /// How often it asks; the outage is known no better than this.
 const CLIENT_MS: u64 = 10;
+/// A path on which the peer was not heard for longer does not work: some intervals of the slowest setting.
+const FRESH_MS: u64 = 5000;
 /// Issue: what plain detection may cost beside the dead time.
 const BESIDE_DEAD_MS: u64 = 50;
 /// Issue: a planned change.
@@ -102,16 +104,18 @@ pub fn tools() -> Tools {
     Tools::default()
 }
 
-/// Waits until a director has a role, and both are as fit as they can be.
+/// Waits until a director has a role, both are as fit as they can be, and every path works.
 ///
 /// # Errors
 /// When it does not in time.
 pub fn wait_role(lab: &Lab, director: &str, role: &str) -> Result<()> {
-    let limit = lab.scaled(SOON * 4);
+    let limit = lab.scaled(SOON * 8);
     lab.hub().eventually(&format!("{director} {role}"), limit, || {
         let row = lab.json(director, "show cluster").map_err(|error| format!("{error:#}"))?;
         let fit = row["fitness"] == 7 && row["peer"]["alive"] == true && row["peer"]["fitness"] == 7;
-        if row["role"] == role && fit { Ok(()) } else { Err(row.to_string()) }
+        let paths = row["paths"].as_array().cloned().unwrap_or_default();
+        let heard = paths.iter().all(|path| path["proven_ms"].as_u64().is_some_and(|ms| ms < FRESH_MS));
+        if row["role"] == role && fit && heard { Ok(()) } else { Err(row.to_string()) }
     })
 }
 
@@ -192,7 +196,7 @@ fn strike(lab: &mut Lab, hurt: Hurt) -> Result<()> {
         Hurt::Standby => {
             lab.tell(LVS1, "cluster standby")?;
         }
-        Hurt::Reboot => lab.director(LVS1)?.console().send(b"reboot\r")?,
+        Hurt::Reboot => lab.director(LVS1)?.console().send(b"reboot\ry\r")?,
         Hurt::Return => {
             lab.power_cycle(LVS1)?;
             return wait_role(lab, LVS1, "active");

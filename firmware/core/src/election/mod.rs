@@ -61,7 +61,7 @@ pub struct Fitness {
     pub links: bool,
     /// The witness answers, or there is none.
     pub witness: bool,
-    /// A server is usable, or none is configured.
+    /// Every virtual server has a usable server, or none is configured.
     pub servers: bool,
 }
 

@@ -124,7 +124,6 @@ pub(super) fn json(status: &Status) -> String {
         json.null();
         return json.finish();
     };
-    let age = |at: Option<Mono>| at.map(|at| status.at.micros_since(at) / 1000);
     json.object(|json| {
         json.text("role", &c.role);
         json.text("why", &c.why);
@@ -153,52 +152,64 @@ pub(super) fn json(status: &Status) -> String {
                 json.count("connections", p.connections);
             }),
         }
-        json.key("paths");
-        json.array(|json| {
-            for p in &c.paths {
-                json.object(|json| {
-                    json.text("interface", &p.name);
-                    match p.peer {
-                        Some(peer) => json.text("peer", peer),
-                        None => {
-                            json.key("peer");
-                            json.null();
-                        }
-                    }
-                    json.maybe_count("proven_ms", age(p.proven));
-                    json.maybe_count("heard_ms", age(p.heard));
-                    json.count("frames", p.frames);
-                    json.count("missed", p.missed);
-                    json.maybe_count("round_trip_us", p.round_us);
-                    let c = p.refused.unwrap_or_default();
-                    json.count("foreign", c.foreign);
-                    json.count("forged", c.forged);
-                    json.count("other_group", c.group);
-                    json.count("same_identity", c.identity);
-                    json.count("malformed", c.malformed);
-                });
-            }
-        });
-        json.key("witnesses");
-        json.array(|json| {
-            for w in &c.witnesses {
-                json.object(|json| {
-                    json.text("address", w.address);
-                    json.maybe_count("answered_ms", age(w.answered));
-                    json.count("took_us", w.took_us);
-                });
-            }
-        });
-        json.key("proofs");
-        json.array(|json| {
-            for (address, proof) in &c.proofs {
-                json.object(|json| {
-                    json.text("address", address);
-                    json.text("proof", proof_words(*proof));
-                    json.flag("proved", matches!(proof, Proof::Proved { .. }));
-                });
-            }
-        });
+        paths_json(json, c, status.at);
+        arrivals_json(json, c, status.at);
     });
     json.finish()
+}
+
+fn age(now: Mono, at: Option<Mono>) -> Option<u64> {
+    at.map(|at| now.micros_since(at) / 1000)
+}
+
+fn paths_json(json: &mut Json, c: &ClusterStatus, now: Mono) {
+    json.key("paths");
+    json.array(|json| {
+        for p in &c.paths {
+            json.object(|json| {
+                json.text("interface", &p.name);
+                match p.peer {
+                    Some(peer) => json.text("peer", peer),
+                    None => {
+                        json.key("peer");
+                        json.null();
+                    }
+                }
+                json.maybe_count("proven_ms", age(now, p.proven));
+                json.maybe_count("heard_ms", age(now, p.heard));
+                json.count("frames", p.frames);
+                json.count("missed", p.missed);
+                json.maybe_count("round_trip_us", p.round_us);
+                let c = p.refused.unwrap_or_default();
+                json.count("foreign", c.foreign);
+                json.count("forged", c.forged);
+                json.count("other_group", c.group);
+                json.count("same_identity", c.identity);
+                json.count("malformed", c.malformed);
+            });
+        }
+    });
+}
+
+fn arrivals_json(json: &mut Json, c: &ClusterStatus, now: Mono) {
+    json.key("witnesses");
+    json.array(|json| {
+        for w in &c.witnesses {
+            json.object(|json| {
+                json.text("address", w.address);
+                json.maybe_count("answered_ms", age(now, w.answered));
+                json.count("took_us", w.took_us);
+            });
+        }
+    });
+    json.key("proofs");
+    json.array(|json| {
+        for (address, proof) in &c.proofs {
+            json.object(|json| {
+                json.text("address", address);
+                json.text("proof", proof_words(*proof));
+                json.flag("proved", matches!(proof, Proof::Proved { .. }));
+            });
+        }
+    });
 }
