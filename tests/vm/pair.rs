@@ -210,6 +210,8 @@ fn commit_on_both(lab: &Lab, lines: &str) -> Result<()> {
 }
 
 fn a_null_modem(lab: &mut Lab) -> Result<()> {
+    // An emulated line costs an exit of the guest for each byte: a heartbeat every 100 ms is too much for a busy machine.
+    outage::set_times(lab, 500, 2000)?;
     commit_on_both(lab, "set cluster serial device ttyS1\n")?;
     lab.hub().eventually("the serial line works", lab.scaled(SOON), || {
         let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;

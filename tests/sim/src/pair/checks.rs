@@ -163,20 +163,27 @@ impl Checks {
     }
 
     /// After the faults: one holds the address, and everybody knows.
-    pub fn settled(&self, draw: &Draw, nodes: &[Node; 2], lan: &Lan) {
+    ///
+    /// # Errors
+    /// With what is not so yet.
+    pub fn settled(&self, draw: &Draw, nodes: &[Node; 2], lan: &Lan) -> Result<(), String> {
         let holders: Vec<usize> = (0..2).filter(|n| nodes[*n].holds()).collect();
-        assert_eq!(holders.len(), 1, "L1: the address is held by {holders:?}");
-        let holder = holders[0];
-        assert_eq!((nodes[holder].role, nodes[1 - holder].role), ('a', 'b'), "L1: roles");
+        let [holder] = holders[..] else { return Err(format!("L1: the address is held by {holders:?}")) };
+        let roles = (nodes[holder].role, nodes[1 - holder].role);
+        if roles != ('a', 'b') {
+            return Err(format!("L1: roles {roles:?}"));
+        }
         for address in [[1, 2, 3, 1], [192, 168, 1, 254]] {
-            assert_eq!(
-                lan.belief.get(&IpAddr::from(address)),
-                Some(&holder),
-                "L1: the LAN asks another for {address:?}"
-            );
+            if lan.belief.get(&IpAddr::from(address)) != Some(&holder) {
+                return Err(format!("L1: the LAN asks another for {address:?}"));
+            }
         }
         let automatic = draw.failback != director_core::model::cluster::Failback::Manual;
-        assert!(holder == 0 || !automatic || nodes[0].aside, "L1: the primary is well and waits");
+        if holder == 0 || !automatic || nodes[0].aside {
+            Ok(())
+        } else {
+            Err("L1: the primary is well and waits".to_string())
+        }
     }
 
     /// Nothing happened since.

@@ -21,6 +21,10 @@ pub struct Done {
 
 /// Time without a role change that counts as rest: servers are checked, and come back, within less.
 const REST_US: u64 = 3_000_000;
+/// How often a run looks whether the pair has settled.
+const STEP_US: u64 = 500_000;
+/// Time for which it must have.
+const SETTLED_US: u64 = 1_000_000;
 /// Time that servers need to be seen again: two checks, their reentry, and one late check.
 const SERVERS_US: u64 = 5_000_000;
 
@@ -186,14 +190,26 @@ fn liveness(world: &mut World) {
     world.advance(8_000_000);
     let wait = u64::from(FAILBACK_DELAY_MS) * 1000 + SERVERS_US;
     let limit = world.draw.serve_us() + world.draw.agree_us() + wait;
-    world.advance(limit);
-    if world.draw.loss <= 2 {
-        world.checks.settled(&world.draw, &world.nodes, &world.lan);
+    let settled = |world: &World| world.checks.settled(&world.draw, &world.nodes, &world.lan);
+    if world.draw.loss > 2 {
+        world.advance(SETTLED_US);
+        return;
     }
+    let end = world.now + limit;
+    let mut since = None;
+    while world.now < end && since.is_none_or(|since| world.now < since + SETTLED_US) {
+        world.advance(STEP_US);
+        since = settled(world).is_ok().then(|| since.unwrap_or(world.now));
+    }
+    if let Err(why) = settled(world) {
+        panic!("{why}, {limit} us after all was well");
+    }
+    // Servers are back by now, so nothing has a reason to change any more.
     if world.draw.loss == 0 {
+        world.advance(SERVERS_US);
         let since = world.now;
         world.advance(REST_US);
         world.checks.still(since);
-        world.checks.settled(&world.draw, &world.nodes, &world.lan);
+        settled(world).expect("nothing changed");
     }
 }
