@@ -22,7 +22,7 @@ pub(crate) const ENDS: (&str, &str) = ("[[status ", "]]");
 
 /// Reads one line after the other, runs it, and says how it ended.
 const AGENT: &str = r#"/lab/busybox stty raw -echo
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/lab/bin
 echo "[[ready]]"
 while read -r line; do
   eval "$line" </dev/null 2>&1
@@ -142,8 +142,13 @@ fn pack(files: &BTreeMap<String, (u32, Vec<u8>)>) -> Result<Vec<u8>> {
         std::io::copy(&mut &*content, &mut writer).context("pack")?;
         writer.finish().context("pack").map(|_| ())
     };
-    let mut folders: BTreeSet<&Path> =
-        BTreeSet::from([Path::new("dev"), Path::new("root"), Path::new("srv"), Path::new("var/log")]);
+    let mut folders: BTreeSet<&Path> = BTreeSet::from([
+        Path::new("dev"),
+        Path::new("lab/bin"),
+        Path::new("root"),
+        Path::new("srv"),
+        Path::new("var/log"),
+    ]);
     folders.extend(files.keys().filter_map(|path| Path::new(path).parent()));
     let all: BTreeSet<&Path> = folders.iter().flat_map(|folder| folder.ancestors()).collect();
     for folder in all.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -158,8 +163,19 @@ fn pack(files: &BTreeMap<String, (u32, Vec<u8>)>) -> Result<Vec<u8>> {
         let node = Builder::new(name).mode(0o600).set_mode_file_type(ModeFileType::Char);
         put(&mut archive, node.rdev_major(major).rdev_minor(minor), &[])?;
     }
+    for applet in applets()?.lines() {
+        let link = Builder::new(&format!("lab/bin/{applet}")).mode(0o777);
+        put(&mut archive, link.set_mode_file_type(ModeFileType::Symlink), b"/lab/busybox")?;
+    }
     trailer(&mut archive).context("end the archive")?;
     Ok(archive)
+}
+
+/// The names of the programs that busybox is.
+fn applets() -> Result<String> {
+    let output =
+        Command::new(BUSYBOX).arg("--list").output().with_context(|| format!("cannot start {BUSYBOX}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The libraries of a program, the dynamic linker among them, as the linker of this machine finds them.

@@ -30,9 +30,10 @@ const UNSAVED: [&str; 2] = ["-x", "-y"];
 
 const CASES: &[Case] = &[
     ("ipvsadm_saves_what_was_exported", saves_what_was_exported),
-    ("what_ipvsadm_restores_is_read_as_if_it_were_ours", restores_what_is_read),
     ("a_thing_that_ipvsadm_changed_is_put_right_within_ten_seconds", drift),
     ("an_address_and_rules_that_go_are_put_right_at_once", at_once),
+    // Not right after the start, when devices still tell of themselves: then the director would look meanwhile.
+    ("what_ipvsadm_restores_is_read_as_if_it_were_ours", restores_what_is_read),
     ("an_operation_that_fails_is_shown_and_tried_again_until_it_works", refused),
 ];
 
@@ -159,8 +160,7 @@ fn put_right(
     ensure!(found(&before), "`{look}` does not show it beforehand: {before}");
     let mark = lab.director(LVS1)?.kernel_log().mark();
     let start = lab.hub().elapsed();
-    let after = shell.ok(&format!("{doing}; {look}"))?;
-    ensure!(!found(&after), "`{doing}` did nothing: {after}");
+    shell.ok(doing)?;
     lab.director(LVS1)?.kernel_log().wait_for(BLAMED, mark, lab.scaled(limit))?;
     lab.hub().until("the repair", lab.scaled(AT_ONCE), || {
         let now = shell.ok(look).map_err(|error| format!("{error:#}"))?;
@@ -181,7 +181,7 @@ fn drift(lab: &mut Lab) -> Result<()> {
         format!("ipvsadm -d -t {first} -r 192.168.1.12:2000"),
         format!("ipvsadm -E -t {first} -s wlc"),
     ] {
-        put_right(lab, &doing, DRIFT, has, &format!("ipvsadm -Sn -t {first}; true"))?;
+        put_right(lab, &doing, DRIFT, has, &format!("ipvsadm -Sn | grep {first}; true"))?;
     }
     let alone = |text: &str| !text.contains("9.9.9.9:99");
     put_right(lab, "ipvsadm -A -t 9.9.9.9:99 -s rr", DRIFT, alone, "ipvsadm -Sn")?;
@@ -202,24 +202,23 @@ fn at_once(lab: &mut Lab) -> Result<()> {
 }
 
 fn refused(lab: &mut Lab) -> Result<()> {
-    const SERVER: &str = "192.168.1.12";
+    const ADDRESS: &str = "2001:db8:1::1/64";
     let shell = lab.shell(LVS1)?;
-    let look = format!("ipvsadm -Sn -t {FIRST}");
-    // A broadcast address is no real server to the kernel (`ip_vs_new_dest`).
-    shell.ok(&format!("ip route add broadcast {SERVER} dev eth1 table local"))?;
-    shell.ok(&format!("ipvsadm -d -t {FIRST} -r {SERVER}:2000"))?;
+    // It takes the addresses away, and the kernel refuses new ones.
+    shell.ok("echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6")?;
     let alarm = lab.hub().eventually("an alarm", lab.scaled(DRIFT), || {
         let alarms = lab.ask(LVS1, "show alarms").map_err(|error| format!("{error:#}"))?.join("\n");
         if alarms.contains("refused") { Ok(alarms) } else { Err(alarms) }
     });
-    shell.ok(&format!("ip route del broadcast {SERVER} dev eth1 table local"))?;
+    shell.ok("echo 0 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6")?;
     let alarm = alarm?;
-    ensure!(alarm.contains(SERVER), "it does not say what: {alarm}");
-    lab.hub().until("the server", lab.scaled(DRIFT), || {
-        let now = shell.ok(&look).map_err(|error| format!("{error:#}"))?;
-        if now.contains(SERVER) { Ok(()) } else { Err(now) }
+    ensure!(alarm.contains(ADDRESS) || alarm.contains("2001:db8:1::2"), "it does not say what: {alarm}");
+    lab.hub().until("the address", lab.scaled(DRIFT), || {
+        let now = shell.ok("ip address show dev eth0").map_err(|error| format!("{error:#}"))?;
+        if now.contains(ADDRESS) { Ok(()) } else { Err(now) }
     })?;
-    let alarms = lab.ask(LVS1, "show alarms")?.join("\n");
-    ensure!(!alarms.contains("refused"), "the alarm stayed: {alarms}");
-    Ok(())
+    lab.hub().eventually("the end of the alarm", lab.scaled(DRIFT), || {
+        let alarms = lab.ask(LVS1, "show alarms").map_err(|error| format!("{error:#}"))?.join("\n");
+        if alarms.contains("refused") { Err(alarms) } else { Ok(()) }
+    })
 }

@@ -2,6 +2,7 @@
 //! JSON file. `bench` measures, `soak` repeats.
 
 pub mod campaign;
+pub mod check_cost;
 pub mod commit_time;
 pub mod figure;
 pub mod programming;

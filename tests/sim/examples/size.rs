@@ -104,12 +104,15 @@ impl Box_ {
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)
                     | Effect::Syslog(_)
+                    | Effect::Examine(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }
                     | Effect::Keep(_)
                     | Effect::Prove(_)
                     | Effect::Notify { .. }
+                    | Effect::AskTime { .. }
+                    | Effect::SetClock { .. }
                     | Effect::Stopped => continue,
                 };
                 waiting.extend(self.handle(what, event, now));

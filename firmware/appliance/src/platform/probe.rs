@@ -9,9 +9,10 @@
 //! (Linux `TCP_TIMEWAIT_LEN`), and that side is us: 10,000 checks a second would hold 600,000 of them and in the end
 //! all local ports towards a server.
 //!
-//! What is said, and what an answer means, is the core's [`dialogue`]; here are only the four ways to carry it: TCP,
-//! UDP, ICMP, and nothing at all.
+//! What is said, and what an answer means, is the core's [`dialogue`]; here are only the ways to carry it: TCP,
+//! UDP, ICMP, TCP on a packet socket, and nothing at all.
 
+mod direct;
 mod echo;
 
 use super::clock;
@@ -38,6 +39,7 @@ const DATAGRAM_BYTES: usize = 4096;
 pub(crate) struct Prober {
     results: mpsc::Sender<(ProbeId, ProbeOutcome)>,
     room: Arc<Semaphore>,
+    direct: Arc<direct::Direct>,
 }
 
 /// How far a run came; says what was missing when its time is over.
@@ -49,18 +51,20 @@ enum Stage {
 }
 
 impl Prober {
-    /// Sends outcomes to `results`.
-    pub(crate) fn new(results: mpsc::Sender<(ProbeId, ProbeOutcome)>) -> Self {
-        Self { results, room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)) }
+    /// Sends outcomes to `results`. `random` must not be guessed from outside.
+    pub(crate) fn new(results: mpsc::Sender<(ProbeId, ProbeOutcome)>, random: u64) -> Self {
+        let direct = Arc::new(direct::Direct::new(random));
+        Self { results, room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), direct }
     }
 
     /// Starts a run. Does not wait. Must be called inside a tokio runtime with time and I/O.
     pub(crate) fn start(&self, id: ProbeId, spec: ProbeSpec, deadline: Mono) {
         let permit = Arc::clone(&self.room).try_acquire_owned();
         let results = self.results.clone();
+        let direct = Arc::clone(&self.direct);
         tokio::spawn(async move {
             let outcome = match &permit {
-                Ok(_) => run(id, &spec, deadline).await,
+                Ok(_) => run(id, &spec, deadline, &direct).await,
                 Err(_) => {
                     let words = format!("more than {IN_FLIGHT_MAX} checks under way");
                     ProbeOutcome { result: Err(Failure::NotAsked(words)), took_us: 0, transcript: None }
@@ -74,12 +78,12 @@ impl Prober {
     }
 }
 
-async fn run(id: ProbeId, spec: &ProbeSpec, deadline: Mono) -> ProbeOutcome {
+async fn run(id: ProbeId, spec: &ProbeSpec, deadline: Mono, direct: &direct::Direct) -> ProbeOutcome {
     let started = clock::now();
     let left_us = deadline.micros_since(started);
     let mut stage = Stage::Connecting;
     let mut opening = dialogue::open(spec, id);
-    let asking = ask(spec, &mut opening, &mut stage);
+    let asking = ask((id, spec), &mut opening, &mut stage, direct);
     let result = match tokio::time::timeout(Duration::from_micros(left_us), asking).await {
         Ok(result) => result,
         Err(_) => silent(&opening, stage).unwrap_or_else(|| Err(Failure::Server(too_late(stage, left_us)))),
@@ -106,7 +110,22 @@ fn silent(opening: &Opening, stage: Stage) -> Option<Result<(), Failure>> {
     }
 }
 
-async fn ask(spec: &ProbeSpec, opening: &mut Opening, stage: &mut Stage) -> Result<(), Failure> {
+async fn ask(
+    (id, spec): (ProbeId, &ProbeSpec),
+    opening: &mut Opening,
+    stage: &mut Stage,
+    direct: &direct::Direct,
+) -> Result<(), Failure> {
+    match (opening, spec.at) {
+        (Opening::Connect, Some(server)) => direct.ask(id, (spec, server), None, stage).await,
+        (Opening::Stream(dialogue), Some(server)) => {
+            direct.ask(id, (spec, server), Some(dialogue), stage).await
+        }
+        (opening, _) => by_socket(spec, opening, stage).await,
+    }
+}
+
+async fn by_socket(spec: &ProbeSpec, opening: &mut Opening, stage: &mut Stage) -> Result<(), Failure> {
     match opening {
         Opening::Decided(result) => result.clone().map_err(Failure::Server),
         Opening::Connect => connect(spec).await.map(drop).map_err(|e| failure(&e)),
@@ -232,6 +251,15 @@ fn failure(error: &io::Error) -> Failure {
     }
 }
 
+#[cfg(test)]
+#[expect(
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm,
+    reason = "a measurement; its numbers are small"
+)]
+mod bench_tests;
+#[cfg(test)]
+mod heavy_tests;
 #[cfg(test)]
 mod real_tests;
 #[cfg(test)]

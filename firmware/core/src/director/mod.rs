@@ -11,6 +11,7 @@
 pub mod announce;
 pub mod cluster;
 pub mod commit;
+mod doctor;
 pub mod event;
 pub mod frame;
 mod hardware;
@@ -27,6 +28,7 @@ mod requests;
 mod servers;
 pub mod status;
 mod system;
+mod time;
 pub mod trial;
 mod undo;
 mod view;
@@ -41,6 +43,7 @@ use crate::model::{Config, Device, Millis, Mono};
 use crate::overrides::{Kept, Overrides};
 use crate::plan::fallback::Pages;
 use crate::plan::{AddressKey, Observed, Op, OpError, desired, plan};
+use crate::sntp;
 use crate::store::Generation;
 use crate::store::identity::Role;
 use crate::upgrade::running::Running;
@@ -54,7 +57,7 @@ use commit::{Stage, Transaction};
 use core::net::SocketAddr;
 use insight::Done;
 use leases::Leases;
-use now::Now;
+use now::{Now, node_of};
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
@@ -171,9 +174,11 @@ pub struct Director {
     pages: Pages,
     /// What was done to real servers in the kernel.
     done: Done,
+    examination: doctor::Examination,
     /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
     originals: BTreeMap<String, String>,
     leases: Leases,
+    time: sntp::Client,
     system: System,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
@@ -218,8 +223,10 @@ impl Director {
             failing: Vec::new(),
             pages: Pages::new(),
             done: Done::default(),
+            examination: None,
             leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
+            time: sntp::Client::new(start.nonce),
             system: System::new(start.running, now),
             unsaved: false,
             verdicts_due: now,
@@ -249,12 +256,16 @@ impl Director {
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
             Event::Refused(refused) => self.on_refused(*refused, now),
+            Event::TimeAnswered { server, sent, received, datagram } => {
+                self.on_time(server, (sent, received), datagram.as_deref(), now, out);
+            }
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, out),
             Event::Maintained { session, what, result } => {
                 self.on_maintained(session, what, result, now, out)
             }
             Event::Proven(result) => self.on_proven(result, now, out),
+            Event::Examined(seen) => self.examined(seen, out),
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
@@ -295,6 +306,7 @@ impl Director {
             self.overrides.next_deadline(),
             self.marks.next_deadline(),
             self.leases.next_deadline(),
+            self.time.next_deadline(),
             self.keeping.again,
             self.system.next_deadline(),
         ];
@@ -322,6 +334,7 @@ impl Director {
         self.trial_deadline(now, out);
         self.undo_again(now, out);
         self.leases_due(now, out);
+        self.ask_time(now, out);
         self.prove_late(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
@@ -343,6 +356,7 @@ impl Director {
             self.config.system.syslog.as_ref().and_then(|s| Some(SocketAddr::new(s.server?, s.port)));
         out.push(Effect::Syslog(receiver.map(|receiver| (receiver, hostname.clone()))));
         out.push(Effect::Hostname(hostname));
+        self.configure_time(now);
         self.configure_cluster(now, out);
         out.push(Effect::Access(Access::of(&self.config)));
         self.reconcile.desired_changed();
@@ -476,7 +490,11 @@ impl Director {
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
         if let Some(first) = ops.first().filter(|_| drifted) {
             let more = count.saturating_sub(1);
-            let rest = if more == 0 { String::new() } else { format!(", and {more} more operations") };
+            let rest = match more {
+                0 => String::new(),
+                1 => ", and 1 more operation".to_string(),
+                _ => format!(", and {more} more operations"),
+            };
             let text = format!("the kernel was changed by something else: {}{rest}", describe(first));
             self.log(Level::Warning, text, out);
         }
@@ -591,13 +609,5 @@ impl Director {
 
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {
         out.push(Effect::Log { level, text: text.into() });
-    }
-}
-
-/// The node of the pair that `identity` names; a configuration without a backup node has one for both.
-fn node_of(config: &Config, identity: Role) -> &crate::model::config::Node {
-    match (identity, &config.backup) {
-        (Role::Backup, Some(backup)) => backup,
-        (Role::Primary, _) | (Role::Backup, None) => &config.primary,
     }
 }

@@ -17,6 +17,7 @@
 //! twice changes nothing.
 
 mod checkpoint;
+pub mod client;
 pub mod dialogue;
 mod engine;
 pub mod http;
@@ -29,10 +30,12 @@ pub mod verdict;
 mod words;
 
 pub use checkpoint::Checkpoint;
+pub(crate) use dialogue::mix;
 pub use engine::{ALARMS_MAX, Health, STALL_US, STEPS_PER_CALL};
 pub use seat::{RAMP_STEPS, TRANSITIONS_KEPT};
 pub use shared::Shared;
 pub use standing::Standing;
+pub(crate) use targets::{asked_by_stream, beside};
 
 use crate::model::check::Check;
 use crate::model::config::HttpCheck;
@@ -52,6 +55,9 @@ pub struct ProbeId(pub u64);
 pub struct ProbeSpec {
     /// Address and port.
     pub target: SocketAddr,
+    /// The server whose hardware address the packets go to, when the target is a virtual address that this box may hold
+    /// itself.
+    pub at: Option<IpAddr>,
     /// Address it is asked from. Absent: what the route says.
     pub source: Option<IpAddr>,
     /// The question.

@@ -132,6 +132,8 @@ pub struct Observed {
     pub timeouts: Option<TimeoutSpec>,
     /// Memory that the kernel has, in MiB; 0: not known.
     pub memory_mib: u32,
+    /// Seconds since 1970 as its wall clock has them, for display only.
+    pub unix_s: u64,
 }
 
 impl Observed {

@@ -9,6 +9,7 @@ pub mod ethernet;
 pub mod heartbeat;
 pub mod ndp;
 pub mod slip;
+pub mod tcp;
 
 use core::fmt;
 

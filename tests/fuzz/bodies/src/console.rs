@@ -114,7 +114,10 @@ impl Bench {
                 Output::Salt => salts += 1,
                 Output::Hash(_) => self.hash_asked = true,
                 Output::Verify { .. } | Output::WrongPasswords(_) => panic!("no password is set"),
-                Output::ShowLog { .. } | Output::DirectPower(_) | Output::RestartDirector => {}
+                Output::ShowLog { .. }
+                | Output::ShowConnections(_)
+                | Output::DirectPower(_)
+                | Output::RestartDirector => {}
             }
         }
         assert!(written <= OUTPUT_BYTES + ANSWER_BYTES, "{written} bytes at once");
@@ -173,9 +176,10 @@ impl Bench {
             {
                 Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() }
             }
+            Request::Doctor { .. } => Reply::Doctor(Box::default()),
             Request::Checks => Reply::Checks { at: STATUS.at, checks: Vec::new() },
-            Request::Why { service, .. } => {
-                Reply::Refused { reason: format!("no service is named {service}"), findings: Vec::new() }
+            Request::Why { server, .. } => {
+                Reply::Refused { reason: format!("no service has {server}"), findings: Vec::new() }
             }
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Cluster(_) => Reply::Done { text: "cluster".to_owned() },

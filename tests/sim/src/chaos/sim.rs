@@ -306,7 +306,7 @@ impl Sim {
                 Asked { action: Some((action.server.clone(), self.override_of(action))), ..nothing }
             }
             Request::Status | Request::Config | Request::Check(_) | Request::Checks => nothing,
-            Request::Why { .. } | Request::Power(_) => nothing,
+            Request::Why { .. } | Request::Doctor { .. } | Request::Power(_) => nothing,
         };
         self.note(format!("session {} asks {}", session.0, word(&request)));
         self.open.insert(session, asked);
@@ -432,8 +432,10 @@ impl Sim {
             | Event::Heartbeat { .. }
             | Event::Refused(_)
             | Event::Dhcp { .. }
+            | Event::TimeAnswered { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
+            | Event::Examined(_)
             | Event::Proven(_)
             | Event::Stop => self.note(event_word(&event)),
         }
@@ -531,12 +533,14 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
+                Effect::Examine(_) => {}
                 Effect::Syslog(_)
                 | Effect::Hostname(_)
                 | Effect::Beat(_)
                 | Effect::Listen(_)
                 | Effect::Fence(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::AskTime { .. } | Effect::SetClock { .. } => panic!("no time server is configured"),
                 Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {

@@ -328,6 +328,7 @@ impl World {
                     self.post(n, later, Item::Boot);
                     return;
                 }
+                Effect::Examine(_) => {}
                 Effect::Hostname(_) | Effect::Access(_) | Effect::Syslog(_) | Effect::Pages(_) => {}
                 other => panic!("nobody asked for it: {other:?}"),
             }

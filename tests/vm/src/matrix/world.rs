@@ -220,9 +220,9 @@ fn machine(lab: &mut Lab, name: &'static str, last: u8) -> Result<()> {
         format!("/bin/ip address add {V6}/128 dev lo nodad"),
         // The kernel makes these devices itself; each takes what comes from anybody.
         "for d in tunl0 gre0 sit0 ip6tnl0; do /bin/ip link set $d up; done".to_owned(),
-        // The one for IPv6 takes IPv6 alone.
+        // The one that the kernel makes for IPv6 takes IPv6 alone.
         format!(
-            "/bin/ip link add tnl46 type ip6tnl mode ipip6 local 2001:db8:2::{last} && /bin/ip link set tnl46 up"
+            "/bin/ip link add tnl46 type ip6tnl mode any local 2001:db8:2::{last} && /bin/ip link set tnl46 up"
         ),
         "/bin/ip fou add port 6080 gue && /bin/ip -6 fou add port 6080 gue".to_owned(),
         "(nginx -p /srv -c nginx.conf >/srv/nginx.out 2>&1 &)".to_owned(),

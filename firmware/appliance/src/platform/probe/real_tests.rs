@@ -157,6 +157,48 @@ async fn redis_is_pinged_with_its_password_only() {
     assert!(probe(server.address, nobody, GENEROUS).await.is_err());
 }
 
+async fn vsftpd() -> Server {
+    let (folder, address) = place("vsftpd").await;
+    let empty = folder.join("empty");
+    std::fs::create_dir_all(&empty).unwrap();
+    let text = format!(
+        "listen=YES\nlisten_address=127.0.0.1\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\n\
+         secure_chroot_dir={}\nanonymous_enable=NO\nlocal_enable=YES\nseccomp_sandbox=NO\nxferlog_enable=NO\n",
+        address.port(),
+        empty.display()
+    );
+    std::fs::write(folder.join("vsftpd.conf"), text).unwrap();
+    let child = Command::new("/usr/sbin/vsftpd")
+        .arg(folder.join("vsftpd.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|e| panic!("vsftpd: {e}: run image/setup.sh"));
+    let mut server = Server { address, folder, child: Some(child) };
+    // It says nothing when it listens.
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        let ended = server.child.as_mut().unwrap().try_wait().unwrap();
+        assert!(ended.is_none(), "vsftpd ended before it listened: {ended:?}");
+        tokio::task::yield_now().await;
+    }
+    server
+}
+
+#[tokio::test]
+async fn vsftpd_greets_and_refuses_a_login_that_is_wrong() {
+    let server = vsftpd().await;
+    let greeting = named(Check { question: Question::Ftp, ..Check::default() });
+    assert_eq!(probe(server.address, greeting, GENEROUS).await, Ok(()));
+    let login = director_core::model::check::Login {
+        user: Some("nobody".parse().unwrap()),
+        password: Some("guess".parse().unwrap()),
+    };
+    let wrong = named(Check { question: Question::Ftp, login: Some(login), ..Check::default() });
+    let why = words(probe(server.address, wrong, GENEROUS).await);
+    assert!(why.contains("530"), "{why}");
+}
+
 /// How a server misbehaves once it has accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fault {

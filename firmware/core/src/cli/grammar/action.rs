@@ -18,6 +18,7 @@ pub(crate) enum View {
     Version,
     Alarms,
     Cluster,
+    Time,
 }
 
 /// What a line asks for.
@@ -49,6 +50,9 @@ pub(crate) enum Action {
     Flash,
     Checks,
     Why,
+    Connections,
+    RealServerSetup,
+    Doctor,
     ShowCommit,
     Rescue(Maintenance),
     ShowRescue,
@@ -98,6 +102,9 @@ impl Action {
             | Self::Flash
             | Self::Checks
             | Self::Why
+            | Self::Connections
+            | Self::RealServerSetup
+            | Self::Doctor
             | Self::ShowCommit
             | Self::Rescue(_)
             | Self::ShowRescue

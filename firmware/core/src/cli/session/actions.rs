@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 const HELP: &[&str] = &[
     "A line is a command; ? shows what can come next, Tab completes it, and any word",
     "may be shortened while it stays clear. \"show\" looks, \"configure\" changes.",
+    "\"setup\" makes a service out of a dozen answers.",
     "",
     "In configure mode, \"set\" and \"delete\" change a candidate and nothing else.",
     "\"compare\" shows the changes, \"commit check\" what they would do, and \"commit\"",
@@ -25,8 +26,13 @@ const HELP: &[&str] = &[
     "A commit that leaves a service without a usable server, or ends one in use, asks",
     "first; pasted lines say \"commit force\".",
     "",
-    "After a show command: | json, | match TEXT, | count, | more, | no-more, and | set",
-    "for configuration.",
+    "\"export\" prints the configuration, \"load\" in configure mode takes one, and",
+    "\"transfer\" there lets director-provision on a laptop do both over this line.",
+    "\"set system password\" in configure mode asks for a console password; after a",
+    "commit each login needs it. \"server NAME drain\" takes a server out for a while.",
+    "",
+    "After a show command: | json, | match TEXT, | count, | more, | no-more, and",
+    "| set for configuration.",
     "Keys: arrows, C-a C-e start and end, C-w C-u C-k cut, C-y paste, C-c give up,",
     "C-r searches what was typed before, C-v before ? types it as a character.",
 ];
@@ -72,11 +78,16 @@ impl Session {
         let at_first = fault.kind == FaultKind::NoMatch && line.get(..fault.column)?.trim().is_empty();
         let known = |table: &'static [Command]| matches!(find(table, first), Found::One(..));
         match &self.candidate {
+            // "show" is a word of both modes: what it cannot show of the candidate, run may show.
+            Some(_) if !at_first && fault.kind == FaultKind::NoMatch && shows(first, line) => Some(format!(
+                "\"show\" shows the candidate here: type run {} to see how things are.",
+                line.trim()
+            )),
             _ if !at_first => None,
             None if known(CONFIGURE) => {
                 Some(format!("{} is a word of configure mode: type configure first.", quoted(first)))
             }
-            Some(_) if known(RUN) => Some(format!("You are in configure mode: type run {first}.")),
+            Some(_) if known(RUN) => Some(format!("You are in configure mode: type run {}.", line.trim())),
             Some(_) if known(OPERATIONAL) => Some(String::from("You are in configure mode; exit leaves it.")),
             None | Some(_) => None,
         }
@@ -102,14 +113,7 @@ impl Session {
             Action::Compare if !args.is_empty() && args.first().is_some_and(|n| n != "0") => {
                 self.recall(args.first(), Use::Compare(pipes), out);
             }
-            Action::Compare => {
-                let lines = self
-                    .candidate
-                    .as_ref()
-                    .map(|c| text::difference(&c.running, &c.tree))
-                    .unwrap_or_default();
-                self.filtered(&lines, &pipes, "no changes", out);
-            }
+            Action::Compare => self.compare_running(&pipes, out),
             Action::Commit => self.commit(CommitOptions::default(), out),
             Action::CommitForce => {
                 self.commit(CommitOptions { agreed: true, ..CommitOptions::default() }, out);
@@ -122,7 +126,10 @@ impl Session {
             Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Checks => self.ask(Job::Checks { pipes }, Request::Checks, out),
+            Action::Doctor => self.ask_doctor(&args, pipes, out),
             Action::Why => self.ask_why(&args, pipes, out),
+            Action::Connections => self.ask_connections(&args, pipes, out),
+            Action::RealServerSetup => self.ask(Job::RealServers { args, pipes }, Request::Config, out),
             Action::Commits => {
                 self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
             }
@@ -153,6 +160,11 @@ impl Session {
                 s.show_tree(&candidate.tree, &walk.path, &pipes, out);
             }),
         }
+    }
+
+    fn compare_running(&mut self, pipes: &[Pipe], out: &mut Vec<Output>) {
+        let difference = self.candidate.as_ref().map(|c| text::difference(&c.running, &c.tree));
+        self.filtered(&difference.unwrap_or_default(), pipes, "no changes", out);
     }
 
     fn with_candidate(&mut self, walk: Option<Walk>, act: impl FnOnce(&mut Self, &mut Candidate, Walk)) {
@@ -391,6 +403,11 @@ impl Session {
             self.ask(Job::Check { pipes }, Request::Check(config), out);
         }
     }
+}
+
+/// Whether a line is a whole `show` of operational mode.
+fn shows(first: &str, line: &str) -> bool {
+    "show".starts_with(first) && parse(RUN, line, &[]).is_ok()
 }
 
 /// Removes the last level: a list's word goes with its key.

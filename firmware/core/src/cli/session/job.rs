@@ -44,11 +44,24 @@ pub(super) enum Job {
     Checks {
         pipes: Vec<Pipe>,
     },
+    /// Whose names become addresses.
+    Connections {
+        ask: Box<super::connections::Ask>,
+        pipes: Vec<Pipe>,
+    },
+    /// The service and the system.
+    RealServers {
+        args: Vec<String>,
+        pipes: Vec<Pipe>,
+    },
     /// What lies in flash.
     Flash {
         pipes: Vec<Pipe>,
     },
     Why {
+        pipes: Vec<Pipe>,
+    },
+    Doctor {
         pipes: Vec<Pipe>,
     },
     Recall(commits::Use),
@@ -75,6 +88,8 @@ impl Job {
                 matches!(reply, Reply::Status(_))
             }
             Self::Running { .. }
+            | Self::Connections { .. }
+            | Self::RealServers { .. }
             | Self::Export(_)
             | Self::Configure
             | Self::Rebase
@@ -116,6 +131,7 @@ impl Job {
             ),
             Self::Checks { .. } => matches!(reply, Reply::Checks { .. } | Reply::Refused { .. }),
             Self::Why { .. } => matches!(reply, Reply::Why(_) | Reply::Refused { .. }),
+            Self::Doctor { .. } => matches!(reply, Reply::Doctor(_) | Reply::Refused { .. }),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(
                 reply,

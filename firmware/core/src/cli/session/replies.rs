@@ -56,24 +56,7 @@ impl Session {
                 self.know(status);
                 self.ask(Job::SetupConfig, Request::Config, out);
             }
-            (Job::SetupConfig, Reply::Config { generation, config }) => {
-                self.setup_begin(generation, &config, out);
-            }
-            (Job::Running { pipes }, Reply::Config { config, .. }) => {
-                self.show_running(&bind::to_tree(&config), &pipes, out);
-            }
-            (Job::Export(export), Reply::Config { config, .. }) => {
-                self.export_tree(bind::to_tree(&config), export, out);
-            }
-            (Job::Configure | Job::Discard, Reply::Config { generation, config })
-                if self.candidate.is_none() =>
-            {
-                self.open(generation, &config, out);
-            }
-            (Job::Configure | Job::Discard, Reply::Config { generation, config }) => {
-                self.open(generation, &config, out);
-                print::line(out, "Changes discarded.");
-            }
+            (job, Reply::Config { generation, config }) => self.config_came(job, generation, &config, out),
             (Job::Check { pipes }, Reply::Checked { findings, ops, impact }) => {
                 self.checked(&findings, &ops, &impact, &pipes, out);
             }
@@ -83,6 +66,7 @@ impl Session {
             (Job::Flash { pipes }, Reply::Recalled { result, .. }) => self.used(result, &pipes, out),
             (Job::Checks { pipes }, Reply::Checks { at, checks }) => self.checks(at, &checks, &pipes, out),
             (Job::Why { pipes }, Reply::Why(why)) => self.why(&why, &pipes, out),
+            (Job::Doctor { pipes }, Reply::Doctor(report)) => self.doctor(&report, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
             (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
@@ -103,6 +87,26 @@ impl Session {
             (_, Reply::Refused { reason, findings }) => {
                 self.findings(&findings, out);
                 self.say(out, &format!("Refused: {}.", reason.trim_end_matches('.')));
+            }
+            // Excluded by `Job::fits`.
+            (_, _) => {}
+        }
+    }
+
+    /// The running configuration, for what asked for it.
+    fn config_came(&mut self, job: Job, base: Generation, config: &Config, out: &mut Vec<Output>) {
+        match (job, config) {
+            (Job::SetupConfig, config) => self.setup_begin(base, config, out),
+            (Job::Connections { ask, pipes }, config) => self.connections_of(*ask, config, pipes, out),
+            (Job::RealServers { args, pipes }, config) => self.real_servers(config, &args, &pipes, out),
+            (Job::Running { pipes }, config) => self.show_running(&bind::to_tree(config), &pipes, out),
+            (Job::Export(export), config) => self.export_tree(bind::to_tree(config), export, out),
+            (Job::Configure | Job::Discard, config) => {
+                let discarded = self.candidate.is_some();
+                self.open(base, config, out);
+                if discarded {
+                    print::line(out, "Changes discarded.");
+                }
             }
             // Excluded by `Job::fits`.
             (_, _) => {}
@@ -138,6 +142,7 @@ impl Session {
             | Reply::Recalled { .. }
             | Reply::Checks { .. }
             | Reply::Why(_)
+            | Reply::Doctor(_)
             | Reply::Done { .. }
             | Reply::Emptied { .. }
             | Reply::Notice(_)

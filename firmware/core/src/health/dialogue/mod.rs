@@ -23,6 +23,7 @@ mod transcript;
 pub use echo::Echo;
 pub use ldap::check_filter;
 pub use pattern::check_pattern;
+pub(crate) use radius::mix;
 
 use super::http;
 use super::{ProbeId, ProbeKind, ProbeSpec};

@@ -48,7 +48,7 @@ fn check(question: Question) -> Check {
 fn dialogue(check: Check) -> Dialogue {
     let target = "10.0.0.1:99".parse().unwrap();
     let kind = ProbeKind::Named(Shared::new(check));
-    match open(&ProbeSpec { target, source: None, kind }, ProbeId(7)) {
+    match open(&ProbeSpec { target, at: None, source: None, kind }, ProbeId(7)) {
         Opening::Stream(dialogue) | Opening::Datagram(dialogue) => dialogue,
         other @ (Opening::Decided(_) | Opening::Connect | Opening::Echo(_)) => panic!("{other:?}"),
     }

@@ -48,13 +48,17 @@ impl Health {
 
 fn status(probe: &Probe, users: usize, with_transcript: bool, now: Mono) -> CheckStatus {
     let key = probe.key();
+    let mut question = match &key.spec.kind {
+        ProbeKind::Tcp => String::from("tcp"),
+        ProbeKind::Http(check) => format!("http {}", check.path),
+        ProbeKind::Named(check) => check.question.word().to_string(),
+    };
+    if let Some(server) = key.spec.at {
+        question.push_str(&format!(" at {server}"));
+    }
     CheckStatus {
         target: key.spec.target,
-        question: match &key.spec.kind {
-            ProbeKind::Tcp => String::from("tcp"),
-            ProbeKind::Http(check) => format!("http {}", check.path),
-            ProbeKind::Named(check) => check.question.word().to_string(),
-        },
+        question,
         interval: key.interval,
         timeout: key.timeout,
         users: u32::try_from(users).unwrap_or(u32::MAX),

@@ -1,11 +1,11 @@
 //! What the named checks say to a server must be sound.
 
 use super::Findings;
-use crate::health::RAMP_STEPS;
 use crate::health::dialogue::{check_filter, check_pattern};
+use crate::health::{RAMP_STEPS, asked_by_stream, beside};
 use crate::model::check::{Check, Compare, HttpProbe, Question};
 use crate::model::choice::Chosen as _;
-use crate::model::config::{Config, OnFailure, Pool};
+use crate::model::config::{CheckKind, Config, Forward, OnFailure, Pool};
 use crate::model::text::Escaped;
 use alloc::format;
 
@@ -15,12 +15,48 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     for (name, pool) in &config.pools {
         verdicts(&format!("pool {name}"), pool, found);
+        if pool.watch.via_virtual {
+            via_virtual(config, &format!("pool {name} check-virtual"), pool, found);
+        }
         let Some(role) = &pool.watch.source else { continue };
         if config.interfaces.contains_key(role)
             && config.primary.addresses.get(role).is_none_or(|addresses| addresses.is_empty())
         {
             let text = format!("the node has no address there: set node primary interface {role} address");
             found.error(format!("pool {name} check-source {role}"), text);
+        }
+    }
+}
+
+/// A server is asked for a virtual address at its hardware address, so it must be beside us.
+fn via_virtual(config: &Config, path: &str, pool: &Pool, found: &mut Findings) {
+    if pool.forwards().all(|forward| forward != Forward::Direct) {
+        found.error(
+            path.into(),
+            "is for direct routing only: servers behind NAT and tunnels are asked by their own address",
+        );
+    }
+    let by_stream = |name| config.questions.checks.get(name).is_none_or(asked_by_stream);
+    if let Some(name) = pool.watch.checks.iter().find(|name| !by_stream(name)) {
+        let text = format!("check {name} does not ask over TCP, so it goes to the servers' own addresses");
+        found.warning(path.into(), text);
+    }
+    if pool.check == CheckKind::None && pool.watch.checks.is_empty() {
+        found.warning(path.into(), "has no effect with check none");
+    }
+    for node in core::iter::once(&config.primary).chain(&config.backup) {
+        // An interface that is lent its address may be in any network.
+        if config.interfaces.values().any(|interface| interface.dhcp) {
+            continue;
+        }
+        let direct = pool.servers.iter().filter(|(_, member)| pool.forward_of(member) == Forward::Direct);
+        let addressed = direct.filter_map(|(name, _)| Some((name, config.real_servers.get(name)?.address?)));
+        if let Some((server, address)) = addressed.into_iter().find(|(_, a)| beside(node, *a).is_none()) {
+            let text = format!(
+                "server {server} ({address}) is in no network of the node: direct routing cannot reach it"
+            );
+            found.error(path.into(), text);
+            break;
         }
     }
 }

@@ -15,6 +15,7 @@ use alloc::format;
 pub(super) fn check(config: &Config, found: &mut Findings) {
     vlans(config, found);
     cluster(config, found);
+    time_servers(config, found);
     let idle = config.system.idle_timeout;
     if idle.get() > 0 && idle < IDLE_MIN {
         found.error(
@@ -86,6 +87,17 @@ fn masquerades(config: &Config, found: &mut Findings) {
         {
             let text = format!("{} is not of the address family of the source {source}", fixed.address());
             found.error(path, text);
+        }
+    }
+}
+
+fn time_servers(config: &Config, found: &mut Findings) {
+    for (n, server) in config.system.time_servers.iter().enumerate() {
+        let path = || format!("system time-server {server}");
+        if let Some(why) = not_a_host(*server) {
+            found.error(path(), format!("{why}: use a host's address"));
+        } else if config.system.time_servers.iter().take(n).any(|other| other == server) {
+            found.error(path(), "is listed twice: delete one");
         }
     }
 }

@@ -26,7 +26,6 @@ fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
     for (line, path) in [
         ("set system domain example.org", "system domain"),
         ("set check c tls sni www.example.org", "check c tls"),
-        ("set pool web check-virtual on", "pool web check-virtual"),
     ] {
         assert_eq!(refused(line), [format!("error: {path}: not in this firmware yet: delete it")], "{line}");
     }

@@ -84,6 +84,7 @@ impl Sim {
             Reply::Recalled { .. }
             | Reply::Checks { .. }
             | Reply::Why(_)
+            | Reply::Doctor(_)
             | Reply::Emptied { .. }
             | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
         }

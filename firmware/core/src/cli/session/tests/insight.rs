@@ -68,7 +68,7 @@ fn checks_and_the_reasons_of_one_server_are_shown() {
         "show checks | match never",
         "show checks | json | count",
         "why server web rs1",
-        "why server web",
+        "why server rs1 | match rule",
         "why server web rs1 | json",
     ] {
         bench.keys(line);
