@@ -30,6 +30,7 @@ packages=(
   "vsftpd               a real server for the tests of checks (its service is not started)"
   "keepalived           the peer of the benchmarks, for its guest (its service is not started)"
   "busybox              the shell of that guest"
+  "openssl              certificates and a TLS server for the tests of checks"
   "iproute2 util-linux  network namespaces of the lab"
 )
 # Real servers that are too heavy for every machine: only with the argument `soak`.

@@ -85,7 +85,12 @@ impl Box_ {
                         "probed",
                         Event::Probed {
                             id,
-                            outcome: ProbeOutcome { result: Ok(()), took_us: 100, transcript: None },
+                            outcome: ProbeOutcome {
+                                result: Ok(()),
+                                took_us: 100,
+                                transcript: None,
+                                learned: Default::default(),
+                            },
                         },
                     ),
                     Effect::Save { generation, .. } => ("saved", Event::Saved { generation, result: Ok(()) }),

@@ -276,8 +276,12 @@ impl World {
                         Some(Server::Refuses) | None => (refused(), ANSWER_US),
                         Some(Server::Hangs) => (Err(Failure::from("no answer")), remaining),
                     };
-                    let outcome =
-                        ProbeOutcome { result, took_us: u32::try_from(took).unwrap(), transcript: None };
+                    let outcome = ProbeOutcome {
+                        result,
+                        took_us: u32::try_from(took).unwrap(),
+                        transcript: None,
+                        learned: Default::default(),
+                    };
                     self.post(Event::Probed { id, outcome }, took);
                 }
                 Effect::Save { generation, state, config, .. } => {

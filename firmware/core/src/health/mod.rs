@@ -115,6 +115,16 @@ pub struct ProbeOutcome {
     pub took_us: u32,
     /// What was said, where something was: see [`dialogue::Dialogue::transcript`].
     pub transcript: Option<Box<str>>,
+    /// What was learned beside the verdict.
+    pub learned: Learned,
+}
+
+/// What a run learned beside its verdict.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Learned {
+    /// Seconds from the end of the run until the server's certificate ends; negative when that is past. Absent without a
+    /// certificate, and when nobody knows the time.
+    pub certificate_left_s: Option<i64>,
 }
 
 /// The verdict on a server in one pool.
@@ -182,6 +192,8 @@ pub struct CheckStatus {
     pub failures: u32,
     /// What is wrong with the checking itself, in words.
     pub trouble: Option<String>,
+    /// Seconds until the server's certificate ends.
+    pub certificate_left_s: Option<i64>,
     /// What was said in the last failed run, or in the last one: lines that begin with `>` or `<`. Absent where there is
     /// nothing to say, and in the list of all.
     pub transcript: Option<String>,

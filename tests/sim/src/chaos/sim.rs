@@ -512,8 +512,12 @@ impl Sim {
                         Some(Server::Refuses) | None => (refused(), 1000),
                         Some(Server::Hangs) => (Err(Failure::from("no answer")), remaining),
                     };
-                    let outcome =
-                        ProbeOutcome { result, took_us: u32::try_from(took).unwrap(), transcript: None };
+                    let outcome = ProbeOutcome {
+                        result,
+                        took_us: u32::try_from(took).unwrap(),
+                        transcript: None,
+                        learned: Default::default(),
+                    };
                     self.post(Item::Event(Event::Probed { id, outcome }), took);
                 }
                 Effect::Save { generation, state, config, .. } => {

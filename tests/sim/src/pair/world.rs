@@ -296,6 +296,7 @@ impl World {
                         result,
                         took_us: u32::try_from(took).unwrap(),
                         transcript: Default::default(),
+                        learned: Default::default(),
                     };
                     self.post(n, took, Item::Event(Event::Probed { id, outcome }));
                 }

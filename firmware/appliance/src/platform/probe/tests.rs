@@ -19,6 +19,11 @@ fn http_kind() -> ProbeKind {
 
 /// Runs one probe and asserts that it is answered once and in time.
 pub(super) async fn probe(target: SocketAddr, kind: ProbeKind, timeout: Millis) -> Result<(), Failure> {
+    outcome(target, kind, timeout).await.result
+}
+
+/// The same, with all that was learned.
+pub(super) async fn outcome(target: SocketAddr, kind: ProbeKind, timeout: Millis) -> ProbeOutcome {
     let (send, mut results) = mpsc::channel(1);
     let prober = Prober::new(send, 1);
     let deadline = clock::now().after(timeout);
@@ -28,7 +33,7 @@ pub(super) async fn probe(target: SocketAddr, kind: ProbeKind, timeout: Millis) 
     assert_eq!(id, ProbeId(7));
     assert!(clock::now().micros_since(deadline) < SLACK_US, "ended long after its deadline");
     assert!(results.recv().await.is_none(), "answered twice");
-    outcome.result
+    outcome
 }
 
 pub(super) async fn listen() -> (TcpListener, SocketAddr) {

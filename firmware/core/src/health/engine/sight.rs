@@ -66,6 +66,7 @@ fn status(probe: &Probe, users: usize, with_transcript: bool, now: Mono) -> Chec
         took_us: probe.took_us,
         failures: probe.failures,
         trouble: probe.trouble(now).map(words),
+        certificate_left_s: probe.certificate_left_s(now),
         transcript: probe.transcript.as_deref().filter(|_| with_transcript).map(String::from),
     }
 }
@@ -77,5 +78,11 @@ pub(super) fn words(trouble: Trouble<'_>) -> String {
         Trouble::Stale(None) => String::from("has never finished"),
         Trouble::Lost => String::from("did not finish"),
         Trouble::NotAsked(words) => format!("could not be made: {words}"),
+        Trouble::Certificate(left_s) if left_s < 0 => String::from("sees a certificate that has expired"),
+        Trouble::Certificate(left_s) => {
+            let left = Mono::from_millis(u64::try_from(left_s).unwrap_or(0).saturating_mul(1000));
+            let left = crate::cli::show::words::span(left.micros());
+            format!("sees a certificate that ends in {left}")
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! What the named checks say to a server must be sound.
 
 use super::Findings;
-use crate::health::dialogue::{check_filter, check_pattern};
+use crate::health::dialogue::{check_filter, check_pattern, takes_tls};
 use crate::health::{RAMP_STEPS, asked_by_stream, beside};
-use crate::model::check::{Check, Compare, HttpProbe, Question};
+use crate::model::check::{Certificate, Check, Compare, HttpProbe, Question, Tls};
 use crate::model::choice::Chosen as _;
 use crate::model::config::{CheckKind, Config, Forward, OnFailure, Pool};
 use crate::model::text::Escaped;
@@ -99,8 +99,8 @@ fn verdicts(path: &str, pool: &Pool, found: &mut Findings) {
 }
 
 fn question(path: &str, check: &Check, found: &mut Findings) {
-    if check.tls.is_some() {
-        found.error(format!("{path} tls"), "not in this firmware yet: delete it");
+    if let Some(tls) = &check.tls {
+        self::tls(path, tls, check, found);
     }
     for (number, step) in &check.steps {
         pattern(&format!("{path} step {number} expect"), step.expect.as_ref(), step.compare, found);
@@ -147,6 +147,25 @@ fn question(path: &str, check: &Check, found: &mut Findings) {
     if check.login.is_some() && !takes_login {
         let text = format!("has no effect on question {}: delete it", check.question.word());
         found.warning(format!("{path} login"), text);
+    }
+}
+
+fn tls(path: &str, tls: &Tls, check: &Check, found: &mut Findings) {
+    let over_tcp = check.sip.as_ref().is_some_and(|sip| sip.tcp);
+    if !takes_tls(check.question, over_tcp) {
+        let more = if check.question == Question::Sip { ", unless sip tcp is on" } else { "" };
+        let text = format!("question {} is not asked inside TLS{more}: delete it", check.question.word());
+        found.error(format!("{path} tls"), text);
+    }
+    match (tls.certificate, &tls.fingerprint) {
+        (Certificate::Any, Some(_)) => found.error(
+            format!("{path} tls fingerprint"),
+            "has no effect with certificate any: set certificate pin or ca, or delete it",
+        ),
+        (Certificate::Pin | Certificate::Ca, None) => {
+            found.error(format!("{path} tls fingerprint"), format!("missing: set {path} tls fingerprint"));
+        }
+        (Certificate::Any, None) | (Certificate::Pin | Certificate::Ca, Some(_)) => {}
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Findings, not_a_host};
 use crate::init::cmdline::CONSOLE_DEFAULT;
-use crate::model::check::{Certificate, Check, Tls};
+use crate::model::check::Check;
 use crate::model::choice::Chosen;
 use crate::model::cluster::Transport;
 use crate::model::config::{Pool, Protocol, Scheduler, Service};
@@ -173,11 +173,6 @@ fn named_check(name: &Name, check: &Check, found: &mut Findings) {
     use crate::model::check::Question as Q;
     if check.question == Q::SendExpect && check.steps.is_empty() {
         found.error(format!("check {name} step"), format!("missing: set check {name} step 1 send"));
-    }
-    let pinned = |t: &Tls| t.certificate != Certificate::Any && t.fingerprint.is_none();
-    if check.tls.as_ref().is_some_and(pinned) {
-        let text = format!("missing: set check {name} tls fingerprint");
-        found.error(format!("check {name} tls fingerprint"), text);
     }
     if check.question == Q::Radius && check.radius.as_ref().is_none_or(|r| r.secret.is_none()) {
         let text = format!("missing: set check {name} radius secret");

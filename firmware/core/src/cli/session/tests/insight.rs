@@ -17,6 +17,7 @@ fn check() -> CheckStatus {
         took_us: Some(1234),
         failures: 3,
         trouble: None,
+        certificate_left_s: None,
         transcript: None,
     }
 }
