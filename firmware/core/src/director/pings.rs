@@ -248,7 +248,7 @@ fn ask(
     let id = ProbeId(FIRST | (*next & (FIRST - 1)));
     let check = Check { question: Question::Ping, ..Check::default() };
     let kind = ProbeKind::Named(Shared::new(check));
-    let spec = ProbeSpec { target: SocketAddr::new(target, 0), source, kind };
+    let spec = ProbeSpec { target: SocketAddr::new(target, 0), source, at: None, kind };
     out.push(Effect::Probe { id, spec: Box::new(spec), deadline: until });
     Asked { id, until }
 }
@@ -264,13 +264,13 @@ mod tests {
     }
 
     fn good(took_us: u32) -> ProbeOutcome {
-        ProbeOutcome { result: Ok(()), took_us, transcript: None }
+        ProbeOutcome { result: Ok(()), took_us, transcript: None, learned: crate::health::Learned::default() }
     }
 
     fn asked(out: &[Effect]) -> Vec<(ProbeId, IpAddr, Option<IpAddr>)> {
-        let probe = |effect: &Effect| match effect {
-            Effect::Probe { id, spec, .. } => Some((*id, spec.target.ip(), spec.source)),
-            _ => None,
+        let probe = |effect: &Effect| {
+            let Effect::Probe { id, spec, .. } = effect else { return None };
+            Some((*id, spec.target.ip(), spec.source))
         };
         out.iter().filter_map(probe).collect()
     }

@@ -12,6 +12,7 @@ use crate::store::Generation;
 use crate::store::identity::Role;
 use crate::upgrade::running::Running;
 use crate::wire::heartbeat::{Counters, State as PeerState};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -25,7 +26,7 @@ pub struct Status {
     /// The box.
     pub system: SystemStatus,
     /// The pair; `None` without a heartbeat.
-    pub cluster: Option<ClusterStatus>,
+    pub cluster: Option<Box<ClusterStatus>>,
     /// Devices and their roles.
     pub interfaces: Vec<InterfaceStatus>,
     /// Addresses in the kernel, and wanted ones that are missing.

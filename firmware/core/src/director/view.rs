@@ -17,6 +17,7 @@ use crate::plan::desired::{asked_port, dest_port, keys, service_spec};
 use crate::plan::fallback::place;
 use crate::plan::observed::{Observed, ObservedDest, Stats};
 use crate::plan::{DestKey, ServiceKey};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -47,7 +48,7 @@ impl Director {
         Status {
             at: now,
             system: self.system_status(),
-            cluster: self.cluster.status(now),
+            cluster: self.cluster.status(now).map(Box::new),
             interfaces: self.interface_status(observed),
             addresses: self.address_status(observed),
             services: self.service_status(observed),

@@ -182,9 +182,9 @@ fn the_hardware_watchdog_follows_the_limit_where_whole_seconds_allow() {
         [(Some(2950), Some(2)), (Some(9700), Some(9)), (Some(190), Some(10)), (None, None)]
     {
         rig.give(Input::Orders(limit.map(Millis::new)));
-        let asked = rig.acts().into_iter().find_map(|(_, a)| match a {
-            Action::Timeout(seconds) => Some(seconds),
-            _ => None,
+        let asked = rig.acts().into_iter().find_map(|(_, a)| {
+            let Action::Timeout(seconds) = a else { return None };
+            Some(seconds)
         });
         assert_eq!(asked, timeout);
     }
