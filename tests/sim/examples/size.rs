@@ -105,6 +105,8 @@ impl Box_ {
                     | Effect::Beat(_)
                     | Effect::Fence(_)
                     | Effect::Listen(_)
+                    | Effect::Tell(_)
+                    | Effect::SendTable { .. }
                     | Effect::Access(_)
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)

@@ -5,7 +5,7 @@ use director_sim::many::run_all;
 use director_sim::pair::script::run;
 
 /// Seeds in `make unit`.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 1000;
 
 #[test]
 fn a_pair_under_random_faults_has_one_active_box_and_agrees_again() {

@@ -62,7 +62,7 @@ impl Heartbeats {
             task.abort();
         }
         self.listen.clone_from(&listen);
-        let Some(Listen { guard, port, paths, serial }) = listen else {
+        let Some(Listen { guard, port, paths, serial, .. }) = listen else {
             self.guard = None;
             return;
         };

@@ -8,6 +8,7 @@ use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
 use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
+use director_vm_tests::carried::{Carried, kill_return_and_standby};
 use director_vm_tests::outage::{self, Hurt};
 use director_vm_tests::{ailments, balancing, matrix, storm};
 use std::process::{Command, ExitCode, Stdio};
@@ -18,6 +19,11 @@ const CUTS: u64 = 50;
 
 /// Issue: each outage ten times.
 const OUTAGES: u64 = 10;
+/// Issue: each event, ten times.
+const DOWNLOAD_ROUNDS: u64 = 10;
+const DOWNLOAD_BYTES: usize = 200_000_000;
+/// Bytes a second: a download lasts longer than a boot.
+const DOWNLOAD_RATE: usize = 8_000_000;
 
 /// Fifty times what `make test` does.
 const CHAOS_SEEDS: u64 = 100_000;
@@ -32,6 +38,11 @@ const JOBS: &[Job<Round>] = &[
         name: "matrix",
         about: "every forwarding method, family, scheduler and protocol with real servers",
         work: Work::Lab(whole_matrix),
+    },
+    Job {
+        name: "downloads",
+        about: "200 MB through NAT and direct routing, over kill -9, return and cluster standby of the active box",
+        work: Work::Lab(downloads),
     },
     Job {
         name: "doctor",
@@ -139,6 +150,22 @@ fn outages(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Resu
                 passed,
             });
         }
+    }
+    Ok(())
+}
+
+fn downloads(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let count = options.count.unwrap_or(DOWNLOAD_ROUNDS);
+    let (mut lab, carried) = Carried::start(folder, DOWNLOAD_BYTES)?;
+    for round in 0..count {
+        let start = lab.hub().elapsed();
+        let met = kill_return_and_standby(&mut lab, &carried, DOWNLOAD_RATE);
+        let seconds = (lab.hub().elapsed() - start).as_secs_f64();
+        let words =
+            met.as_ref().map_or_else(|error| format!("{error:#}"), |()| "all bytes as they were".into());
+        let name = format!("downloads {round}");
+        found.push(Round { name, seed: options.seed, count: 6, seconds, found: words, passed: met.is_ok() });
+        met?;
     }
     Ok(())
 }

@@ -431,6 +431,9 @@ impl Sim {
             | Event::Recalled { .. }
             | Event::Heartbeat { .. }
             | Event::Refused(_)
+            | Event::Linked(_)
+            | Event::Told(_)
+            | Event::TableSent(_)
             | Event::Dhcp { .. }
             | Event::TimeAnswered { .. }
             | Event::Maintained { .. }
@@ -543,6 +546,7 @@ impl Sim {
                 | Effect::Beat(_)
                 | Effect::Listen(_)
                 | Effect::Fence(_) => {}
+                Effect::Tell(_) | Effect::SendTable { .. } => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::AskTime { .. } | Effect::SetClock { .. } => panic!("no time server is configured"),
                 Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),

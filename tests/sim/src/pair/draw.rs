@@ -43,6 +43,8 @@ pub struct Draw {
     pub servers: bool,
     /// The gateway is a witness, and is away at times.
     pub witness: bool,
+    /// Operators commit, on either box, together and alone.
+    pub commits: bool,
 }
 
 /// The witness, on the public network.
@@ -75,6 +77,7 @@ impl Draw {
             operators: rng.chance(40),
             servers: rng.chance(25),
             witness: rng.chance(30),
+            commits: rng.chance(60),
         }
     }
 

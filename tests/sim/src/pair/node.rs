@@ -10,8 +10,9 @@ use director_core::model::{Config, Mono};
 use director_core::plan::AddressKey;
 use director_core::store::Generation;
 use director_core::store::identity::Role;
+use director_core::store::record::SlotState;
 use director_core::wire::heartbeat::Counters;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 /// Whether it runs.
@@ -60,6 +61,8 @@ pub struct Node {
     pub fence: Fence,
     /// What it removes then.
     pub orders: Vec<AddressKey>,
+    /// What lies in flash.
+    pub flash: BTreeMap<Generation, (SlotState, Config)>,
     boots: u32,
     ppm: i64,
     /// World's time and its own at one moment.
@@ -68,7 +71,7 @@ pub struct Node {
 
 impl Node {
     /// Without power.
-    pub fn new(identity: Role, ppm: i64) -> Self {
+    pub fn new(identity: Role, config: &Config, ppm: i64) -> Self {
         Self {
             identity,
             power: Power::Off,
@@ -84,6 +87,7 @@ impl Node {
             aside: false,
             fence: Fence::default(),
             orders: Vec::new(),
+            flash: BTreeMap::from([(Generation(1), (SlotState::Good, config.clone()))]),
             boots: 0,
             ppm,
             anchor: (0, 0),
@@ -103,8 +107,14 @@ impl Node {
         self.power = Power::Headless;
     }
 
+    /// The configuration that it would boot with.
+    pub fn good(&self) -> Option<(Generation, &Config)> {
+        let good = self.flash.iter().rev().find(|(_, (state, _))| *state == SlotState::Good);
+        good.map(|(generation, (_, config))| (*generation, config))
+    }
+
     /// Starts a director.
-    pub fn start(&mut self, config: &Config, nonce: u64, now: u64) -> Vec<Effect> {
+    pub fn start(&mut self, nonce: u64, now: u64) -> Vec<Effect> {
         self.process += 1;
         self.power = Power::Up;
         if let Some(role) = self.checkpoint.as_mut().and_then(|c| c.cluster.as_mut()) {
@@ -113,14 +123,16 @@ impl Node {
         let before = self.checkpoint.as_ref().and_then(|c| c.cluster);
         self.role = before.map_or('s', |saved| if saved.active { 'a' } else { 'b' });
         self.listen = None;
+        let (generation, config) =
+            self.good().map(|(g, c)| (g, c.clone())).expect("the flash holds a good configuration");
         let start = Start {
             identity: self.identity,
             boots: self.boots,
             version: "0.0.0-sim".to_string(),
-            config: config.clone(),
-            generation: Generation(1),
+            config,
+            generation,
             nonce,
-            newest: Generation(1),
+            newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
             notes: Vec::new(),

@@ -1,5 +1,6 @@
 //! What happens in a run.
 
+use super::book::CANDIDATE;
 use super::draw::FAILBACK_DELAY_MS;
 use super::node::Power;
 use super::world::{Item, Mend, World};
@@ -21,10 +22,6 @@ pub struct Done {
 
 /// Time without a role change that counts as rest: servers are checked, and come back, within less.
 const REST_US: u64 = 3_000_000;
-/// How often a run looks whether the pair has settled.
-const STEP_US: u64 = 500_000;
-/// Time for which it must have.
-const SETTLED_US: u64 = 1_000_000;
 /// Time that servers need to be seen again: two checks, their reentry, and one late check.
 const SERVERS_US: u64 = 5_000_000;
 
@@ -76,7 +73,7 @@ fn act(world: &mut World) {
     let (draw, dead) = (world.draw.clone(), world.draw.dead_us());
     let (short, long) = (world.rng.between(0, 3 * dead), world.rng.between(0, 6_000_000));
     let after = if world.rng.chance(60) { short } else { long };
-    match world.rng.below(10) {
+    match world.rng.below(12) {
         0 if draw.crashes => {
             let forget = world.rng.chance(15);
             world.kill(n, forget);
@@ -135,7 +132,23 @@ fn act(world: &mut World) {
             world.lan.loss = 50;
             world.post(n, after, Item::Mend(Mend::Loss));
         }
+        9.. if draw.commits && world.nodes[n].power == Power::Up => commit(world, n),
         _ => {}
+    }
+}
+
+/// Somebody commits, resolves a difference, or drains a server.
+fn commit(world: &mut World, n: usize) {
+    match world.rng.below(10) {
+        0..=6 => world.ask_as(n, CANDIDATE, Request::Config),
+        7 => {
+            let give = world.rng.chance(50);
+            world.note(format!("operator on lvs{}: {}", n + 1, if give { "give" } else { "take" }));
+            world.book.resolve(world.now);
+            world.ask(n, Request::Cluster(if give { ClusterAction::Give } else { ClusterAction::Take }));
+        }
+        8 => world.tamper(),
+        _ => world.drain(n),
     }
 }
 
@@ -190,23 +203,13 @@ fn liveness(world: &mut World) {
     world.advance(8_000_000);
     let wait = u64::from(FAILBACK_DELAY_MS) * 1000 + SERVERS_US;
     let limit = world.draw.serve_us() + world.draw.agree_us() + wait;
+    world.advance(limit);
     let settled = |world: &World| world.checks.settled(&world.draw, &world.nodes, &world.lan);
-    if world.draw.loss > 2 {
-        world.advance(SETTLED_US);
-        return;
+    if world.draw.loss <= 2 {
+        world.agreed();
+        settled(world).expect("all is well");
     }
-    let end = world.now + limit;
-    let mut since = None;
-    while world.now < end && since.is_none_or(|since| world.now < since + SETTLED_US) {
-        world.advance(STEP_US);
-        since = settled(world).is_ok().then(|| since.unwrap_or(world.now));
-    }
-    if let Err(why) = settled(world) {
-        panic!("{why}, {limit} us after all was well");
-    }
-    // Servers are back by now, so nothing has a reason to change any more.
     if world.draw.loss == 0 {
-        world.advance(SERVERS_US);
         let since = world.now;
         world.advance(REST_US);
         world.checks.still(since);

@@ -28,6 +28,8 @@ pub(super) fn lines(status: &Status, width: usize) -> Vec<String> {
         ("heartbeats", keys(c)),
         ("peer takes over", format!("{} after the last heartbeat at the earliest", c.takeover_after)),
         ("a box that hangs", hangs(c)),
+        ("configuration", c.configuration.clone()),
+        ("connections", connections(c)),
         ("old frames", c.old_frames.to_string()),
     ];
     if let Some(round) = c.round_us {
@@ -95,6 +97,12 @@ fn peer(p: &PeerStatus) -> String {
     )
 }
 
+fn connections(c: &ClusterStatus) -> String {
+    let there = c.peer.as_ref().map_or_else(|| "?".to_string(), |p| p.connections.to_string());
+    let sent = c.table.map_or_else(String::new, |n| format!("; {n} were sent when this box joined"));
+    format!("{} here, {there} there{sent}", c.connections)
+}
+
 fn path_words(now: Mono, p: &PathStatus) -> String {
     let when = |at: Option<Mono>| at.map_or_else(|| "never".to_string(), |at| ago(now, at));
     let to = p.peer.map_or_else(String::new, |peer| format!(" to {peer}"));
@@ -138,6 +146,9 @@ pub(super) fn json(status: &Status) -> String {
         json.count("watchdog_s", c.watchdog);
         json.maybe_count("round_trip_us", c.round_us);
         json.count("old_frames", c.old_frames);
+        json.text("configuration", &c.configuration);
+        json.count("connections", c.connections);
+        json.maybe_count("table_received", c.table);
         json.key("peer");
         match &c.peer {
             None => json.null(),
