@@ -6,6 +6,7 @@ use crate::hub::Hub;
 use crate::inputs;
 use crate::netns::Netns;
 use crate::nginx::Nginx;
+use crate::null_modem::{End, NullModem};
 use crate::process::{Ended, Process, Program};
 use crate::run_folder::RunFolder;
 use crate::scenario::{BringUp, Director, Host, Scenario};
@@ -61,6 +62,8 @@ pub struct Lab {
     scenario: Scenario,
     hardware: Hardware,
     tools: Option<Tools>,
+    /// Between the second serial ports of two directors.
+    modem: Arc<NullModem>,
     folder: RunFolder,
     scale_percent: u32,
     boot: Option<Duration>,
@@ -101,6 +104,7 @@ impl Lab {
             scenario,
             hardware: Hardware::FAST,
             tools: None,
+            modem: Arc::default(),
             folder,
             scale_percent: 100,
             boot: None,
@@ -159,6 +163,7 @@ impl Lab {
             append: format!("{} {}", inputs::append(), Start::World.append()),
             disk,
             shell: true,
+            modem: None,
             nics: cards,
             folder: PathBuf::from(name),
         };
@@ -383,6 +388,20 @@ impl Lab {
         Ok(client)
     }
 
+    /// A client that makes a new connection to a web server every 10 ms for so many seconds. Comes back when it has its first
+    /// answer; its last line is `outage N ms, ...`.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub fn client_that_requests(&self, host: &str, address: &str, seconds: u32) -> Result<Process> {
+        let exe = own_executable()?;
+        let client = self.spawn(host, [&*exe, helper::FLAG, "http-gap", address, &seconds.to_string()])?;
+        self.hub.eventually("the client's first answer", self.scaled(ANSWER_LIMIT), || {
+            if client.stdout().contains("it answers") { Ok(()) } else { Err(client.stderr()) }
+        })?;
+        Ok(client)
+    }
+
     /// A time server on a host, for which it is always the same moment; it ends when it is dropped.
     ///
     /// # Errors
@@ -430,11 +449,14 @@ impl Lab {
         self.directors.get(name).with_context(|| format!("there is no director {name}"))
     }
 
-    /// Cuts the power of a director; [`Lab::power_cycle`] switches it on again.
+    /// Cuts the power of a helper machine, which is gone then, or of a director; [`Lab::power_cycle`] switches it on again.
     ///
     /// # Errors
     /// When QEMU does not end.
     pub fn power_off(&mut self, name: &str) -> Result<()> {
+        if let Some(mut machine) = self.machines.remove(name) {
+            return machine.power_off();
+        }
         self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?.power_off()
     }
 
@@ -639,6 +661,11 @@ impl Lab {
             tools.write(&initramfs, &with)?;
             (initramfs, append) = (with, format!("{append} {}", Start::Director.append()));
         }
+        let end = match (self.scenario.directors.len(), index) {
+            (2, 0) => Some(End::First),
+            (2, 1) => Some(End::Second),
+            _ => None,
+        };
         let spec = VmSpec {
             name: director.name.to_owned(),
             accel: accel.to_owned(),
@@ -648,6 +675,7 @@ impl Lab {
             append,
             disk,
             shell: self.tools.is_some(),
+            modem: end.map(|end| (Arc::clone(&self.modem), end)),
             nics,
             folder: PathBuf::from(director.name),
         };

@@ -20,6 +20,7 @@ pub mod isolate;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
+pub mod null_modem;
 pub mod pace;
 mod pcap;
 pub mod process;

@@ -2,6 +2,7 @@
 
 use crate::accel::QEMU;
 use crate::hub::Hub;
+use crate::null_modem::{End, NullModem};
 use crate::process::{Process, Program};
 use crate::qmp::Qmp;
 use crate::serial::{Mark, Serial};
@@ -83,6 +84,8 @@ pub struct VmSpec {
     pub append: String,
     /// Image of the flash disk, a raw file.
     pub disk: PathBuf,
+    /// The null modem on ttyS1, and which end of it.
+    pub modem: Option<(Arc<NullModem>, End)>,
     /// Whether there is a shell on ttyS3 ([`crate::tools`]).
     pub shell: bool,
     /// Network cards in order: segment and hardware address.
@@ -217,12 +220,18 @@ impl Vm {
         let kernel_fd = give(theirs.into());
         let (monitor, theirs) = UnixStream::pair().context("socket pair")?;
         let monitor_fd = give(theirs.into());
+        let mut second = "null,id=ttyS1".to_owned();
+        if let Some((modem, end)) = &self.spec.modem {
+            let (ours, theirs) = UnixStream::pair().context("socket pair")?;
+            second = format!("socket,id=ttyS1,fd={}", give(theirs.into()));
+            modem.plug(*end, ours)?;
+        }
         // ttyS1 is for the heartbeat. The third port gets an interrupt of its own: by default it shares that of the
         // first, which the driver refuses for ISA ports.
         for (option, value) in [
             ("-chardev", format!("socket,id=ttyS0,fd={console_fd}")),
             ("-device", "isa-serial,chardev=ttyS0,index=0".to_owned()),
-            ("-chardev", "null,id=ttyS1".to_owned()),
+            ("-chardev", second),
             ("-device", "isa-serial,chardev=ttyS1,index=1".to_owned()),
             ("-chardev", format!("socket,id=ttyS2,fd={kernel_fd}")),
             ("-device", "isa-serial,chardev=ttyS2,index=2,irq=5".to_owned()),

@@ -6,3 +6,4 @@ pub mod check_cost;
 pub mod commit_time;
 pub mod figure;
 pub mod programming;
+pub mod takeover;

@@ -103,6 +103,7 @@ impl Box_ {
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
                     | Effect::Beat(_)
+                    | Effect::Fence(_)
                     | Effect::Listen(_)
                     | Effect::Tell(_)
                     | Effect::SendTable { .. }

@@ -320,7 +320,11 @@ impl World {
                     }
                 }
                 Effect::Examine(_) => {}
-                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
+                Effect::Syslog(_)
+                | Effect::Hostname(_)
+                | Effect::Beat(_)
+                | Effect::Listen(_)
+                | Effect::Fence(_) => {}
                 Effect::Tell(_) | Effect::SendTable { .. } => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::AskTime { server, packet } => {

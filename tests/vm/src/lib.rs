@@ -7,6 +7,7 @@ pub mod counters;
 pub mod director;
 pub mod login;
 pub mod matrix;
+pub mod outage;
 pub mod provision;
 pub mod services;
 pub mod storm;

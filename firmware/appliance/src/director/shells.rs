@@ -7,10 +7,12 @@ use super::rwho::Rwho;
 use super::sorry::Sorry;
 use super::syslog::Syslog;
 use super::time;
+use crate::init::report::Reporter;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
 use crate::platform::doctor;
+use crate::platform::fence;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
@@ -18,12 +20,13 @@ use crate::platform::peer::Peer;
 use crate::platform::probe::Prober;
 use crate::platform::table;
 use crate::platform::tap::Taps;
+use director_core::director::cluster::FenceOrders;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::{Effect, Event, Level};
 use director_core::doctor::Look;
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
-use director_core::model::Config;
+use director_core::model::{Config, Mono};
 use director_core::plan::OpError;
 use director_core::store::{Comment, Commit, Generation, StoreError, blob};
 use std::collections::VecDeque;
@@ -130,6 +133,7 @@ pub(super) struct Shells {
     taps: Arc<Taps>,
     examined: mpsc::Sender<Event>,
     log: Rc<Log>,
+    reporter: Option<Reporter>,
     checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
     refused: VecDeque<Event>,
@@ -137,7 +141,11 @@ pub(super) struct Shells {
 
 impl Shells {
     /// Opens everything. Must run inside the loop's local task set.
-    pub(super) fn open(log: &Rc<Log>, flash: Option<Flash>) -> io::Result<(Self, Inputs)> {
+    pub(super) fn open(
+        log: &Rc<Log>,
+        flash: Option<Flash>,
+        reporter: Option<Reporter>,
+    ) -> io::Result<(Self, Inputs)> {
         let (jobs, job_queue) = mpsc::channel(KERNEL_JOBS);
         let (kernel_events, kernel) = mpsc::channel(KERNEL_QUEUE);
         let (heartbeat_events, heartbeats) = mpsc::channel(HEARTBEAT_QUEUE);
@@ -165,6 +173,7 @@ impl Shells {
             taps: Arc::new(Taps::new(boot::nonce(&mut Vec::new()))),
             examined,
             log: Rc::clone(log),
+            reporter,
             checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
@@ -233,7 +242,13 @@ impl Shells {
                 Effect::SetClock { unix_us, at } => time::set(&self.log, unix_us, at),
                 Effect::Hostname(name) => self.set_hostname(&name),
                 Effect::Examine(looks) => self.examine(looks),
-                Effect::Beat(frame) => self.heartbeats.send(&frame),
+                Effect::Beat(frame) => {
+                    self.heartbeats.send(&frame);
+                    if let Some(reporter) = &mut self.reporter {
+                        reporter.beat(Mono::from_micros(frame.stamp.sequence));
+                    }
+                }
+                Effect::Fence(orders) => self.order_fence(orders.map(|orders| *orders)),
                 Effect::Listen(listen) => {
                     self.peer.seek(listen.as_deref());
                     self.heartbeats.listen(listen.map(|l| *l));
@@ -250,6 +265,20 @@ impl Shells {
             }
         }
         running
+    }
+
+    /// The main loop completed a turn.
+    pub(super) fn turned(&mut self, now: Mono) {
+        if let Some(reporter) = &mut self.reporter {
+            reporter.turned(now);
+        }
+    }
+
+    fn order_fence(&mut self, orders: Option<FenceOrders>) {
+        let Some(reporter) = &mut self.reporter else { return };
+        let (after, keys) = orders.map_or((None, Vec::new()), |o| (Some(o.after), o.keys));
+        let ordered = reporter.order(after, &fence::removal(&keys));
+        self.complain("init was not told which addresses to remove when the director stands still", ordered);
     }
 
     fn complain<E: Display>(&self, what: &str, result: Result<(), E>) {

@@ -5,6 +5,7 @@ pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod dhcp;
 pub(crate) mod doctor;
+pub(crate) mod fence;
 pub(crate) mod flash;
 pub(crate) mod heartbeat;
 pub(crate) mod ipvs;

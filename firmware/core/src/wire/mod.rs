@@ -10,6 +10,7 @@ pub mod heartbeat;
 pub mod ipvs_sync;
 pub mod ndp;
 pub mod rwho;
+pub mod slip;
 pub mod tcp;
 
 use core::fmt;

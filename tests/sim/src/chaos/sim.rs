@@ -430,6 +430,7 @@ impl Sim {
             | Event::Saved { .. }
             | Event::Recalled { .. }
             | Event::Heartbeat { .. }
+            | Event::Refused(_)
             | Event::Linked(_)
             | Event::Told(_)
             | Event::TableSent(_)
@@ -541,7 +542,11 @@ impl Sim {
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::RwhoListen(_) | Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Examine(_) => {}
-                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
+                Effect::Syslog(_)
+                | Effect::Hostname(_)
+                | Effect::Beat(_)
+                | Effect::Listen(_)
+                | Effect::Fence(_) => {}
                 Effect::Tell(_) | Effect::SendTable { .. } => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::AskTime { .. } | Effect::SetClock { .. } => panic!("no time server is configured"),

@@ -1,6 +1,7 @@
 //! References, bounds and combinations of the settings beside addresses, pools and services themselves.
 
 use super::{Findings, not_a_host};
+use crate::init::cmdline::CONSOLE_DEFAULT;
 use crate::model::check::Check;
 use crate::model::choice::Chosen;
 use crate::model::cluster::Transport;
@@ -150,6 +151,11 @@ fn cluster(config: &Config, found: &mut Findings) {
             found.error(format!("cluster multicast {group}"), "is not a multicast address");
         }
         Some(_) | None => {}
+    }
+    if pairing.serial.as_ref().and_then(|s| s.device.as_ref()).is_some_and(|d| d.as_str() == CONSOLE_DEFAULT)
+    {
+        let text = format!("{CONSOLE_DEFAULT} is the line of the console: use another, for example ttyS1");
+        found.error("cluster serial device".into(), text);
     }
     if pairing.serial.as_ref().is_some_and(|s| s.device.is_none()) {
         found.error("cluster serial device".into(), "missing: set cluster serial device, for example ttyS1");

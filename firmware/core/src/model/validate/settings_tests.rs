@@ -23,12 +23,8 @@ fn refused(line: &str) -> Vec<String> {
 
 #[test]
 fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
-    for (line, path) in [
-        ("set system domain example.org", "system domain"),
-        ("set cluster witness 1.2.3.254", "cluster witness"),
-    ] {
-        assert_eq!(refused(line), [format!("error: {path}: not in this firmware yet: delete it")], "{line}");
-    }
+    let found = refused("set system domain example.org");
+    assert_eq!(found, ["error: system domain: not in this firmware yet: delete it"]);
     assert_eq!(refused(""), Vec::<String>::new());
 }
 
