@@ -226,6 +226,9 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
         Job::Recall { session, what: Recall::List, .. } => {
             Event::Recalled { session, result: Ok(Recalled::List(slots::history(flash))) }
         }
+        Job::Recall { session, what: Recall::Lineage, .. } => {
+            Event::Recalled { session, result: Ok(Recalled::Lineage(slots::lineage(flash))) }
+        }
         Job::Recall { session, what: Recall::Usage, .. } => {
             Event::Recalled { session, result: Ok(Recalled::Usage(Box::new(usage::usage(flash)))) }
         }

@@ -191,6 +191,7 @@ impl Bench {
                 let commit = || Box::new(Commit { config: self.config.clone(), ..Commit::default() });
                 let found = match what {
                     Recall::List => Recalled::List(Vec::new()),
+                    Recall::Lineage => Recalled::Lineage(Vec::new()),
                     Recall::Usage => Recalled::Usage(Box::new(usage::usage(&mut Memory::default()))),
                     Recall::Rescue => Recalled::Rescue(commit()),
                     Recall::Back(_) => Recalled::Commit { generation, commit: commit() },

@@ -43,6 +43,7 @@ pub(crate) enum Action {
     Commit,
     CommitComment,
     CommitForce,
+    CommitLocal,
     CommitConfirmed,
     Confirm,
     Rollback,
@@ -95,6 +96,7 @@ impl Action {
             | Self::Commit
             | Self::CommitComment
             | Self::CommitForce
+            | Self::CommitLocal
             | Self::CommitConfirmed
             | Self::Confirm
             | Self::Rollback
