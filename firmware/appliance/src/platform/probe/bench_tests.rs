@@ -272,7 +272,11 @@ async fn detection(count: u32, servers: &mut Child) {
 /// Accepts and closes, for ever; ends a port whose number comes on standard input.
 fn serve() {
     let listen = |port| {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
+        // The standard library's listeners queue 128 connections: a pause of the accepting thread would lose questions.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into()).unwrap();
+        socket.listen(4096).unwrap();
+        let listener = TcpListener::from(socket);
         let taken = listener.try_clone().unwrap();
         std::thread::spawn(move || while taken.accept().is_ok() {});
         listener
