@@ -39,6 +39,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_broadcast_of_debians_rwhod_is_read() {
+        let mut bytes = vec![0; HEADER_BYTES];
+        // rwhod 0.17-15 on a host named vm; its load was 12.34.
+        bytes[..14]
+            .copy_from_slice(&[1, 1, 0, 0, 0x6b, 0x0d, 0x74, 0xd6, 0x78, 0x6d, 0xdd, 0xe6, b'v', b'm']);
+        bytes[44..].copy_from_slice(&[0, 0, 4, 0xd2, 0, 0, 5, 0x86, 0, 0, 6, 9, 0x6b, 0x0d, 0x5b, 0x2e]);
+        assert_eq!(parse(&bytes), Some(Reading::Average(12_340)));
+    }
+
+    #[test]
     fn the_load_of_the_last_minute_is_read_and_other_datagrams_are_not() {
         assert_eq!(parse(&datagram(142)), Some(Reading::Average(1420)));
         assert_eq!(parse(&datagram(142)[..59]), None);

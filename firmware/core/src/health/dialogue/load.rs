@@ -306,6 +306,52 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_debians_rpcbind_and_rstatd_are_read() {
+        // rpcbind, then rpc.rstatd 4.0.1-11+b1; the load was 12.44.
+        let mut rstat = Rstat::new(7, true);
+        rstat.open();
+        rstat.feed(&words(&[7, 1, 0, 0, 0, 0, 0xfcdf]));
+        assert_eq!(rstat.elsewhere(), Some(64_735));
+        let answer = [
+            0x8000_0007,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0x6_a8b5,
+            0xa_c4be,
+            0x2_192c,
+            0x6d19,
+            0,
+            0,
+            0,
+            0,
+            0x1dc_e2d5,
+            0x70b_4b54,
+            0,
+            0,
+            0x57_b1e6,
+            0,
+            0,
+            0,
+            0,
+            0xaa_db26,
+            0xc70,
+            0xe42,
+            0xf85,
+            0x6b0d_5b2d,
+            0,
+            0x6b0d_74c7,
+            0,
+            0xf_33ec,
+            0,
+        ];
+        assert_eq!(rstat.feed(&words(&answer)), Step::Done(Ok(())));
+        assert_eq!(rstat.said().unwrap().reading, Some(Reading::Average(12_437)));
+    }
+
+    #[test]
     fn rstatd_that_does_not_run_is_said() {
         let mut rstat = Rstat::new(7, true);
         rstat.open();

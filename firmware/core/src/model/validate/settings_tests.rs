@@ -39,6 +39,15 @@ fn settings_that_do_not_fit_together_are_found_with_the_fix() {
             "set check c question dns\nset check c tls sni www.example.org",
             "error: check c tls: question dns is not asked inside TLS: delete it",
         ),
+        ("set load-monitor m source agent", "error: load-monitor m port: missing: set load-monitor m port"),
+        (
+            "set load-monitor m source rwhod",
+            "warning: load-monitor m silence 1m: rwhod speaks every three minutes: set silence to 10m or so",
+        ),
+        (
+            "set load-monitor m source http header X-Load silence 5s",
+            "error: load-monitor m silence 5s: is shorter than the interval of 10s: every source would be silent",
+        ),
         (
             "set check c tls certificate pin",
             "error: check c tls fingerprint: missing: set check c tls fingerprint",
@@ -142,7 +151,7 @@ fn everything_an_issue_asks_for_can_be_said_without_a_complaint_of_its_own() {
          set check tls tls fingerprint 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
          set check talk question send-expect\nset check talk step 1 send HELO\\sx\\r\\n expect 250* compare glob\n\
          set pool web use-check tls\nset pool web use-check talk\nset pool web join any\n\
-         set load-monitor m source rwhod\nset real-server rs1 load-monitor m",
+         set load-monitor m source rwhod silence 10m\nset real-server rs1 load-monitor m",
     );
     let page = "warning: service ftp pool web: the sorry page is not shown here: the service has a mark";
     let no_tcp = "warning: service sip pool web: the sorry page is not shown here: the service has no TCP";
