@@ -9,7 +9,9 @@ use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario::{self, BringUp};
 use director_qemu::vm::{DiskBus, Firmware, Hardware};
 use director_vm_tests::director::{LVS1, SOON, system};
+use director_vm_tests::provision::Provision;
 use director_vm_tests::suite::{self, Case, Suite};
+use director_vm_tests::upgrades;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -39,6 +41,11 @@ const CASES: &[Case] = &[
     ("a_box_whose_boot_environment_is_lost_boots_a_slot_that_is_whole", lost_environment),
     ("three_boots_that_prove_nothing_end_in_rescue_and_the_next_one_serves", rescue),
     ("a_trial_that_proves_itself_stays", trial),
+    ("bundles_that_are_not_for_this_box_are_refused_and_nothing_changes", unfit_bundles),
+    ("a_bundle_over_http_is_tried_and_stays", good_bundle),
+    ("a_bundle_over_the_serial_line_is_taken_whole", serial_bundle),
+    ("a_director_that_dies_at_its_start_gives_the_old_system_back", crashing_bundle),
+    ("the_power_may_go_at_any_moment_of_an_upgrade", cut_upgrades),
 ];
 
 fn main() -> ExitCode {
@@ -151,5 +158,71 @@ fn trial(lab: &mut Lab) -> Result<()> {
     said(lab, mark, "slot a: ")?;
     serves(lab, "a")?;
     ensure!(environment(lab)? == Environment::settled(Slot::A), "{:?}", environment(lab)?);
+    Ok(())
+}
+
+/// What the disk holds of a slot.
+fn slot(lab: &Lab, index: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(SLOT_BYTES)?];
+    disk_of(lab)?.read_exact_at(&mut bytes, SLOTS_AT[index])?;
+    Ok(bytes)
+}
+
+fn unfit_bundles(lab: &mut Lab) -> Result<()> {
+    serves(lab, "a")?;
+    let running = slot(lab, 0)?;
+    let before = environment(lab)?;
+    for (number, (why, bytes)) in upgrades::unfit()?.into_iter().enumerate() {
+        let name = format!("unfit-{number}.upgrade");
+        let url = if bytes.is_empty() {
+            "http://192.168.1.3/none.upgrade".to_owned()
+        } else {
+            upgrades::serve(lab, &name, &bytes)?
+        };
+        let found = upgrades::fetch(lab, &url)?;
+        let said = found["why"].as_str().unwrap_or_default();
+        ensure!(found["upgrade"] == "failed" && said.contains(why), "{why}: {found}");
+    }
+    ensure!(environment(lab)? == before && slot(lab, 0)? == running, "something changed");
+    serves(lab, "a")
+}
+
+fn good_bundle(lab: &mut Lab) -> Result<()> {
+    let url = upgrades::serve(lab, "good.upgrade", &upgrades::whole()?)?;
+    let found = upgrades::fetch(lab, &url)?;
+    ensure!(found["upgrade"] == "ready" && found["upgrade_version"] == upgrades::NEXT, "{found}");
+    ensure!(environment(lab)? == Environment::settled(Slot::A), "{:?}", environment(lab)?);
+    upgrades::start_other(lab, 1)?;
+    serves(lab, "b")?;
+    ensure!(environment(lab)? == Environment::settled(Slot::B), "{:?}", environment(lab)?);
+    Ok(())
+}
+
+fn serial_bundle(lab: &mut Lab) -> Result<()> {
+    let file = lab.folder().node(LVS1)?.join("serial.upgrade");
+    std::fs::write(&file, upgrades::small("0.3.0", "x86_64")?)?;
+    let name = file.to_string_lossy().into_owned();
+    Provision::new(lab, "tty", "")?.run_to_end(lab, &["upgrade", &name], SOON * 6)?;
+    let found = upgrades::shown(lab)?;
+    ensure!(found["upgrade"] == "ready" && found["upgrade_version"] == "0.3.0", "{found}");
+    ensure!(found["slots"][0]["version"] == "0.3.0", "{found}");
+    serves(lab, "b")
+}
+
+fn crashing_bundle(lab: &mut Lab) -> Result<()> {
+    serves(lab, "b")?;
+    let url = upgrades::serve(lab, "crashing.upgrade", &upgrades::crashing()?)?;
+    let found = upgrades::fetch(lab, &url)?;
+    ensure!(found["upgrade"] == "ready", "{found}");
+    // Two tries of the new system, then the old one.
+    upgrades::start_other(lab, 3)?;
+    serves(lab, "b")?;
+    ensure!(environment(lab)? == Environment::settled(Slot::B), "{:?}", environment(lab)?);
+    Ok(())
+}
+
+fn cut_upgrades(lab: &mut Lab) -> Result<()> {
+    let met = upgrades::cut_in_upgrades(lab, 3, 1)?;
+    lab.hub().line("test", "figure", &format!("power cuts in upgrades: {met:?}"));
     Ok(())
 }

@@ -6,3 +6,4 @@ pub mod login;
 pub mod provision;
 pub mod storm;
 pub mod suite;
+pub mod upgrades;

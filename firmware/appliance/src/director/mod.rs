@@ -78,7 +78,7 @@ async fn serve(log: &Rc<Log>, mut reporter: Option<Reporter>) -> std::io::Result
     let mut director = Director::start(start, clock::now(), &mut effects);
     while shells.execute(&mut inputs, &mut effects) {
         if let Some(reporter) = &mut reporter {
-            reporter.turned(clock::now());
+            reporter.turned(clock::now(), director.proven());
         }
         if let Some(event) = next_event(&mut shells, &mut inputs, director.next_deadline()).await {
             director.handle(event, clock::now(), &mut effects);

@@ -12,7 +12,9 @@ use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
+use crate::platform::upgrade::Upgrader;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
+use director_core::director::upgrading::News;
 use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
@@ -93,6 +95,7 @@ pub(super) struct Shells {
     heartbeats: Heartbeats,
     prober: Prober,
     flash: Option<FlashWorker>,
+    upgrader: Option<Upgrader>,
     sorry: Sorry,
     syslog: Syslog,
     dhcp: Dhcp,
@@ -113,7 +116,9 @@ impl Shells {
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
         tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
+        let data = flash.as_ref().map(|flash| flash.path().to_owned());
         let shells = Self {
+            upgrader: data.map(|data| Upgrader::new(data, flash_events.clone())),
             kernel: jobs,
             heartbeats: Heartbeats::new(heartbeat_events, Rc::clone(log)),
             prober: Prober::new(probe_events),
@@ -152,6 +157,19 @@ impl Shells {
                     let asked = flash.and_then(|flash| flash.submit(FlashJob::Prove(running)).map_err(full));
                     if let Err(error) = asked {
                         self.refused.push_back(Event::Proven(Err(error)));
+                    }
+                }
+                Effect::Upgrade(task) => {
+                    let none = || Some(News::Ended(Err(StoreError::NoDevice.to_string())));
+                    let news = self.upgrader.as_mut().map_or_else(none, |u| u.carry_out(task));
+                    self.refused.extend(news.map(Event::Upgrade));
+                }
+                Effect::Order(order) => {
+                    let full = |refused| StoreError::device("write", &refused);
+                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
+                    let asked = flash.and_then(|flash| flash.submit(FlashJob::Order(order)).map_err(full));
+                    if let Err(error) = asked {
+                        self.refused.push_back(Event::Ordered(Err(error)));
                     }
                 }
                 Effect::Keep(list) => {

@@ -6,6 +6,7 @@ use crate::platform::{clock, loopback};
 use director_core::init::cmdline::Options;
 use director_core::init::limits;
 use director_core::init::phase::{BOOT, Line, Phase};
+use director_core::upgrade::running::Running;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use std::fs;
@@ -17,6 +18,8 @@ pub(super) struct Booted {
     pub(super) watchdog: Option<Watchdog>,
     /// Whether the kernel log is copied to a line.
     pub(super) relay: bool,
+    /// What the boot loader started.
+    pub(super) system: Option<Running>,
 }
 
 struct Mount {
@@ -47,7 +50,7 @@ const WALL_CLOCK_MIN_S: u64 = 1_767_225_600;
 
 /// Does them all, a line for each. `None` when a fatal one failed.
 pub(super) fn run(face: &mut Face) -> Option<Booted> {
-    let mut booted = Booted { watchdog: None, relay: false };
+    let mut booted = Booted { watchdog: None, relay: false, system: None };
     for spec in BOOT {
         let start = clock::now();
         let result = match spec.phase {
@@ -93,6 +96,7 @@ fn mounts() -> Result<(), String> {
 fn kmsg(booted: &mut Booted) -> Result<(), String> {
     let options = read_options().map_err(|e| format!("/proc/cmdline: {e}"))?;
     booted.relay = options.kmsg.is_some();
+    booted.system = options.running;
     set("/proc/sys/kernel/printk_devkmsg", "on\n")?;
     if options.misread {
         return Err(

@@ -21,16 +21,16 @@ impl Reporter {
         (kind == SockType::Datagram).then_some(Self { socket, sequence: 0, next: Mono::ZERO })
     }
 
-    /// The main loop completed a turn. Call it after each turn, and turn at least every
+    /// The main loop completed a turn, and whether the boot loader was told that this system works. Call it after each turn, and turn at least every
     /// [`limits::REPORT_EVERY`]; a report leaves at most that often. Does not block: when PID 1 does not read, it
     /// has others to worry about.
-    pub(crate) fn turned(&mut self, now: Mono) {
+    pub(crate) fn turned(&mut self, now: Mono, proven: bool) {
         if now < self.next {
             return;
         }
         self.next = now.after(limits::REPORT_EVERY);
         self.sequence = self.sequence.saturating_add(1);
-        let report = Report { sequence: self.sequence, at: now }.encode();
+        let report = Report { sequence: self.sequence, at: now, proven }.encode();
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         let _unread = send(self.socket.as_raw_fd(), &report, flags).is_err();
     }
@@ -47,7 +47,7 @@ mod tests {
         let (near, far) = socketpair(AddressFamily::Unix, SockType::Datagram, None, flags).unwrap();
         let mut reporter = Reporter { socket: near, sequence: 0, next: Mono::ZERO };
         for ms in [1000, 1010, 1049, 1050, 1060, 2000] {
-            reporter.turned(Mono::from_millis(ms));
+            reporter.turned(Mono::from_millis(ms), false);
         }
         let mut got = Vec::new();
         let mut buffer = [0; 32];
@@ -57,6 +57,6 @@ mod tests {
         }
         assert_eq!(got, [(1, 1000), (2, 1050), (3, 2000)]);
         drop(far);
-        reporter.turned(Mono::from_millis(3000));
+        reporter.turned(Mono::from_millis(3000), false);
     }
 }

@@ -3,15 +3,19 @@
 //! A flash write can take a second, so it never happens on the main loop: one thread executes jobs in order and
 //! sends each result back. A job that was accepted is answered exactly once, unless the receiver is gone.
 
+use super::upgrade::slot_number;
 use director_core::director::Event;
-use director_core::director::protocol::{Maintenance, Recall, Recalled, SessionId};
+use director_core::director::protocol::{Maintenance, Recall, Recalled, SessionId, SystemsNow};
+use director_core::director::upgrading::Order;
 use director_core::overrides::Kept;
 use director_core::store::device::Device;
 use director_core::store::record::SlotState;
 use director_core::store::superblock::{self, Found};
 use director_core::store::{Generation, StoreError, kept, rescue, reset, slots, usage};
-use director_core::upgrade::environment;
+use director_core::upgrade::environment::{self, Slot};
 use director_core::upgrade::running::Running;
+use director_core::upgrade::systems::{Held, Systems};
+use director_core::upgrade::{self, install};
 use embedded_io_adapters::std::FromStd;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::ffi::{OsStr, OsString};
@@ -51,6 +55,13 @@ impl Flash {
             .write(true)
             .open(path)
             .map(|file| Self { path: path.to_owned(), ..Self::from(file) })
+    }
+}
+
+impl Flash {
+    /// Where it was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -153,6 +164,8 @@ pub(crate) enum Job {
     },
     /// Tell the boot loader that this system works: [`environment::prove`].
     Prove(Running),
+    /// Tell the boot loader what to start next.
+    Order(Order),
     /// Change the state of a record: [`slots::mark`].
     Mark {
         /// Of which record.
@@ -222,6 +235,11 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
             Event::Saved { generation, result: slots::mark(flash, generation, state) }
         }
         Job::Prove(running) => Event::Proven(prove(flash, running)),
+        Job::Order(order) => Event::Ordered(obey(flash, order)),
+        Job::Recall { session, what: Recall::Systems, .. } => {
+            let systems = Box::new(systems(flash));
+            Event::Recalled { session, result: Ok(Recalled::Systems(systems, SystemsNow::default())) }
+        }
         Job::Keep(list) => Event::Kept(kept::save(flash, &list)),
         Job::Recall { session, what: Recall::List, .. } => {
             Event::Recalled { session, result: Ok(Recalled::List(slots::history(flash))) }
@@ -251,11 +269,45 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
 
 /// Writes the boot loader's environment, in the first partition of the disk that has ours.
 fn prove(flash: &Flash, running: Running) -> Result<(), StoreError> {
-    let name = flash.path.file_name().unwrap_or_default();
-    let first = sibling(Path::new("/sys/class/block"), name, 1);
-    let path = first.map(|name| Path::new("/dev").join(name)).ok_or(StoreError::NoDevice)?;
-    let mut boot = Flash::open(&path).map_err(|error| StoreError::device("read", &error))?;
-    environment::prove(&mut boot, running)
+    environment::prove(&mut beside(flash, BOOT)?, running)
+}
+
+/// The boot partition's number.
+const BOOT: u32 = 1;
+
+/// Another partition of the disk that has ours.
+fn beside(flash: &Flash, number: u32) -> Result<Flash, StoreError> {
+    let path = partition(&flash.path, number).ok_or(StoreError::NoDevice)?;
+    Flash::open(&path).map_err(|error| StoreError::device("read", &error))
+}
+
+/// The device node of a partition on the disk that has the partition `data`.
+pub(crate) fn partition(data: &Path, number: u32) -> Option<PathBuf> {
+    let name = sibling(Path::new("/sys/class/block"), data.file_name().unwrap_or_default(), number)?;
+    Some(Path::new("/dev").join(name))
+}
+
+/// Tells the boot loader what to start next.
+fn obey(flash: &Flash, order: Order) -> Result<(), StoreError> {
+    let mut boot = beside(flash, BOOT)?;
+    match order {
+        Order::Try(slot) => {
+            install::plan(&mut beside(flash, slot_number(slot))?, &mut boot, slot).map(|_| ())
+        }
+        Order::Settle => environment::give_up(&mut boot),
+    }
+}
+
+/// Both systems of the disk that has ours.
+fn systems(flash: &Flash) -> Systems {
+    let held = |slot| match beside(flash, slot_number(slot)) {
+        Ok(mut slot) => Held::look(&mut slot),
+        Err(error) => Held::Unreadable(error.to_string()),
+    };
+    Systems {
+        slots: [held(Slot::A), held(Slot::B)],
+        environment: beside(flash, BOOT).and_then(|mut boot| upgrade::systems::environment(&mut boot)),
+    }
 }
 
 /// The partition with this number on the disk that has the partition `name`.

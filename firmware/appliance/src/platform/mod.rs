@@ -19,6 +19,7 @@ pub(crate) mod rtnl;
 pub(crate) mod sysctl;
 pub(crate) mod tty;
 pub(crate) mod uevent;
+pub(crate) mod upgrade;
 pub(crate) mod watchdog;
 
 #[cfg(test)]

@@ -134,7 +134,13 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
                 let servers = status.servers.iter().filter(|s| pools.contains(&s.pool));
                 found.extend(servers.map(|s| s.name.to_string()));
             }
-            Arg::Count | Arg::Back | Arg::BackOrRescue | Arg::Window | Arg::Comment | Arg::Terminal(_) => {}
+            Arg::Count
+            | Arg::Back
+            | Arg::BackOrRescue
+            | Arg::Window
+            | Arg::Comment
+            | Arg::Url
+            | Arg::Terminal(_) => {}
             Arg::ServerAction => return server_words(status, before, all),
         }
     }

@@ -5,7 +5,7 @@ mod args;
 mod ipvs;
 mod small;
 
-pub(crate) use action::{Action, Terminal, View};
+pub(crate) use action::{Action, Terminal, Upgrade, View};
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
 use super::path::{self, Mode, Walk};
@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use args::BACK_MAX;
 use ipvs::IPVS;
 pub(crate) use small::LIMITED;
-use small::{RESCUE, RESTART, TERMINAL};
+use small::{RESCUE, RESTART, TERMINAL, UPGRADE};
 
 /// A word of a command tree.
 #[derive(Debug)]
@@ -91,6 +91,7 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+    command("upgrade", "Take another version of the firmware, and try it", Next::Words(UPGRADE)),
     command("why", "Why something is as it is", Next::Words(WHY)),
 ];
 
@@ -146,6 +147,7 @@ static SHOW: &[Command] = &[
         Next::Do(Action::View(View::Servers), &[Arg::Pool, Arg::Server]),
     ),
     command("services", "Virtual services", Next::Do(Action::View(View::Services), &[Arg::Service])),
+    command("upgrade", "Both systems, and how an upgrade goes", Next::Do(Action::ShowUpgrade, &[])),
     command("version", "Firmware, node and running generation", Next::Do(Action::View(View::Version), &[])),
 ];
 
@@ -194,6 +196,7 @@ pub(crate) static RUN: &[Command] = &[
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+    command("upgrade", "Take another version of the firmware, and try it", Next::Words(UPGRADE)),
     command("why", "Why something is as it is", Next::Words(WHY)),
 ];
 
@@ -288,9 +291,13 @@ static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
 /// Filters that may follow the output of an action.
 pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
-        Action::View(_) | Action::Log | Action::Commits | Action::Flash | Action::Checks | Action::Why => {
-            VIEW_FILTERS
-        }
+        Action::View(_)
+        | Action::Log
+        | Action::Commits
+        | Action::Flash
+        | Action::Checks
+        | Action::ShowUpgrade
+        | Action::Why => VIEW_FILTERS,
         Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
         Action::Configure
@@ -313,6 +320,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::FactoryReset
         | Action::Server
         | Action::Cluster(_)
+        | Action::Upgrade(_)
         | Action::Discard
         | Action::Up
         | Action::Top

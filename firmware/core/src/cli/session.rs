@@ -26,6 +26,7 @@ mod setup;
 mod text_io;
 mod time;
 mod transfer;
+mod upgrade;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
@@ -309,6 +310,9 @@ impl Session {
                 | Job::Why { .. }
                 | Job::Recall(_)
                 | Job::Maintain(_)
+                | Job::Upgrade
+                | Job::Systems { .. }
+                | Job::Upload(_)
                 | Job::Rescue { .. }
                 | Job::SetupStatus
                 | Job::SetupConfig

@@ -28,6 +28,7 @@ pub mod status;
 mod system;
 pub mod trial;
 mod undo;
+pub mod upgrading;
 mod view;
 
 pub use event::{Effect, Event, Level};
@@ -174,6 +175,7 @@ pub struct Director {
     originals: BTreeMap<String, String>,
     leases: Leases,
     system: System,
+    upgrading: upgrading::Upgrading,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -220,6 +222,7 @@ impl Director {
             leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             system: System::new(start.running, now),
+            upgrading: upgrading::Upgrading::default(),
             unsaved: false,
             verdicts_due: now,
             start,
@@ -246,11 +249,13 @@ impl Director {
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
-            Event::Recalled { session, result } => self.on_recalled(session, result, out),
+            Event::Recalled { session, result } => self.on_recalled(session, result, now, out),
             Event::Maintained { session, what, result } => {
                 self.on_maintained(session, what, result, now, out)
             }
             Event::Proven(result) => self.on_proven(result, now, out),
+            Event::Upgrade(news) => self.on_upgrade(news, out),
+            Event::Ordered(result) => self.on_ordered(result, out),
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
@@ -292,6 +297,7 @@ impl Director {
             self.leases.next_deadline(),
             self.keeping.again,
             self.system.next_deadline(),
+            self.upgrading.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -318,6 +324,7 @@ impl Director {
         self.undo_again(now, out);
         self.leases_due(now, out);
         self.prove_late(now, out);
+        self.upgrade_due(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -555,7 +562,7 @@ impl Director {
         self.last_error = None;
         self.failing.clear();
         self.commit_settled(now, out);
-        self.prove_settled(out);
+        self.prove_settled(now, out);
         self.cluster_settled(now, out);
         self.released = self.stopping;
     }

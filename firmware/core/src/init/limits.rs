@@ -39,6 +39,9 @@ pub const WATCHDOG_TIMEOUT_S: u32 = 10;
 /// The hardware watchdog is fed this often: several times per time-out.
 pub const WATCHDOG_FEED: Millis = Millis::from_secs(1);
 
+/// A system on trial that has not proven itself by then is left by a reboot. Chosen: a minute more than the director
+/// itself takes to give it up, so that this is for one that is wedged.
+pub const TRIAL_MAX: Millis = Millis::from_secs(660);
 /// A director that is told to stop has this long to release its addresses.
 pub const STOP_MAX: Millis = Millis::from_secs(5);
 /// After SIGKILL to all, so long is waited until all are reaped.

@@ -3,23 +3,26 @@
 use super::limits;
 use crate::model::{Millis, Mono};
 
-/// The director's word that its main loop completed a turn: 16 bytes, little endian, one datagram.
+/// The director's word that its main loop completed a turn: 17 bytes, little endian, one datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Report {
     /// Rises with each report of one process.
     pub sequence: u64,
     /// When the turn ended. A report that lay in the socket while PID 1 slept does not make the loop look fresh.
     pub at: Mono,
+    /// Whether the boot loader was told that this system works.
+    pub proven: bool,
 }
 
 /// Bytes of an encoded report.
-pub const REPORT_BYTES: usize = 16;
+pub const REPORT_BYTES: usize = 17;
 
 impl Report {
     /// As sent.
     pub fn encode(self) -> [u8; REPORT_BYTES] {
         let mut bytes = [0; REPORT_BYTES];
         let words = self.sequence.to_le_bytes().into_iter().chain(self.at.micros().to_le_bytes());
+        let words = words.chain([u8::from(self.proven)]);
         bytes.iter_mut().zip(words).for_each(|(to, from)| *to = from);
         bytes
     }
@@ -27,8 +30,13 @@ impl Report {
     /// As received; `None` for a datagram of another length.
     pub fn decode(datagram: &[u8]) -> Option<Self> {
         let (sequence, at) = datagram.split_first_chunk::<8>()?;
-        let at: [u8; 8] = at.try_into().ok()?;
-        Some(Self { sequence: u64::from_le_bytes(*sequence), at: Mono::from_micros(u64::from_le_bytes(at)) })
+        let (at, proven) = at.split_first_chunk::<8>()?;
+        let [proven @ 0..=1] = proven else { return None };
+        Some(Self {
+            sequence: u64::from_le_bytes(*sequence),
+            at: Mono::from_micros(u64::from_le_bytes(*at)),
+            proven: *proven == 1,
+        })
     }
 }
 
@@ -155,7 +163,7 @@ mod tests {
     }
 
     fn report(sequence: u64, ms: u64) -> Report {
-        Report { sequence, at: at(ms) }
+        Report { sequence, at: at(ms), proven: false }
     }
 
     /// Lets PID 1 wake at each deadline until `end`; gives the steps with their times.
@@ -170,9 +178,9 @@ mod tests {
 
     #[test]
     fn a_report_survives_its_encoding_and_other_lengths_are_refused() {
-        let sent = Report { sequence: 7, at: Mono::from_micros(u64::MAX - 1) };
+        let sent = Report { sequence: 7, at: Mono::from_micros(u64::MAX - 1), proven: true };
         assert_eq!(Report::decode(&sent.encode()), Some(sent));
-        for length in [0, 1, 8, 15, 17] {
+        for length in [0, 1, 8, 16, 18] {
             assert_eq!(Report::decode(&[0; 32][..length]), None);
         }
     }

@@ -298,7 +298,7 @@ impl Sim {
                 trial: options.confirm.map(trials::Asks::Window),
                 ..nothing
             },
-            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) => {
+            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) | Request::Upgrade(_) => {
                 panic!("the script asks no {}", word(&request))
             }
             Request::Confirm => Asked { trial: Some(trials::Asks::Confirmation), ..nothing },
@@ -434,6 +434,8 @@ impl Sim {
             | Event::Maintained { .. }
             | Event::Kept(_)
             | Event::Proven(_)
+            | Event::Upgrade(_)
+            | Event::Ordered(_)
             | Event::Stop => self.note(event_word(&event)),
         }
         let mut effects = Vec::new();
@@ -532,6 +534,8 @@ impl Sim {
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Upgrade(task) => panic!("nobody asked for it: {task:?}"),
+                Effect::Order(order) => panic!("there is no boot loader: {order:?}"),
                 Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {

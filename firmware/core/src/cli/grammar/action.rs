@@ -55,6 +55,8 @@ pub(crate) enum Action {
     FactoryReset,
     Server,
     Cluster(ClusterAction),
+    Upgrade(Upgrade),
+    ShowUpgrade,
     Check,
     Discard,
     Up,
@@ -74,6 +76,7 @@ impl Action {
             | Self::Exit
             | Self::Transfer
             | Self::Load(_)
+            | Self::Upgrade(Upgrade::Boot)
             | Self::FactoryReset => false,
             Self::Export(export) => !export.sealed,
             Self::View(_)
@@ -103,12 +106,23 @@ impl Action {
             | Self::ShowRescue
             | Self::Server
             | Self::Cluster(_)
+            | Self::Upgrade(Upgrade::From | Upgrade::Cancel | Upgrade::Confirm)
+            | Self::ShowUpgrade
             | Self::Check
             | Self::Discard
             | Self::Up
             | Self::Top => true,
         }
     }
+}
+
+/// What is done about upgrades.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Upgrade {
+    From,
+    Boot,
+    Cancel,
+    Confirm,
 }
 
 /// A setting of the session's terminal.

@@ -36,6 +36,8 @@ pub(crate) enum Arg {
     ServerAction,
     /// Everything up to the end of the line.
     Comment,
+    /// Where a file lies.
+    Url,
     Terminal(Terminal),
 }
 
@@ -56,6 +58,7 @@ impl Arg {
                 | Self::ServerAction
                 | Self::OfService
                 | Self::ServerOf
+                | Self::Url
         )
     }
 
@@ -70,6 +73,7 @@ impl Arg {
             Self::Window => "<minutes>",
             Self::ServerAction => "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>]",
             Self::Comment => "<comment>",
+            Self::Url => "http://<address>[:<port>]/<path>",
             Self::Terminal(Terminal::Length) => "<rows>",
             Self::Terminal(Terminal::Width) => "<columns>",
             Self::Terminal(Terminal::Idle) => "<minutes>",
@@ -88,6 +92,7 @@ impl Arg {
             Self::ServerAction => "What to do, without editing the configuration",
             Self::Window => "Minutes to confirm, or a time such as 30s; default 10",
             Self::Comment => "A comment, up to the end of the line",
+            Self::Url => "Where the .upgrade file lies, the server by its IP address",
             Self::Count => "How many lines, 1 to 5000; default 40",
             Self::Terminal(Terminal::Length) => "0 to 512; 0 never stops",
             Self::Terminal(Terminal::Width) => "40 to 512",

@@ -1,5 +1,6 @@
 //! Short tables below a word, and the one of a console that lets nobody in yet.
 
+use super::action::Upgrade;
 use super::{Action, Arg, Command, Next, Terminal, command};
 use crate::director::protocol::{Maintenance, Power};
 
@@ -34,6 +35,30 @@ pub(super) static RESCUE: &[Command] = &[
         "Keep what runs now as the rescue configuration",
         Next::Do(Action::Rescue(Maintenance::RescueSave), &[]),
     ),
+];
+
+pub(super) static UPGRADE: &[Command] = &[
+    command(
+        "boot",
+        "Give the system in the other slot a trial: reboots",
+        Next::Do(Action::Upgrade(Upgrade::Boot), &[]),
+    ),
+    command(
+        "cancel",
+        "Stop taking an upgrade, or take a planned trial back",
+        Next::Do(Action::Upgrade(Upgrade::Cancel), &[]),
+    ),
+    command(
+        "confirm",
+        "Keep the system on trial although it still waits for something",
+        Next::Do(Action::Upgrade(Upgrade::Confirm), &[]),
+    ),
+    command(
+        "from",
+        "Fetch an upgrade into the other slot; what runs stays",
+        Next::Do(Action::Upgrade(Upgrade::From), &[Arg::Url]),
+    ),
+    command("status", "Both systems, and how an upgrade goes", Next::Do(Action::ShowUpgrade, &[])),
 ];
 
 /// What anybody may do while it is not known who may log in.

@@ -8,6 +8,7 @@ use super::super::{bind, reference, text};
 use super::commits::Use;
 use super::{Candidate, Job, LOG_LINES, NO_DIRECTOR, Output, Question, Session, print};
 use crate::director::protocol::{CommitOptions, Power, Recall, Request};
+use crate::director::upgrading::UpgradeAsk;
 use crate::model::Config;
 use crate::model::validate::{Finding, Severity, validate};
 use alloc::boxed::Box;
@@ -118,6 +119,10 @@ impl Session {
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),
             Action::Server => self.server(&args, out),
+            Action::Upgrade(what) => self.upgrade(what, &args, out),
+            Action::ShowUpgrade => {
+                self.ask(Job::Systems { pipes }, Request::Recall(Recall::Systems), out);
+            }
             Action::Cluster(ask) => self.ask(Job::Cluster, Request::Cluster(ask), out),
             Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
@@ -294,6 +299,7 @@ impl Session {
                 let options = CommitOptions { agreed: true, ..*options };
                 if setup { self.setup_commit(options, out) } else { self.commit(options, out) }
             }
+            Question::UpgradeBoot => self.ask(Job::Upgrade, Request::Upgrade(UpgradeAsk::Boot), out),
             Question::LeaveConfigure => self.candidate = None,
             Question::SetupCommit => self.setup_commit(CommitOptions::default(), out),
             // Answered above.

@@ -70,7 +70,7 @@ impl Session {
         match result {
             Ok(Recalled::Commit { generation, commit }) => self.use_commit(purpose, generation, &commit, out),
             // Excluded by what was asked.
-            Ok(Recalled::List(_) | Recalled::Usage(_) | Recalled::Rescue(_)) => {}
+            Ok(Recalled::List(_) | Recalled::Usage(_) | Recalled::Rescue(_) | Recalled::Systems(..)) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }
@@ -120,7 +120,9 @@ impl Session {
                 };
                 self.filtered(&lines, pipes, "nothing has been committed yet", out);
             }
-            Ok(Recalled::Usage(_) | Recalled::Commit { .. } | Recalled::Rescue(_)) => {}
+            Ok(
+                Recalled::Usage(_) | Recalled::Commit { .. } | Recalled::Rescue(_) | Recalled::Systems(..),
+            ) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }
@@ -141,7 +143,8 @@ impl Session {
                 };
                 self.filtered(&lines, pipes, "nothing lies in flash", out);
             }
-            Ok(Recalled::List(_) | Recalled::Commit { .. } | Recalled::Rescue(_)) => {}
+            Ok(Recalled::List(_) | Recalled::Commit { .. } | Recalled::Rescue(_) | Recalled::Systems(..)) => {
+            }
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }

@@ -31,7 +31,7 @@ impl Session {
         let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return };
         let blocked = pending.blocks();
         self.capture(out, |session, out| session.accept(pending, reply, out));
-        if blocked && !self.waiting() && !self.over {
+        if blocked && !self.waiting() && !self.over && !self.transfer.active() {
             self.prompt(out);
         }
         self.resume(out);
@@ -83,6 +83,9 @@ impl Session {
             (Job::Flash { pipes }, Reply::Recalled { result, .. }) => self.used(result, &pipes, out),
             (Job::Checks { pipes }, Reply::Checks { at, checks }) => self.checks(at, &checks, &pipes, out),
             (Job::Why { pipes }, Reply::Why(why)) => self.why(&why, &pipes, out),
+            (Job::Upload(digest), reply) => self.uploaded(digest, reply, out),
+            (Job::Systems { pipes }, Reply::Recalled { result, .. }) => self.systems(result, &pipes, out),
+            (Job::Upgrade, Reply::Done { text }) => self.say(out, &format!("{text}.")),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
             (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
@@ -139,6 +142,7 @@ impl Session {
             | Reply::Checks { .. }
             | Reply::Why(_)
             | Reply::Done { .. }
+            | Reply::Have(_)
             | Reply::Emptied { .. }
             | Reply::Notice(_)
             | Reply::Stopping => return,

@@ -17,6 +17,7 @@ use proptest::prelude::*;
 mod insight;
 mod login;
 mod text_io;
+mod upgrade;
 mod visit;
 
 /// A console with a terminal in front and a scripted director behind.
@@ -140,6 +141,7 @@ impl Bench {
                 Some(refusal) => refusal,
                 None => Reply::Done { text: alloc::format!("{what:?}") },
             },
+            Request::Upgrade(ask) => upgrade::serve(&ask),
             Request::Power(_) => Reply::Stopping,
         };
         let mut out = Vec::new();

@@ -11,6 +11,7 @@ pub(crate) mod ipvs;
 pub mod ops;
 mod table;
 mod tables;
+pub(crate) mod upgrade;
 pub(crate) mod words;
 
 use super::grammar::View;

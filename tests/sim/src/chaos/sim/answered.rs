@@ -83,6 +83,7 @@ impl Sim {
             }
             Reply::Recalled { .. }
             | Reply::Checks { .. }
+            | Reply::Have(_)
             | Reply::Why(_)
             | Reply::Emptied { .. }
             | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
