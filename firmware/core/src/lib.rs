@@ -18,6 +18,7 @@ pub mod cli;
 pub mod dhcp;
 pub mod director;
 pub mod election;
+pub mod gather;
 pub mod health;
 pub mod init;
 pub mod login;

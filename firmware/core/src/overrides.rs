@@ -6,6 +6,7 @@
 //! list was last written. The whole is a list with a version that rises with every change, so that a peer
 //! can tell which of two lists is newer. What names a server that is not configured (any more) waits for it.
 
+use crate::gather::Gather as _;
 use crate::model::{Millis, Mono, Name};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -142,7 +143,7 @@ impl Overrides {
             let until = k.left.map(|left| now.after(left));
             ((k.server, k.pool), Entry { forced: k.forced, until, persistent: true })
         };
-        Self { version: 0, entries: kept.into_iter().take(OVERRIDES_MAX).map(entry).collect() }
+        Self { version: 0, entries: kept.into_iter().take(OVERRIDES_MAX).map(entry).gather() }
     }
 
     /// Whether the same is persistent in both, whatever time is left.

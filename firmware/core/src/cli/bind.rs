@@ -4,6 +4,7 @@
 use super::schema::{CONFIG, Item, Kind, item};
 use super::tree::{Branch, Node, Step, Tree, word_step};
 use super::value::Value;
+use crate::gather::Gather as _;
 use crate::model::choice::Chosen;
 use crate::model::config::{
     CheckKind, Cluster, Config, Forward, HttpCheck, Kernel, Node as NodeConfig, OnFailure, Pool, Protocol,
@@ -296,7 +297,7 @@ fn read_node(r: Read<'_>) -> Result<NodeConfig, BindError> {
             .entries::<Name, Option<Mac>>("interface", |r| r.maybe("mac"))?
             .into_iter()
             .filter_map(|(role, mac)| Some((role, mac?)))
-            .collect(),
+            .gather(),
     })
 }
 

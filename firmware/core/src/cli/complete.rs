@@ -7,6 +7,7 @@ use super::tree::{Found as At, Step, Tree};
 use super::value::Type;
 use super::words::{self, Fault, Found, Token, Worded};
 use crate::director::status::{ServiceStatus, Status};
+use crate::gather::Gather as _;
 use crate::model::Name;
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -130,7 +131,7 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
             ),
             Arg::ServerOf => {
                 let of = |s: &&ServiceStatus| before.last().is_some_and(|name| name == s.name.as_str());
-                let pools: BTreeSet<&Name> = status.services.iter().filter(of).map(|s| &s.pool).collect();
+                let pools: BTreeSet<&Name> = status.services.iter().filter(of).map(|s| &s.pool).gather();
                 let servers = status.servers.iter().filter(|s| pools.contains(&s.pool));
                 found.extend(servers.map(|s| s.name.to_string()));
             }
@@ -159,7 +160,7 @@ fn server_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
     let before: Vec<&str> = before.iter().map(String::as_str).collect();
     match before.as_slice() {
         [] => {
-            let names: BTreeSet<String> = status.servers.iter().map(|s| s.name.to_string()).collect();
+            let names: BTreeSet<String> = status.servers.iter().map(|s| s.name.to_string()).gather();
             all.extend(names.iter().map(|name| word(name, "Server")));
             if names.is_empty() {
                 all.push(open("<server>", "There is none yet: a service's pool names its servers"));
@@ -171,7 +172,7 @@ fn server_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
                 .iter()
                 .filter(|s| s.name.as_str() == *name)
                 .map(|s| s.pool.to_string())
-                .collect();
+                .gather();
             all.extend(pools.iter().map(|pool| word(pool, "Only in this pool")));
             if pools.is_empty() {
                 all.push(open("<pool>", "No pool has a server of this name"));
@@ -250,7 +251,7 @@ fn value_candidates(
             return false;
         }
         let mut known: BTreeSet<String> = match (kind, names.tree) {
-            (Type::Refer(list), Some(tree)) => tree.names(list).into_iter().collect(),
+            (Type::Refer(list), Some(tree)) => tree.names(list).into_iter().gather(),
             (_, _) => BTreeSet::new(),
         };
         if let Some(At::List(entries)) = there {

@@ -9,6 +9,7 @@ use super::{Director, Effect, Level};
 use crate::election::{
     Denied, Election, Fitness, Local, Output, Role as ElectionRole, Saved, Settings, Warning,
 };
+use crate::gather::Gather as _;
 use crate::model::cluster::Authentication;
 use crate::model::config::{Interface, Node};
 use crate::model::{Config, Device, Millis, Mono, Name};
@@ -324,7 +325,7 @@ impl Director {
     fn announce_on_new_links(&mut self, now: Mono) {
         let Some(observed) = self.reconcile.observed() else { return };
         let linked = observed.links.iter().filter(|(_, link)| link.carrier).map(|(device, _)| device.clone());
-        let linked: BTreeSet<Device> = linked.collect();
+        let linked: BTreeSet<Device> = linked.gather();
         let before = self.cluster.linked.replace(linked.clone());
         if before.is_some_and(|before| linked.difference(&before).next().is_some()) {
             self.announcer.again(now);

@@ -3,6 +3,7 @@
 
 use super::Director;
 use super::servers::effective;
+use crate::gather::Gather as _;
 use crate::health::State;
 use crate::model::{Config, Name};
 use crate::plan::desired::{asked_port, dest_port, keys};
@@ -115,8 +116,8 @@ impl Director {
         let emptied =
             before.keys().filter(|name| next.services.contains_key(**name) && !after.contains_key(*name));
         let emptied: Vec<&Name> = emptied.copied().collect();
-        let before: BTreeSet<_> = before.into_values().flatten().collect();
-        let after: BTreeSet<_> = after.into_values().flatten().collect();
+        let before: BTreeSet<_> = before.into_values().flatten().gather();
+        let after: BTreeSet<_> = after.into_values().flatten().gather();
         let leaving: Vec<_> = before.difference(&after).collect();
         impact.emptied_count = u32::try_from(emptied.len()).unwrap_or(u32::MAX);
         impact.emptied = emptied.into_iter().take(LISTED_MAX).cloned().collect();

@@ -3,6 +3,7 @@
 use super::Director;
 use super::event::{Effect, Level};
 use crate::dhcp::{Client, Lease, Output, State};
+use crate::gather::Gather as _;
 use crate::model::{Device, Mono};
 use crate::plan::bind::bound;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -36,7 +37,7 @@ impl Leases {
     /// For the checkpoint.
     pub(super) fn all(&self) -> BTreeMap<Device, Lease> {
         let held = self.clients.iter().filter_map(|(d, c)| Some((d.clone(), *c.lease()?)));
-        self.resumed.clone().into_iter().chain(held).collect()
+        self.resumed.clone().into_iter().chain(held).gather()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Mono> {
@@ -58,10 +59,10 @@ impl Director {
                 let link = observed.links.get(device).filter(|link| link.mac != [0; 6])?;
                 Some((device.clone(), (link.mac, link.up && link.carrier)))
             })
-            .collect();
+            .gather();
         let hostname = self.node().hostname.as_ref().map(ToString::to_string);
-        let devices: BTreeSet<Device> = wanted.keys().cloned().collect();
-        let before: BTreeSet<Device> = self.leases.clients.keys().cloned().collect();
+        let devices: BTreeSet<Device> = wanted.keys().cloned().gather();
+        let before: BTreeSet<Device> = self.leases.clients.keys().cloned().gather();
         if devices != before {
             out.push(Effect::DhcpListen(devices));
         }

@@ -7,6 +7,7 @@ use super::status::{
     AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, Status, SystemStatus,
     TrialStatus,
 };
+use crate::gather::Gather as _;
 use crate::health::State;
 use crate::model::choice::Chosen as _;
 use crate::model::config::Pool;
@@ -83,7 +84,7 @@ impl Director {
                 roles.insert(device.clone(), role.clone());
             }
         }
-        let roles_of: BTreeSet<_> = roles.keys().cloned().collect();
+        let roles_of: BTreeSet<_> = roles.keys().cloned().gather();
         let mut all: Vec<InterfaceStatus> = observed
             .links
             .iter()
@@ -108,7 +109,7 @@ impl Director {
     fn address_status(&self, observed: &Observed) -> Vec<AddressStatus> {
         let want = self.desired(&self.config, observed);
         let names: BTreeMap<_, _> =
-            self.config.floating.iter().filter_map(|(name, f)| Some((f.address?, name.clone()))).collect();
+            self.config.floating.iter().filter_map(|(name, f)| Some((f.address?, name.clone()))).gather();
         let mut keys: Vec<_> = observed.addresses.keys().collect();
         let expected = want.node_addresses.keys().chain(want.floating_addresses.keys()).chain(&want.released);
         keys.extend(expected.filter(|key| !observed.addresses.contains_key(key)));

@@ -11,6 +11,7 @@ use super::ProbeSpec;
 use super::standing::Standing;
 use super::targets::{MemberKey, SeatKey};
 use super::verdict::Machine;
+use crate::gather::Gather as _;
 use crate::model::{Mono, Name};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -66,8 +67,8 @@ pub(super) struct SavedMembers {
 
 impl From<Checkpoint> for SavedMembers {
     fn from(saved: Checkpoint) -> Self {
-        let members = saved.members.into_iter().map(|member| (member.key.clone(), member)).collect();
-        let seats = saved.seats.into_iter().map(|seat| (seat.key.clone(), seat)).collect();
+        let members = saved.members.into_iter().map(|member| (member.key.clone(), member)).gather();
+        let seats = saved.seats.into_iter().map(|seat| (seat.key.clone(), seat)).gather();
         Self { at: saved.at, members, pools: saved.pools, seats }
     }
 }

@@ -6,6 +6,7 @@ use super::seat::{Seat, deciding, joined};
 use super::targets::{MemberKey, SeatKey, Target, targets};
 use super::verdict::{Change, Machine, Rule};
 use super::{Failure, Output, ProbeId, ProbeOutcome, ProbeSpec, State, Verdict};
+use crate::gather::Gather as _;
 use crate::model::{Config, Mono, Name};
 use crate::store::identity::Role;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -139,7 +140,7 @@ impl Health {
             .pools
             .iter()
             .filter_map(|(name, pool)| pool.check_port.map(|port| (name.clone(), port)))
-            .collect();
+            .gather();
         self.schedule.begin_round();
         let probes: Vec<Option<ProbeNo>> = wanted
             .values()

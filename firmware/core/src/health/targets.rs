@@ -3,6 +3,7 @@
 use super::schedule::{ProbeKey, Retry};
 use super::verdict::Rule;
 use super::{ProbeKind, ProbeSpec, Shared};
+use crate::gather::Gather as _;
 use crate::model::check::{Check, Join, Question};
 use crate::model::config::{CheckKind, Config, HttpCheck, Member, Node, Pool};
 use crate::model::ipvs::Mark;
@@ -74,7 +75,7 @@ pub(crate) fn targets(config: &Config, node: &Node, active: bool) -> BTreeMap<Me
         }
     }
     // Pools, servers and ports came in order, so this builds the map without searching.
-    all.into_iter().collect()
+    all.into_iter().gather()
 }
 
 /// The ports on which services use a pool.
@@ -140,7 +141,7 @@ fn named_checks(config: &Config, node: &Node) -> BTreeMap<Name, (Check, Option<P
             Some(ProbeKind::Named(Shared::new(asked)))
         }
     };
-    config.questions.checks.iter().map(|(n, check)| (n.clone(), (check.clone(), prepare(check)))).collect()
+    config.questions.checks.iter().map(|(n, check)| (n.clone(), (check.clone(), prepare(check)))).gather()
 }
 
 /// The pool's own check and the named ones, in the order of their names.

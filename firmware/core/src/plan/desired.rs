@@ -8,6 +8,7 @@ use super::spec::{
     ServiceKey, ServiceSpec, TimeoutSpec, TunnelSpec, VlanSpec,
 };
 use crate::dhcp::Lease;
+use crate::gather::Gather as _;
 use crate::health::Standing;
 use crate::model::choice::Chosen as _;
 use crate::model::config::{Config, Forward, Member, Node, OnFailure, Pool, Service};
@@ -141,7 +142,7 @@ pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl 
     if active {
         want.floating_addresses = floating_addresses(config);
     } else {
-        want.released = floating_addresses(config).into_keys().collect();
+        want.released = floating_addresses(config).into_keys().gather();
     }
     for (to, route) in &config.routes {
         if let Some(via) = route.via {
@@ -197,7 +198,7 @@ fn floating_addresses(config: &Config) -> BTreeMap<AddressKey, AddressSpec> {
             let device = device_of(config, f.interface.as_ref()?)?.clone();
             Some((AddressKey { device, cidr: f.address? }, AddressSpec { label: f.label.clone() }))
         })
-        .collect()
+        .gather()
 }
 
 /// Expands one service into a virtual server for each of its addresses and ports.
@@ -226,11 +227,11 @@ pub fn keys(config: &Config, service: &Service) -> BTreeSet<ServiceKey> {
     if let Some(name) = &service.special.mark {
         let Some(mark) = config.kernel.marks.get(name) else { return BTreeSet::new() };
         let families = mark.addresses.iter().filter_map(address).map(Family::of);
-        return families.map(|family| ServiceKey::Mark { family, mark: mark.number_of(name) }).collect();
+        return families.map(|family| ServiceKey::Mark { family, mark: mark.number_of(name) }).gather();
     }
     let addresses = service.addresses.iter().filter_map(address);
     let key = |address, port: &u16| ServiceKey::Address { protocol: service.protocol, address, port: *port };
-    addresses.flat_map(|address| service.ports.iter().map(move |port| key(address, port))).collect()
+    addresses.flat_map(|address| service.ports.iter().map(move |port| key(address, port))).gather()
 }
 
 /// The port that tells whether a server of this virtual server works: a mark has several, of which the first is asked.
@@ -355,7 +356,7 @@ pub fn sysctls(config: &Config) -> BTreeMap<String, String> {
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect();
+    .gather();
     for device in config.interfaces.values().filter_map(|i| i.device.as_ref()) {
         // A dot in a device name is part of the name, not a separator (sysctl(8)).
         let device = device.as_str().replace('.', "/");

@@ -15,6 +15,7 @@ use super::desired::{Desired, DesiredLink, DesiredService};
 use super::observed::{Observed, ObservedService};
 use super::op::{Op, Plan, forwards};
 use super::spec::{AddressKey, AddressSpec, ServiceKey};
+use crate::gather::Gather as _;
 use crate::model::Device;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -58,7 +59,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     }
     let (there, fresh): (Vec<_>, Vec<_>) =
         desired.services.iter().partition(|(key, _)| observed.services.contains_key(key));
-    let serving: BTreeSet<IpAddr> = there.iter().filter_map(|(key, _)| key.address()).collect();
+    let serving: BTreeSet<IpAddr> = there.iter().filter_map(|(key, _)| key.address()).gather();
     let (serving, idle): (BTreeMap<_, _>, BTreeMap<_, _>) = desired
         .floating_addresses
         .iter()

@@ -2,6 +2,7 @@
 
 use super::desired::{device_of, keys};
 use super::spec::ServiceKey;
+use crate::gather::Gather as _;
 use crate::model::config::{Config, Forward, Node, Pool, Protocol, Service};
 use crate::model::ipvs::{Mark, SourceNat};
 use crate::model::{Cidr, Device, Name};
@@ -193,7 +194,7 @@ pub(super) fn ruleset(config: &Config, node: &Node, active: bool) -> Ruleset {
 /// Nothing is gained from tracking what clients send, except behind NAT with [`tracks`].
 fn notrack(config: &Config) -> BTreeSet<(Protocol, IpAddr, u16)> {
     let tracked: BTreeSet<ServiceKey> = if tracks(config) {
-        translated(config).flat_map(|(service, _)| keys(config, service)).collect()
+        translated(config).flat_map(|(service, _)| keys(config, service)).gather()
     } else {
         BTreeSet::new()
     };
@@ -204,7 +205,7 @@ fn notrack(config: &Config) -> BTreeSet<(Protocol, IpAddr, u16)> {
             ServiceKey::Address { protocol, address, port } => Some((protocol, address, port)),
             ServiceKey::Mark { .. } => None,
         })
-        .collect()
+        .gather()
 }
 
 /// Networks whose hosts we forward for: those of the node's interfaces that have a real server behind NAT.
@@ -217,7 +218,7 @@ fn inside(config: &Config, networks: &[(Device, Cidr)]) -> BTreeSet<(Device, Cid
             let sorry = pool.shortage.sorry_server.iter().filter(|_| pool.forward == Forward::Nat);
             nat.map(|(name, _)| name).chain(sorry)
         })
-        .collect();
+        .gather();
     let behind_nat = servers.into_iter().filter_map(|name| config.real_servers.get(name)?.address);
     let connected = |address| networks.iter().find(|(_, network)| network.contains(address));
     // Their answers come in by the device of their router, and must pass here before IPVS rewrites them.
@@ -234,7 +235,7 @@ fn inside(config: &Config, networks: &[(Device, Cidr)]) -> BTreeSet<(Device, Cid
         .filter_map(|address| {
             connected(address).cloned().or_else(|| routed(address)).or_else(|| by_default(address))
         })
-        .collect()
+        .gather()
 }
 
 fn source_nat(
@@ -252,7 +253,7 @@ fn source_nat(
             let nat = pool.servers.iter().filter(|(_, member)| pool.forward_of(member) == Forward::Nat);
             let addresses = nat.filter_map(|(name, _)| config.real_servers.get(name)?.address);
             let network = |address| networks.iter().find(|(_, network)| network.contains(address));
-            addresses.filter_map(|address| network(address).map(|(_, cidr)| Some(*cidr))).collect()
+            addresses.filter_map(|address| network(address).map(|(_, cidr)| Some(*cidr))).gather()
         }
     };
     for front in fronts(config, service) {

@@ -3,6 +3,7 @@
 //! word once allowed stays allowed.
 
 use super::Comment;
+use crate::gather::Gather as _;
 use crate::model::config::{self as now, CheckKind, Forward, OnFailure, Protocol, Scheduler};
 use crate::model::{Cidr, Device, Hostname, Label, Millis, Name, name::Text};
 use alloc::collections::BTreeMap;
@@ -133,7 +134,7 @@ struct Service {
 }
 
 fn all<K: Ord, A, B: From<A>>(old: BTreeMap<K, A>) -> BTreeMap<K, B> {
-    old.into_iter().map(|(key, value)| (key, value.into())).collect()
+    old.into_iter().map(|(key, value)| (key, value.into())).gather()
 }
 
 /// Copies a list whose bound is the same or has been raised since.
@@ -165,7 +166,7 @@ impl From<Node> for now::Node {
     fn from(old: Node) -> Self {
         Self {
             hostname: old.hostname,
-            addresses: old.addresses.into_iter().map(|(role, cidrs)| (role, list(cidrs))).collect(),
+            addresses: old.addresses.into_iter().map(|(role, cidrs)| (role, list(cidrs))).gather(),
             ..Self::default()
         }
     }

@@ -5,6 +5,7 @@ mod codec;
 use super::netlink::{self, Channel, Malformed, Message, refuse, unless};
 use codec::Address;
 pub(crate) use codec::LinkInfo;
+use director_core::gather::Gather as _;
 use director_core::model::Device;
 use director_core::plan::observed::{Link, Observed};
 use director_core::plan::{AddressKey, AddressSpec, OpError, RouteKey, RouteSpec, VlanSpec};
@@ -45,13 +46,13 @@ impl Rtnl {
         };
         self.channel.dump(kind, &mut found, request, take, Vec::clear).await?;
         let names: BTreeMap<u32, Device> =
-            found.iter().map(|info| (info.link.index, info.device.clone())).collect();
+            found.iter().map(|info| (info.link.index, info.device.clone())).gather();
         let named = found.into_iter().map(|mut info| {
             info.link.vlan =
                 info.vlan.and_then(|(below, id)| Some(VlanSpec { parent: names.get(&below)?.clone(), id }));
             (info.device, info.link)
         });
-        Ok(named.collect())
+        Ok(named.gather())
     }
 
     /// Permanent addresses of global scope on devices other than loopback, as [`Observed::addresses`] says. What the
@@ -60,7 +61,7 @@ impl Rtnl {
         &mut self,
         links: &BTreeMap<Device, Link>,
     ) -> Result<BTreeMap<AddressKey, AddressSpec>, OpError> {
-        let names: BTreeMap<u32, &Device> = links.iter().map(|(name, link)| (link.index, name)).collect();
+        let names: BTreeMap<u32, &Device> = links.iter().map(|(name, link)| (link.index, name)).gather();
         let mut found: Vec<Address> = Vec::new();
         let take = |found: &mut Vec<Address>, message: &Message<'_>| {
             found.extend(codec::parse_address(message)?);
@@ -73,7 +74,7 @@ impl Rtnl {
             let label = label.filter(|label| label.as_str() != device.as_str());
             Some((AddressKey { device: (*device).clone(), cidr }, AddressSpec { label }))
         });
-        Ok(named.collect())
+        Ok(named.gather())
     }
 
     /// Routes of the main table with protocol `static` and one next hop.

@@ -3,6 +3,7 @@
 //! Only pools that have one of these settings cost anything. Their seats are counted again when one of them changed.
 
 use super::Health;
+use crate::gather::Gather as _;
 use crate::health::Output;
 use crate::health::checkpoint::{SavedPool, SavedSeat};
 use crate::health::seat::{Seat, SeatRule, is_out};
@@ -38,14 +39,14 @@ impl Health {
     pub(super) fn configure_pools(&mut self, config: &Config, saved: Vec<SavedPool>) {
         let mut before = core::mem::take(&mut self.pools);
         let saved: BTreeMap<(Name, u16), Standing> =
-            saved.into_iter().map(|pool| ((pool.name, pool.port), pool.standing)).collect();
+            saved.into_iter().map(|pool| ((pool.name, pool.port), pool.standing)).gather();
         let ports = service_ports(config);
         for (name, pool) in &config.pools {
             let Some(mut watched) = watched(pool) else { continue };
             let of_services = ports.get(name).into_iter().flatten().copied();
             let ports: BTreeSet<u16> = match pool.check_port {
                 Some(port) => BTreeSet::from([port]),
-                None => of_services.collect(),
+                None => of_services.gather(),
             };
             let mut old = before.remove(name);
             for port in ports {
@@ -61,7 +62,7 @@ impl Health {
             }
             self.pools.insert(name.clone(), watched);
         }
-        self.stirred = self.pools.keys().cloned().collect();
+        self.stirred = self.pools.keys().cloned().gather();
         for (_, seat) in self.seats.iter_mut().filter(|(key, _)| !self.pools.contains_key(&key.pool)) {
             (seat.returned, seat.ramp, seat.removed, seat.armed) = (false, None, false, None);
         }
@@ -96,7 +97,7 @@ impl Health {
             }
             ramps(watched, &mut self.seats, now);
             let seat_rule = watched.seat_rule;
-            let keys: BTreeSet<SeatKey> = watched.groups.values().flat_map(|g| g.seats.clone()).collect();
+            let keys: BTreeSet<SeatKey> = watched.groups.values().flat_map(|g| g.seats.clone()).gather();
             for key in keys {
                 self.step_seat(&key, seat_rule, now, out);
             }

@@ -1,6 +1,7 @@
 //! Combinations of protocol, scheduler and check that the kernel accepts and that do something else than expected.
 
 use super::Findings;
+use crate::gather::Gather as _;
 use crate::model::config::{CheckKind, Config, Forward, Protocol, Scheduler, Service};
 use crate::model::ipvs::SourceNat;
 use crate::model::{Cidr, Name};
@@ -84,7 +85,7 @@ pub(super) fn check_sync(config: &Config, found: &mut Findings) {
     let mixed = config.services.iter().find(|(_, service)| {
         let members = service.pool.as_ref().and_then(|p| config.pools.get(p)).map(|p| p.servers.keys());
         let servers = members.into_iter().flatten().filter_map(|name| config.real_servers.get(name)?.address);
-        let families: BTreeSet<Family> = servers.map(Family::of).collect();
+        let families: BTreeSet<Family> = servers.map(Family::of).gather();
         keys(config, service).iter().any(|key| families.iter().any(|family| *family != key.family()))
     });
     if let Some((name, _)) = mixed {

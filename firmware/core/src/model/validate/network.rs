@@ -1,6 +1,7 @@
 //! Interfaces, addresses, routes, masquerading.
 
 use super::{Findings, not_a_host};
+use crate::gather::Gather as _;
 use crate::model::choice::Chosen as _;
 use crate::model::config::{Config, Floating, Node, Route};
 use crate::model::system::Sysctl;
@@ -227,7 +228,7 @@ fn twice(config: &Config, nodes: &[(&'static str, &Node)], found: &mut Findings)
         .iter()
         .flat_map(|(_, node)| node.addresses.values().flatten())
         .filter_map(|c| c.broadcast().map(IpAddr::V4))
-        .collect();
+        .gather();
     for (name, server) in &config.real_servers {
         if let Some(address) = server.address.filter(|a| broadcasts.contains(a)) {
             let text = "is the broadcast address of a connected network: use a host's address";

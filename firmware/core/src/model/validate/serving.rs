@@ -1,6 +1,7 @@
 //! Real servers, pools, services.
 
 use super::{Findings, balancing, not_a_host};
+use crate::gather::Gather as _;
 use crate::model::config::{CheckKind, Config, Forward, Pool, Protocol, Service};
 use crate::model::ipvs::Tunnel;
 use crate::model::limits::WEIGHT_MAX;
@@ -69,7 +70,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     balancing::check_marks(config, found);
     balancing::check_sync(config, found);
     forwarding(config, &summaries, found);
-    let used: BTreeSet<&Name> = config.services.values().filter_map(|s| s.pool.as_ref()).collect();
+    let used: BTreeSet<&Name> = config.services.values().filter_map(|s| s.pool.as_ref()).gather();
     for name in config.pools.keys().filter(|n| !used.contains(n)) {
         found.warning(format!("pool {name}"), "no service uses this pool");
     }
