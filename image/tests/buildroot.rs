@@ -37,16 +37,6 @@ fn the_release_profile_is_restated_because_buildroot_overrides_it() {
 }
 
 #[test]
-fn the_linker_gets_the_same_words_as_in_the_quick_build() {
-    let recipe = text("buildroot-ext/package/director/director.mk");
-    let makefile = text("Makefile");
-    let words = makefile.split(['\'', '"', '\n', ' ']).filter(|word| word.contains("link-arg"));
-    for word in words.filter(|word| !word.contains('$')) {
-        assert!(recipe.contains(word), "director.mk does not say {word}");
-    }
-}
-
-#[test]
 fn version_and_rust_are_those_of_the_workspace() {
     let cargo = text("Cargo.toml");
     let version =

@@ -48,8 +48,14 @@ fn main() -> ExitCode {
         Some(Entry::Child(child)) => {
             init::child::enter(child);
             match child {
-                Child::Director => director::run(init::report::Reporter::inherited()),
-                Child::Console => console::run(),
+                Child::Director => {
+                    platform::confine::director(&platform::kmsg::Log::open(child.word()));
+                    director::run(init::report::Reporter::inherited())
+                }
+                Child::Console => {
+                    platform::priority::expendable();
+                    console::run()
+                }
                 Child::KmsgRelay => init::child::relay(),
             }
         }

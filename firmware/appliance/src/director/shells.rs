@@ -12,6 +12,7 @@ use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
+use crate::platform::sysctl;
 use crate::platform::upgrade::Upgrader;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::upgrading::News;
@@ -205,7 +206,8 @@ impl Shells {
                 }
                 Effect::Pages(pages) => self.sorry.show(&pages),
                 Effect::Hostname(name) => {
-                    if let Err(error) = nix::unistd::sethostname(&name) {
+                    // Not by sethostname, which asks for a capability that this process gave up.
+                    if let Err(error) = sysctl::write("kernel.hostname", name.as_str()) {
                         self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
                     }
                 }

@@ -98,6 +98,10 @@ fn kmsg(booted: &mut Booted) -> Result<(), String> {
     booted.relay = options.kmsg.is_some();
     booted.system = options.running;
     set("/proc/sys/kernel/printk_devkmsg", "on\n")?;
+    // The mount points are there, and nothing else is ever written to the root.
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+        .map_err(|e| format!("read-only root: {e}"))?;
     if options.misread {
         return Err(
             "director.console= or director.kmsg= on the kernel command line not understood".to_owned()

@@ -3,6 +3,7 @@
 pub(crate) mod announce;
 pub(crate) mod changes;
 pub(crate) mod clock;
+pub(crate) mod confine;
 pub(crate) mod dhcp;
 pub(crate) mod flash;
 pub(crate) mod heartbeat;

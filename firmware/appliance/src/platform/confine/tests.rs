@@ -1,11 +1,11 @@
 use super::calls::{ALLOWED, NAMES};
 use super::*;
-use expect_test::expect_file;
 use std::process::Command;
 
-/// Runs `act` in a thread that may do only what is in the list; a refused call gives EPERM there.
+/// Runs `act` in a thread that may do only what is in the list; a refused call gives ENOSYS there, on
+/// which the C library of the build machine makes threads in the old way.
 fn confined<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
-    let refuse = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EPERM).unwrap();
+    let refuse = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::ENOSYS).unwrap();
     std::thread::spawn(move || {
         no_new_privileges().unwrap();
         filter::install(ALLOWED, refuse).unwrap();
@@ -22,7 +22,7 @@ fn the_list_is_the_one_that_was_looked_at() {
     let mut twice = names.clone();
     twice.dedup();
     assert_eq!(names, twice);
-    expect_file!["../../../../../tests/golden/calls.txt"].assert_eq(&(names.join("\n") + "\n"));
+    assert_eq!(names.join("\n") + "\n", include_str!("../../../../../tests/golden/calls.txt"));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn files_sockets_threads_and_time_work_as_before() {
 #[test]
 fn nothing_is_started_mounted_traced_or_loaded() {
     confined(|| {
-        let refused = |error: io::Error| error.raw_os_error() == Some(libc::EPERM);
+        let refused = |error: io::Error| error.raw_os_error() == Some(libc::ENOSYS);
         assert!(Command::new("/bin/true").status().is_err_and(refused));
         // SAFETY: plain integers and null pointers; each call is refused before it looks at them.
         let calls: [libc::c_long; 6] = unsafe {
