@@ -26,7 +26,7 @@ use crate::platform::clock;
 use crate::platform::kmsg::Log;
 use director_core::director::{Director, Event, Level};
 use director_core::init::Child;
-use director_core::init::limits::REPORT_EVERY;
+use director_core::init::limits::{EXIT_FINAL, REPORT_EVERY};
 use director_core::model::Mono;
 use shells::{Inputs, Shells};
 use std::process::ExitCode;
@@ -42,6 +42,9 @@ const DRAIN_MAX: usize = 64;
 /// `reporter` tells init that the loop turns.
 pub(crate) fn run(reporter: Option<Reporter>) -> ExitCode {
     let log = Rc::new(Log::open(Child::Director.word()));
+    if boot::leaves_to_rescue(&log) {
+        return ExitCode::from(EXIT_FINAL);
+    }
     allow_sockets(&log);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {

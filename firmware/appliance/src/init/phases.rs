@@ -1,6 +1,7 @@
 //! The phases that PID 1 does itself, in the order of [`director_core::init::phase::BOOT`].
 
 use super::face::Face;
+use crate::platform::selfcheck::WALL_CLOCK_MIN_S;
 use crate::platform::watchdog::Watchdog;
 use crate::platform::{clock, loopback};
 use director_core::init::cmdline::Options;
@@ -44,9 +45,6 @@ const MOUNTS: [Mount; 5] = [
     Mount { kind: "tmpfs", target: "/run", flags: SAFE, options: "mode=0755,size=8m" },
     Mount { kind: "tmpfs", target: "/tmp", flags: SAFE, options: "mode=1777,size=16m" },
 ];
-
-/// Before this second the wall clock is certainly wrong: 2026-01-01.
-const WALL_CLOCK_MIN_S: u64 = 1_767_225_600;
 
 /// Does them all, a line for each. `None` when a fatal one failed.
 pub(super) fn run(face: &mut Face) -> Option<Booted> {

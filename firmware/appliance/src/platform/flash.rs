@@ -111,10 +111,17 @@ impl Device for Flash {
 /// Looks at every partition the kernel knows (whole disks are not ours, even when their last bytes are). Should there be
 /// several of ours, the first by name counts. Needs `/sys` and a devtmpfs on `/dev`.
 pub(crate) fn find() -> Option<PathBuf> {
-    find_in(Path::new("/sys/class/block"), Path::new("/dev"))
+    find_in(Path::new("/sys/class/block"), Path::new("/dev"), is_ours)
 }
 
-fn find_in(class: &Path, dev: &Path) -> Option<PathBuf> {
+/// As [`find`], the boot partition of a disk of ours: it is there when the configuration's partition is not.
+pub(crate) fn find_boot() -> Option<PathBuf> {
+    let ours =
+        |path: &Path| File::open(path).is_ok_and(|file| environment::check(&mut Flash::from(file)).is_ok());
+    find_in(Path::new("/sys/class/block"), Path::new("/dev"), ours)
+}
+
+fn find_in(class: &Path, dev: &Path, ours: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let mut names: Vec<_> = fs::read_dir(class)
         .ok()?
         .filter_map(|entry| entry.ok().map(|e| e.file_name()))
@@ -122,7 +129,7 @@ fn find_in(class: &Path, dev: &Path) -> Option<PathBuf> {
         .take(PARTITIONS)
         .collect();
     names.sort();
-    names.into_iter().map(|name| dev.join(name)).find(|path| is_ours(path))
+    names.into_iter().map(|name| dev.join(name)).find(|path| ours(path))
 }
 
 fn is_ours(path: &Path) -> bool {
@@ -236,20 +243,9 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
         }
         Job::Prove(running) => Event::Proven(prove(flash, running)),
         Job::Order(order) => Event::Ordered(obey(flash, order)),
-        Job::Recall { session, what: Recall::Systems, .. } => {
-            let systems = Box::new(systems(flash));
-            Event::Recalled { session, result: Ok(Recalled::Systems(systems, SystemsNow::default())) }
-        }
         Job::Keep(list) => Event::Kept(kept::save(flash, &list)),
-        Job::Recall { session, what: Recall::List, .. } => {
-            Event::Recalled { session, result: Ok(Recalled::List(slots::history(flash))) }
-        }
-        Job::Recall { session, what: Recall::Usage, .. } => {
-            Event::Recalled { session, result: Ok(Recalled::Usage(Box::new(usage::usage(flash)))) }
-        }
-        Job::Recall { session, what: Recall::Rescue, .. } => {
-            let found = rescue::load(flash).map(|commit| Recalled::Rescue(Box::new(commit)));
-            Event::Recalled { session, result: found }
+        Job::Recall { session, what, running } => {
+            Event::Recalled { session, result: recall(flash, what, running) }
         }
         Job::Maintain { session, what, rescue } => {
             let result = match what {
@@ -259,54 +255,63 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
             };
             Event::Maintained { session, what, result }
         }
-        Job::Recall { session, what: Recall::Back(back), running } => {
+    }
+}
+
+/// Reads what consoles ask for; `running` is the generation from which earlier ones are counted.
+pub(crate) fn recall(flash: &mut Flash, what: Recall, running: Generation) -> Result<Recalled, StoreError> {
+    match what {
+        Recall::List => Ok(Recalled::List(slots::history(flash))),
+        Recall::Usage => Ok(Recalled::Usage(Box::new(usage::usage(flash)))),
+        Recall::Rescue => rescue::load(flash).map(|commit| Recalled::Rescue(Box::new(commit))),
+        Recall::Systems => Ok(Recalled::Systems(Box::new(systems(&flash.path)), SystemsNow::default())),
+        Recall::Back(back) => {
             let found = slots::recall(flash, running, back);
-            let commit = |(generation, commit)| Recalled::Commit { generation, commit: Box::new(commit) };
-            Event::Recalled { session, result: found.map(commit) }
+            found.map(|(generation, commit)| Recalled::Commit { generation, commit: Box::new(commit) })
         }
     }
 }
 
 /// Writes the boot loader's environment, in the first partition of the disk that has ours.
 fn prove(flash: &Flash, running: Running) -> Result<(), StoreError> {
-    environment::prove(&mut beside(flash, BOOT)?, running)
+    environment::prove(&mut beside(&flash.path, BOOT)?, running)
 }
 
 /// The boot partition's number.
-const BOOT: u32 = 1;
+pub(crate) const BOOT: u32 = 1;
 
-/// Another partition of the disk that has ours.
-fn beside(flash: &Flash, number: u32) -> Result<Flash, StoreError> {
-    let path = partition(&flash.path, number).ok_or(StoreError::NoDevice)?;
+/// Another partition of the disk that has the partition `of`.
+pub(crate) fn beside(of: &Path, number: u32) -> Result<Flash, StoreError> {
+    let path = partition(of, number).ok_or(StoreError::NoDevice)?;
     Flash::open(&path).map_err(|error| StoreError::device("read", &error))
 }
 
-/// The device node of a partition on the disk that has the partition `data`.
-pub(crate) fn partition(data: &Path, number: u32) -> Option<PathBuf> {
-    let name = sibling(Path::new("/sys/class/block"), data.file_name().unwrap_or_default(), number)?;
+/// The device node of a partition on the disk that has the partition `of`.
+pub(crate) fn partition(of: &Path, number: u32) -> Option<PathBuf> {
+    let name = sibling(Path::new("/sys/class/block"), of.file_name().unwrap_or_default(), number)?;
     Some(Path::new("/dev").join(name))
 }
 
 /// Tells the boot loader what to start next.
 fn obey(flash: &Flash, order: Order) -> Result<(), StoreError> {
-    let mut boot = beside(flash, BOOT)?;
+    let mut boot = beside(&flash.path, BOOT)?;
     match order {
         Order::Try(slot) => {
-            install::plan(&mut beside(flash, slot_number(slot))?, &mut boot, slot).map(|_| ())
+            install::plan(&mut beside(&flash.path, slot_number(slot))?, &mut boot, slot).map(|_| ())
         }
         Order::Settle => environment::give_up(&mut boot),
     }
 }
 
-/// Both systems of the disk that has ours.
-fn systems(flash: &Flash) -> Systems {
-    let held = |slot| match beside(flash, slot_number(slot)) {
+/// Both systems of the disk that has the partition `of`.
+pub(crate) fn systems(of: &Path) -> Systems {
+    let held = |slot| match beside(of, slot_number(slot)) {
         Ok(mut slot) => Held::look(&mut slot),
         Err(error) => Held::Unreadable(error.to_string()),
     };
     Systems {
         slots: [held(Slot::A), held(Slot::B)],
-        environment: beside(flash, BOOT).and_then(|mut boot| upgrade::systems::environment(&mut boot)),
+        environment: beside(of, BOOT).and_then(|mut boot| upgrade::systems::environment(&mut boot)),
     }
 }
 
@@ -321,7 +326,7 @@ fn sibling(class: &Path, name: &OsStr, number: u32) -> Option<OsString> {
 }
 
 /// Wipes the flash. Once the order is on the medium this has succeeded: what is not done now is done at the next start.
-fn factory_reset(flash: &mut Flash) -> Result<(), StoreError> {
+pub(crate) fn factory_reset(flash: &mut Flash) -> Result<(), StoreError> {
     let ordered = reset::order(flash);
     if !reset::pending(flash) {
         return ordered.and(Err(StoreError::ReadBack));

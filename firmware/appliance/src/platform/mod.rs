@@ -17,6 +17,7 @@ pub(crate) mod password;
 pub(crate) mod priority;
 pub(crate) mod probe;
 pub(crate) mod rtnl;
+pub(crate) mod selfcheck;
 pub(crate) mod sysctl;
 pub(crate) mod tty;
 pub(crate) mod uevent;

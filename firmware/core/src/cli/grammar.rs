@@ -133,6 +133,11 @@ static SHOW: &[Command] = &[
     ),
     command("defaults", "Values that count when none is set", Next::Do(Action::Defaults, &[])),
     command("flash", "What lies in flash, and how often it was written", Next::Do(Action::Flash, &[])),
+    command(
+        "hardware",
+        "What this box is made of, and what is wrong with it",
+        Next::Do(Action::Hardware, &[]),
+    ),
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
     command(
         "ipvs",
@@ -293,6 +298,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
         Action::View(_)
         | Action::Log
+        | Action::Hardware
         | Action::Commits
         | Action::Flash
         | Action::Checks

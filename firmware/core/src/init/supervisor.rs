@@ -314,12 +314,13 @@ impl Supervisor {
         if self.stopping() {
             // The end of a child that was told to end is no news.
             out.retain(|action| !matches!(action, Action::Note(_)));
-        } else if child == Child::Director && matches!(verdict, Verdict::Again { crash_loop: true, .. }) {
+        } else if child == Child::Director && !matches!(verdict, Verdict::Again { crash_loop: false, .. }) {
             self.director_keeps_dying(now, out);
         }
     }
 
-    /// What the boot loader counts is left to it; in rescue, where it would count in a circle, the console takes over.
+    /// It keeps dying, or leaves the box to the rescue console. What the boot loader counts is left to it; in rescue, where it
+    /// would count in a circle, the console takes over.
     fn director_keeps_dying(&mut self, now: Mono, out: &mut Actions) {
         match self.system {
             Some(system) if system.rescue && !system.trial => {

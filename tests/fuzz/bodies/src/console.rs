@@ -116,7 +116,10 @@ impl Bench {
                 Output::Salt => salts += 1,
                 Output::Hash(_) => self.hash_asked = true,
                 Output::Verify { .. } | Output::WrongPasswords(_) => panic!("no password is set"),
-                Output::ShowLog { .. } | Output::DirectPower(_) | Output::RestartDirector => {}
+                Output::ShowLog { .. }
+                | Output::ShowHardware
+                | Output::DirectPower(_)
+                | Output::RestartDirector => {}
             }
         }
         assert!(written <= OUTPUT_BYTES + ANSWER_BYTES, "{written} bytes at once");

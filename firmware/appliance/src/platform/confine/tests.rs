@@ -28,7 +28,7 @@ fn the_list_is_the_one_that_was_looked_at() {
 #[test]
 fn files_sockets_threads_and_time_work_as_before() {
     confined(|| {
-        assert!(std::fs::read_to_string("/proc/self/status").unwrap().contains("Seccomp:\t2"));
+        assert!(std::fs::read_to_string("/proc/thread-self/status").unwrap().contains("Seccomp:\t2"));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let client = std::thread::spawn(move || std::net::TcpStream::connect(address).is_ok());

@@ -25,6 +25,7 @@ pub(crate) enum View {
 pub(crate) enum Action {
     View(View),
     Log,
+    Hardware,
     Running,
     Defaults,
     Configure,
@@ -81,6 +82,7 @@ impl Action {
             Self::Export(export) => !export.sealed,
             Self::View(_)
             | Self::Log
+            | Self::Hardware
             | Self::Running
             | Self::Defaults
             | Self::RestartControlPlane

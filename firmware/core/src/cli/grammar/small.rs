@@ -68,7 +68,10 @@ pub(crate) static LIMITED: &[Command] = &[
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "show",
-        "Show the log",
-        Next::Words(&[command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count]))]),
+        "Show the log, or the hardware",
+        Next::Words(&[
+            command("hardware", "What this box is made of", Next::Do(Action::Hardware, &[])),
+            command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
+        ]),
     ),
 ];

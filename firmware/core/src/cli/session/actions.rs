@@ -87,6 +87,10 @@ impl Session {
         let Parsed { action, args, walk, pipes } = parsed;
         match action {
             Action::View(view) => self.ask(Job::View { view, args, pipes }, Request::Status, out),
+            Action::Hardware => {
+                self.log = Some(pipes);
+                out.push(Output::ShowHardware);
+            }
             Action::Log => self.show_log(&args, pipes, out),
             Action::Running => self.ask(Job::Running { pipes }, Request::Config, out),
             Action::Defaults => self.filtered(&reference::defaults(), &pipes, "there are none", out),

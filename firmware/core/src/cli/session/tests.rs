@@ -85,6 +85,7 @@ impl Bench {
                 }
                 other @ (Output::DirectPower(_)
                 | Output::RestartDirector
+                | Output::ShowHardware
                 | Output::Verify { .. }
                 | Output::Hash(_)
                 | Output::WrongPasswords(_)

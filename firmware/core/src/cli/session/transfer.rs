@@ -183,6 +183,7 @@ impl Session {
                 | Output::ShowLog { .. }
                 | Output::DirectPower(_)
                 | Output::RestartDirector
+                | Output::ShowHardware
                 | Output::Salt
                 | Output::Verify { .. }
                 | Output::Hash(_)
@@ -231,6 +232,7 @@ mod tests {
                     Output::ShowLog { .. }
                     | Output::DirectPower(_)
                     | Output::RestartDirector
+                    | Output::ShowHardware
                     | Output::Verify { .. }
                     | Output::Hash(_)
                     | Output::WrongPasswords(_)

@@ -355,3 +355,11 @@ fn dying_at_once(rig: &mut Rig, times: u32) -> Vec<Action> {
     }
     rig.done().into_iter().map(|(_, action)| action).collect()
 }
+
+#[test]
+fn a_director_that_cannot_use_the_flash_in_rescue_leaves_the_box_to_the_console() {
+    let mut rig = Rig::of(Some(Running { rescue: true, ..PLAIN }));
+    rig.give(Input::Ended(Child::Director, Exit::Code(i32::from(limits::EXIT_FINAL))));
+    let done: Vec<Action> = rig.done().into_iter().map(|(_, action)| action).collect();
+    assert!(done.contains(&Action::Rescue) && done.contains(&Action::HandOver), "{done:?}");
+}

@@ -68,6 +68,7 @@ impl Gate {
                 | Output::ShowLog { .. }
                 | Output::DirectPower(_)
                 | Output::RestartDirector
+                | Output::ShowHardware
                 | Output::Salt
                 | Output::WrongPasswords(_)
                 | Output::Logout) => self.bench.others.push(other),
