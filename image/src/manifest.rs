@@ -99,8 +99,9 @@ fn bill(metadata: &Value, version: &str, kernel: &str) -> Result<String> {
         let node = nodes.iter().find(|node| node["id"] == id).context("an unknown package")?;
         for dependency in list(node, "deps") {
             let normal = list(&dependency, "dep_kinds").iter().any(|kind| kind["kind"].is_null());
-            if normal && !linked.contains(&dependency["pkg"]) {
-                linked.push(dependency["pkg"].clone());
+            let Some(package) = dependency.get("pkg").filter(|_| normal) else { continue };
+            if !linked.contains(package) {
+                linked.push(package.clone());
             }
         }
     }

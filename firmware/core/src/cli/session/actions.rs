@@ -87,10 +87,7 @@ impl Session {
         let Parsed { action, args, walk, pipes } = parsed;
         match action {
             Action::View(view) => self.ask(Job::View { view, args, pipes }, Request::Status, out),
-            Action::Hardware => {
-                self.log = Some(pipes);
-                out.push(Output::ShowHardware);
-            }
+            Action::Hardware => self.show_hardware(pipes, out),
             Action::Log => self.show_log(&args, pipes, out),
             Action::Running => self.ask(Job::Running { pipes }, Request::Config, out),
             Action::Defaults => self.filtered(&reference::defaults(), &pipes, "there are none", out),
@@ -107,46 +104,29 @@ impl Session {
             Action::Compare if !args.is_empty() && args.first().is_some_and(|n| n != "0") => {
                 self.recall(args.first(), Use::Compare(pipes), out);
             }
-            Action::Compare => {
-                let lines = self
-                    .candidate
-                    .as_ref()
-                    .map(|c| text::difference(&c.running, &c.tree))
-                    .unwrap_or_default();
-                self.filtered(&lines, &pipes, "no changes", out);
-            }
+            Action::Compare => self.compare(&pipes, out),
             Action::Commit => self.commit(CommitOptions::default(), out),
-            Action::CommitForce => {
-                self.commit(CommitOptions { agreed: true, ..CommitOptions::default() }, out);
-            }
+            Action::CommitForce => self.commit(CommitOptions { agreed: true, ..Default::default() }, out),
             Action::CommitComment => self.commit_with(&args, None, out),
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),
             Action::Server => self.server(&args, out),
             Action::Upgrade(what) => self.upgrade(what, &args, out),
-            Action::ShowUpgrade => {
-                self.ask(Job::Systems { pipes }, Request::Recall(Recall::Systems), out);
-            }
             Action::Cluster(ask) => self.ask(Job::Cluster, Request::Cluster(ask), out),
             Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Checks => self.ask(Job::Checks { pipes }, Request::Checks, out),
             Action::Why => self.ask_why(&args, pipes, out),
-            Action::Commits => {
-                self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
-            }
-            Action::Flash => self.ask(Job::Flash { pipes }, Request::Recall(Recall::Usage), out),
+            Action::Commits => self.stored(Job::Commits { pipes }, Recall::List, out),
+            Action::Flash => self.stored(Job::Flash { pipes }, Recall::Usage, out),
+            Action::ShowUpgrade => self.stored(Job::Systems { pipes }, Recall::Systems, out),
             Action::Rescue(what) => self.maintain(what, out),
             Action::ShowRescue => self.rescue(Some(pipes), out),
             Action::FactoryReset => self.ask_reset(out),
             Action::ShowCommit => self.recall(args.first(), Use::Show(pipes), out),
             Action::Check => self.check(pipes, out),
             Action::Discard => self.discard(out),
-            Action::Top => {
-                if let Some(c) = &mut self.candidate {
-                    c.edit.clear();
-                }
-            }
+            Action::Top => self.top(),
             Action::Up => self.up(),
             Action::Transfer => self.begin_transfer(out),
             Action::Load(how) => self.begin_load(how, out),
@@ -162,6 +142,26 @@ impl Session {
                 s.show_tree(&candidate.tree, &walk.path, &pipes, out);
             }),
         }
+    }
+
+    fn stored(&mut self, job: Job, what: Recall, out: &mut Vec<Output>) {
+        self.ask(job, Request::Recall(what), out);
+    }
+
+    fn compare(&mut self, pipes: &[Pipe], out: &mut Vec<Output>) {
+        let lines = self.candidate.as_ref().map(|c| text::difference(&c.running, &c.tree));
+        self.filtered(&lines.unwrap_or_default(), pipes, "no changes", out);
+    }
+
+    fn top(&mut self) {
+        if let Some(candidate) = &mut self.candidate {
+            candidate.edit.clear();
+        }
+    }
+
+    fn show_hardware(&mut self, pipes: Vec<Pipe>, out: &mut Vec<Output>) {
+        self.log = Some(pipes);
+        out.push(Output::ShowHardware);
     }
 
     fn with_candidate(&mut self, walk: Option<Walk>, act: impl FnOnce(&mut Self, &mut Candidate, Walk)) {

@@ -93,16 +93,7 @@ impl Session {
             }
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
-            (Job::Power(power), Reply::Stopping) => {
-                self.ending = true;
-                print::line(
-                    out,
-                    match power {
-                        Power::Reboot => "Rebooting.",
-                        Power::Off => "Switching off.",
-                    },
-                );
-            }
+            (Job::Power(power), Reply::Stopping) => self.stopping(power, out),
             (_, Reply::Refused { reason, findings }) => {
                 self.findings(&findings, out);
                 self.say(out, &format!("Refused: {}.", reason.trim_end_matches('.')));
@@ -110,6 +101,15 @@ impl Session {
             // Excluded by `Job::fits`.
             (_, _) => {}
         }
+    }
+
+    fn stopping(&mut self, power: Power, out: &mut Vec<Output>) {
+        self.ending = true;
+        let text = match power {
+            Power::Reboot => "Rebooting.",
+            Power::Off => "Switching off.",
+        };
+        print::line(out, text);
     }
 
     /// The answer to a commit of the candidate or of the dialogue's answers.

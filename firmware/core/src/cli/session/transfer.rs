@@ -86,7 +86,17 @@ impl Session {
                 return self.upload(message, out);
             }
             Message::Push { .. } => self.transfer.uploading = false,
-            _ => {}
+            Message::Hello
+            | Message::Version(_)
+            | Message::Data { .. }
+            | Message::Have(_)
+            | Message::End(_)
+            | Message::Taken(_)
+            | Message::Refused(_)
+            | Message::Get(_)
+            | Message::Block { .. }
+            | Message::Run { .. }
+            | Message::Quit => {}
         }
         let Some(candidate) = self.candidate.as_mut() else { return self.end_transfer(out) };
         let candidate = &mut **candidate;

@@ -60,7 +60,17 @@ impl Session {
             Message::Offer { length, sha256 } => (None, UpgradeAsk::Offer { length: wide(length), sha256 }),
             Message::Data { offset, bytes } => (None, UpgradeAsk::Block { offset: wide(offset), bytes }),
             Message::End(sha256) => (Some(sha256), UpgradeAsk::End { sha256 }),
-            _ => return,
+            // Nothing else is handed on.
+            Message::Hello
+            | Message::Version(_)
+            | Message::Push { .. }
+            | Message::Have(_)
+            | Message::Taken(_)
+            | Message::Refused(_)
+            | Message::Get(_)
+            | Message::Block { .. }
+            | Message::Run { .. }
+            | Message::Quit => return,
         };
         self.ask(Job::Upload(digest), Request::Upgrade(ask), out);
     }

@@ -88,7 +88,7 @@ pub(crate) fn json(systems: &Systems, now: &SystemsNow) -> String {
         json.array(|json| {
             for slot in [Slot::A, Slot::B] {
                 json.object(|json| {
-                    json.text("slot", &slot.letter().to_string());
+                    json.text("slot", slot.letter());
                     let (version, error) = match systems.of(slot) {
                         Held::System(version) => (Some(version), None),
                         Held::Nothing => (None, None),
