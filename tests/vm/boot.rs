@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use director_core::upgrade::environment::{Environment, Slot};
-use director_core::upgrade::layout::{BOOT_AT, ENVIRONMENT_AT, SLOT_BYTES, SLOTS_AT};
+use director_core::upgrade::layout::{BOOT_AT, DATA_AT, ENVIRONMENT_AT, SLOT_BYTES, SLOTS_AT};
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario::{self, BringUp};
@@ -46,6 +46,8 @@ const CASES: &[Case] = &[
     ("a_bundle_over_the_serial_line_is_taken_whole", serial_bundle),
     ("a_director_that_dies_at_its_start_gives_the_old_system_back", crashing_bundle),
     ("the_power_may_go_at_any_moment_of_an_upgrade", cut_upgrades),
+    ("in_rescue_a_director_that_dies_leaves_a_console_that_starts_the_other_system", rescue_console),
+    ("a_broken_configuration_partition_is_made_anew_in_rescue", broken_partition),
 ];
 
 fn main() -> ExitCode {
@@ -224,5 +226,59 @@ fn crashing_bundle(lab: &mut Lab) -> Result<()> {
 fn cut_upgrades(lab: &mut Lab) -> Result<()> {
     let met = upgrades::cut_in_upgrades(lab, 3, 1)?;
     lab.hub().line("test", "figure", &format!("power cuts in upgrades: {met:?}"));
+    Ok(())
+}
+
+fn rescue_console(lab: &mut Lab) -> Result<()> {
+    let crashing = upgrades::crashing_system()?;
+    let crashed = Environment { boots: 3, ..Environment::settled(Slot::A) };
+    lab.refit(LVS1, VIRTIO, |disk| {
+        copy_slot(disk, 0, 1)?;
+        crashing.pieces.iter().try_for_each(|(at, bytes)| write(disk, SLOTS_AT[0] + at, bytes))?;
+        write_environment(disk, crashed)
+    })?;
+    let console = lab.director(LVS1)?.console();
+    // The first key after PID 1 gave up shows it; until then the console says that the director is not there.
+    lab.hub().eventually("the rescue console", lab.scaled(SOON * 6), || {
+        lab.ask(LVS1, "show alarms").map_err(|error| format!("{error:#}")).and_then(|said| {
+            let said = said.join("\n");
+            if said.contains("RESCUE") { Ok(()) } else { Err(said) }
+        })
+    })?;
+    let found = upgrades::shown(lab)?;
+    ensure!(found["running"] == "a" && found["slots"][1]["whole"] == true, "{found}");
+    // What was committed is there, and a commit is only written.
+    ensure!(!lab.ask(LVS1, "show commits")?.is_empty());
+    let mark = console.mark();
+    console.send(b"upgrade boot\ry\r")?;
+    console.wait_for("slot b: ", mark, lab.scaled(SOON * 6))?;
+    let mark = console.mark();
+    console.wait_prompt(mark, lab.scaled(SOON * 6))?;
+    serves(lab, "b")
+}
+
+fn broken_partition(lab: &mut Lab) -> Result<()> {
+    let size = std::fs::metadata(lab.director(LVS1)?.disk())?.len();
+    let crashed = Environment { boots: 3, ..Environment::settled(Slot::B) };
+    lab.refit(LVS1, VIRTIO, |disk| {
+        write(disk, DATA_AT, &[0x55; 4096])?;
+        write(disk, size - 4096, &[0x55; 4096])?;
+        write_environment(disk, crashed)
+    })?;
+    lab.hub().eventually("the rescue console", lab.scaled(SOON * 6), || {
+        lab.ask(LVS1, "show alarms").map_err(|error| format!("{error:#}")).and_then(|said| {
+            let said = said.join("\n");
+            if said.contains("RESCUE") { Ok(()) } else { Err(said) }
+        })
+    })?;
+    let console = lab.director(LVS1)?.console();
+    let mark = console.mark();
+    console.send(b"factory-reset\rfactory-reset\r")?;
+    console.wait_for("Director. r: rescue", mark, lab.scaled(SOON * 6))?;
+    let mark = console.mark();
+    console.wait_prompt(mark, lab.scaled(SOON * 6))?;
+    let found = system(lab)?;
+    ensure!(found["rescue"] == false && found["generation"] == 0, "{found}");
+    ensure!(!lab.ask(LVS1, "show alarms")?.join(" ").contains("no flash"), "the partition is not used");
     Ok(())
 }

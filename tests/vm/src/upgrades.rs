@@ -50,12 +50,20 @@ pub fn small(version: &str, board: &str) -> Result<Vec<u8>> {
 /// # Errors
 /// When nothing was built, or the program has no such name in it.
 pub fn crashing() -> Result<Vec<u8>> {
+    signed(&crashing_system()?, BOARD)
+}
+
+/// The same as it lies in a slot.
+///
+/// # Errors
+/// As [`crashing`].
+pub fn crashing_system() -> Result<System> {
     let (mut program, from, to) = (built("director")?, b"/run/director.sock", b"/gone/director.so");
     let at = program.windows(from.len()).position(|w| w == from).context("the socket's name")?;
     let place = program.get_mut(at..at + to.len()).context("the socket's name")?;
     place.copy_from_slice(to);
     let archive = initramfs::compress(&initramfs::pack(&program)?)?;
-    signed(&System::new(NEXT, CMDLINE.trim(), &built("bzImage")?, &archive)?, BOARD)
+    System::new(NEXT, CMDLINE.trim(), &built("bzImage")?, &archive)
 }
 
 fn signed(system: &System, board: &str) -> Result<Vec<u8>> {
