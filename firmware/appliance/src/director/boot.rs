@@ -60,9 +60,7 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
     let mut flash = open_flash(&mut notes);
     // A missing disk is told below.
     notes.extend(selfcheck::problems().into_iter().filter(|_| flash.is_some()));
-    if let Some(opened) = &mut flash
-        && let Err(note) = finish_reset(opened)
-    {
+    if let Some(Err(note)) = flash.as_mut().map(finish_reset) {
         notes.push(note);
         flash = None;
     }

@@ -15,7 +15,7 @@ use crate::platform::probe::Prober;
 use crate::platform::sysctl;
 use crate::platform::upgrade::Upgrader;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
-use director_core::director::upgrading::News;
+use director_core::director::upgrading::{News, Task};
 use director_core::director::{Effect, Event, Level};
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
@@ -153,34 +153,11 @@ impl Shells {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
                 Effect::Prove(running) => {
-                    let full = |refused| StoreError::device("write", &refused);
-                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
-                    let asked = flash.and_then(|flash| flash.submit(FlashJob::Prove(running)).map_err(full));
-                    if let Err(error) = asked {
-                        self.refused.push_back(Event::Proven(Err(error)));
-                    }
+                    self.tell_flash(FlashJob::Prove(running), |e| Event::Proven(Err(e)))
                 }
-                Effect::Upgrade(task) => {
-                    let none = || Some(News::Ended(Err(StoreError::NoDevice.to_string())));
-                    let news = self.upgrader.as_mut().map_or_else(none, |u| u.carry_out(task));
-                    self.refused.extend(news.map(Event::Upgrade));
-                }
-                Effect::Order(order) => {
-                    let full = |refused| StoreError::device("write", &refused);
-                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
-                    let asked = flash.and_then(|flash| flash.submit(FlashJob::Order(order)).map_err(full));
-                    if let Err(error) = asked {
-                        self.refused.push_back(Event::Ordered(Err(error)));
-                    }
-                }
-                Effect::Keep(list) => {
-                    let full = |refused| StoreError::device("write", &refused);
-                    let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
-                    let taken = flash.and_then(|flash| flash.submit(FlashJob::Keep(list)).map_err(full));
-                    if taken.is_err() {
-                        self.refused.push_back(Event::Kept(taken));
-                    }
-                }
+                Effect::Order(order) => self.tell_flash(FlashJob::Order(order), |e| Event::Ordered(Err(e))),
+                Effect::Keep(list) => self.tell_flash(FlashJob::Keep(list), |e| Event::Kept(Err(e))),
+                Effect::Upgrade(task) => self.upgrade(task),
                 Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
                 Effect::Maintain { session, what, rescue } => self.maintain(session, what, rescue),
                 Effect::Access(access) => save_access(&self.log, Path::new(RUN), &access),
@@ -238,6 +215,21 @@ impl Shells {
                 Event::Applied { batch, results: ops.iter().map(|_| Err(why.clone())).collect() }
             }
         });
+    }
+
+    /// Hands a job to the flash; `failed` is the answer when it cannot be taken.
+    fn tell_flash(&mut self, job: FlashJob, failed: impl FnOnce(StoreError) -> Event) {
+        let full = |refused| StoreError::device("write", &refused);
+        let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
+        if let Err(error) = flash.and_then(|flash| flash.submit(job).map_err(full)) {
+            self.refused.push_back(failed(error));
+        }
+    }
+
+    fn upgrade(&mut self, task: Task) {
+        let none = || Some(News::Ended(Err(StoreError::NoDevice.to_string())));
+        let news = self.upgrader.as_mut().map_or_else(none, |upgrader| upgrader.carry_out(task));
+        self.refused.extend(news.map(Event::Upgrade));
     }
 
     fn ask_recall(&mut self, session: SessionId, what: Recall, running: Generation) {

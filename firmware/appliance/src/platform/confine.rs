@@ -48,9 +48,12 @@ struct Sets {
     inheritable: u32,
 }
 
+/// One step of [`director`].
+type Step = fn() -> io::Result<()>;
+
 /// Confines this process. What cannot be done is said; the box serves all the same. Must run before the first thread starts.
 pub(crate) fn director(log: &Log) {
-    let steps: [(&str, fn() -> io::Result<()>); 5] = [
+    let steps: [(&str, Step); 5] = [
         ("memory priority", prefer),
         ("capabilities", shed),
         ("no new privileges", no_new_privileges),

@@ -126,11 +126,11 @@ impl Work {
     }
 
     fn fetch(&mut self, url: &Url) -> Result<String, String> {
-        let words = |error: io::Error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("the server sent nothing for {} s", PATIENCE.as_secs())
+        let words = |error: io::Error| {
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+                return format!("the server sent nothing for {} s", PATIENCE.as_secs());
             }
-            _ => format!("connection to {}: {error}", url.server()),
+            format!("connection to {}: {error}", url.server())
         };
         let mut stream = TcpStream::connect_timeout(&url.server(), PATIENCE).map_err(words)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(words)?;

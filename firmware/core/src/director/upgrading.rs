@@ -350,7 +350,10 @@ impl Director {
                 if quarter > self.upgrading.told {
                     self.upgrading.told = quarter;
                     let percent = quarter.saturating_mul(100).checked_div(QUARTERS).unwrap_or(0);
-                    out.push(Effect::Notify { but: None, text: format!("Upgrade: {percent} % came.") });
+                    // Who sends it over the line sees it there.
+                    if self.upgrading.offered.is_none() {
+                        out.push(Effect::Notify { but: None, text: format!("Upgrade: {percent} % came.") });
+                    }
                 }
                 if let Some(session) = self.upgrading.waiter.take() {
                     answer(session, Reply::Have(came), out);
