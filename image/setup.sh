@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks: Debian packages, and parts of the Rust toolchain.
 # Called by the make targets that need it. When nothing is missing it says nothing and takes well under a second.
+# With the argument `soak` it also installs what only `make soak ONLY=servers` needs: two dozen real servers.
 # DIRECTOR_SKIP_SETUP=1 skips it (another distribution, or a machine where nothing may be installed).
 set -euo pipefail
 
@@ -22,9 +23,27 @@ packages=(
   "nginx                the real servers of the lab (its service is not started)"
   "curl                 the client of the lab"
   "dnsmasq-base         the DHCP server of the lab (only the program, no service)"
+  "nftables             tests change packet rules behind the back of the firmware (no service is enabled)"
   "redis-tools          a real server for the tests of checks (only the program, no service)"
+  "vsftpd               a real server for the tests of checks (its service is not started)"
+  "keepalived           the peer of the benchmarks, for its guest (its service is not started)"
+  "busybox              the shell of that guest"
+  "openssl              certificates and a TLS server for the tests of checks"
   "iproute2 util-linux  network namespaces of the lab"
 )
+# Real servers that are too heavy for every machine: only with the argument `soak`.
+soak_packages=(
+  "exim4-daemon-light   smtp (its service is not started, nor are those of the next)"
+  "dovecot-imapd dovecot-pop3d  imap, pop3"
+  "slapd                ldap"
+  "unbound              dns"
+  "freeradius           radius"
+  "mariadb-server       mysql"
+  "postgresql           postgresql"
+  "chrony               ntp"
+  "sip-tester           sip"
+)
+[ "${1:-}" = soak ] && packages+=("${soak_packages[@]}")
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 stop() { say "$*"; exit 1; }
@@ -57,10 +76,13 @@ deny_services() {
   "${as_root[@]}" chmod 755 $policy
 }
 
-disable_nginx() {
-  "${as_root[@]}" deb-systemd-helper disable nginx.service >/dev/null 2>&1 || true
-  "${as_root[@]}" update-rc.d nginx disable >/dev/null 2>&1 || true
-  say "nginx's service is disabled; to use it yourself: systemctl enable --now nginx"
+# Services of the packages above that would start at the next boot.
+services=" nginx vsftpd keepalived exim4 dovecot slapd unbound freeradius mariadb postgresql chrony "
+
+disable_service() {
+  "${as_root[@]}" deb-systemd-helper disable "$1.service" >/dev/null 2>&1 || true
+  "${as_root[@]}" update-rc.d "$1" disable >/dev/null 2>&1 || true
+  say "the service $1 is disabled; to use it yourself: systemctl enable --now $1"
 }
 
 install_packages() {
@@ -87,7 +109,12 @@ install_packages() {
   fi
   deny_services
   "${apt[@]}" install "${yes[@]}" --no-install-recommends "${missing[@]}" >&2
-  [[ " ${missing[*]} " == *" nginx "* ]] && disable_nginx
+  local name service
+  for name in "${missing[@]}"; do
+    # The service of exim4-daemon-light is exim4, and so on.
+    service=${name%%-*}
+    [[ $services == *" $service "* ]] && disable_service "$service"
+  done
   find_missing
   [ ${#missing[@]} = 0 ] || stop "still missing: ${missing[*]}"
 }

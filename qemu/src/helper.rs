@@ -1,6 +1,7 @@
 //! Small programs that the lab runs in its namespaces, built into every executable that uses the lab.
 //!
-//! `EXE --lab-helper udp-echo ADDRESS` answers each datagram with itself. `EXE --lab-helper udp-ask ADDRESS SIZE`
+//! `EXE --lab-helper udp-echo ADDRESS` answers each datagram with itself. `EXE --lab-helper time ADDRESS UNIX_S` is a time
+//! server for which it is always that moment. `EXE --lab-helper udp-ask ADDRESS SIZE`
 //! sends a datagram of that size and ends well when it came back unchanged. `EXE --lab-helper udp-gap ADDRESS SECONDS` asks
 //! every 10 ms and says how many milliseconds the longest time without an answer was.
 
@@ -31,6 +32,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["udp-echo", address] => udp_echo(address),
+        ["time", address, unix_s] => time(address, unix_s),
         ["udp-gap", address, seconds] => udp_gap(address, seconds),
         ["udp-ask", address, size] => udp_ask(address, size),
         _ => Err(anyhow::anyhow!("unknown helper {args:?}")),
@@ -52,6 +54,24 @@ fn udp_echo(address: &str) -> Result<()> {
         // An ICMP error of an earlier answer comes back here; the next datagram is not affected by it.
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
         socket.send_to(buffer.get(..length).unwrap_or_default(), from).ok();
+    }
+}
+
+/// A time server of stratum 1 (RFC 5905 section 7.3) whose clock stands still.
+fn time(address: &str, unix_s: &str) -> Result<()> {
+    let since_1900 = unix_s.parse::<u64>().context("UNIX_S is a number")? + 2_208_988_800;
+    let stamp = (since_1900 << 32).to_be_bytes();
+    let socket = UdpSocket::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    writeln!(io::stdout(), "listening on {address}")?;
+    let mut question = [0; 48];
+    loop {
+        let Ok((48, from)) = socket.recv_from(&mut question) else { continue };
+        // Server of version 4, stratum 1; the question's transmit time comes back, then ours twice.
+        let mut answer = Vec::from([0x24, 1]);
+        answer.resize(24, 0);
+        answer.extend(question.iter().skip(40));
+        answer.extend(stamp.iter().chain(&stamp));
+        socket.send_to(&answer, from).ok();
     }
 }
 

@@ -132,11 +132,10 @@ impl Lab {
     /// # Errors
     /// When it does not in time.
     pub fn wait_until_it_answers(&self) -> Result<()> {
-        let Some((host, address)) = self.scenario.answers else { return Ok(()) };
-        let url = format!("http://{address}/");
+        let Some((host, url)) = self.scenario.answers else { return Ok(()) };
         let body =
             self.hub.eventually("an answer of the virtual address", self.scaled(ANSWER_LIMIT), || {
-                self.get(host, &url).map_err(|error| format!("{error:#}"))
+                self.get(host, url).map_err(|error| format!("{error:#}"))
             })?;
         self.hub.line("lab", "answers", &body);
         Ok(())
@@ -245,6 +244,19 @@ impl Lab {
             if client.stdout().contains("it answers") { Ok(()) } else { Err("none".to_owned()) }
         })?;
         Ok(client)
+    }
+
+    /// A time server on a host, for which it is always the same moment; it ends when it is dropped.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn time_server(&self, host: &str, unix_s: u64) -> Result<Process> {
+        let exe = own_executable()?;
+        let server = self.spawn(host, [&*exe, helper::FLAG, "time", "0.0.0.0:123", &unix_s.to_string()])?;
+        self.hub.until("the time server", REQUEST_LIMIT, || {
+            if server.stdout().contains("listening") { Ok(()) } else { Err(server.stderr()) }
+        })?;
+        Ok(server)
     }
 
     /// Sends one datagram of `bytes` bytes from a host to an echo service and waits for its return.
@@ -422,6 +434,23 @@ impl Lab {
         );
         if let Some(gateway) = host.gateway {
             lines.push_str(&format!("route add default via {gateway}\n"));
+        }
+        for network in host.beside {
+            lines.push_str(&format!("route add {network} dev eth0\n"));
+        }
+        if !host.silent.is_empty() {
+            // ip-sysctl: takes packets for an address of lo, answers ARP for its own addresses only.
+            let quiet = ["net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"];
+            let argv = ["sysctl", "-q", "-w"].into_iter().chain(quiet);
+            let ended =
+                Program::new(host.name, argv).netns(host.name).spawn(&self.hub)?.wait(REQUEST_LIMIT)?;
+            if !ended.status.success() {
+                bail!("sysctl: {}", ended.stderr.trim());
+            }
+            lines.push_str("link set lo up\n");
+        }
+        for address in host.silent {
+            lines.push_str(&format!("address add {address}/32 dev lo\n"));
         }
         netns.ip(&lines)?;
         self.switch.plug(self.segment(host.segment)?, host.name, tap)?;

@@ -33,6 +33,8 @@ impl Nginx {
         fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
         fs::create_dir_all(folder.join("temporary")).context("nginx folder")?;
         fs::write(root.join("index.html"), format!("{node}\n")).context("index.html")?;
+        // What the document about ldirectord asks for.
+        fs::write(root.join("check.txt"), "webserverisworking\n").context("check.txt")?;
         File::create(root.join("big")).and_then(|file| file.set_len(BIG_BYTES)).context("big")?;
         fs::write(folder.join("nginx.conf"), configuration(node, listen)).context("nginx.conf")?;
         Ok(Self { node: node.to_owned(), folder, process: None, hub: Arc::clone(hub) })

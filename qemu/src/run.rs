@@ -128,8 +128,8 @@ fn entrances(lab: &Lab) -> String {
         )
         .ok();
     }
-    if let Some((host, address)) = lab.scenario().answers {
-        writeln!(text, "  build/lab/current/in {host} curl http://{address}/").ok();
+    if let Some((host, url)) = lab.scenario().answers {
+        writeln!(text, "  build/lab/current/in {host} curl {url}").ok();
     }
     for segment in lab.scenario().segments {
         writeln!(text, "  tcpdump -nr build/lab/current/{segment}.pcap").ok();
@@ -138,9 +138,9 @@ fn entrances(lab: &Lab) -> String {
 }
 
 fn report(lab: &Lab) -> Result<()> {
-    let Some((host, address)) = lab.scenario().answers else { return Ok(()) };
-    let answers = lab.get_many(host, &format!("http://{address}/"), REQUESTS)?;
-    let mut text = format!("{REQUESTS} requests from {host} to http://{address}/ were answered by\n");
+    let Some((host, url)) = lab.scenario().answers else { return Ok(()) };
+    let answers = lab.get_many(host, url, REQUESTS)?;
+    let mut text = format!("{REQUESTS} requests from {host} to {url} were answered by\n");
     for (server, count) in &answers {
         writeln!(text, "  {server:<8} {count:>3}").ok();
     }

@@ -31,8 +31,8 @@ pub struct Scenario {
     pub config: String,
     /// How the configuration gets into the primary.
     pub bring_up: BringUp,
-    /// What answers when the cluster is up: asked from this host, this address.
-    pub answers: Option<(&'static str, Ipv4Addr)>,
+    /// What answers when the cluster is up: asked from this host, this page.
+    pub answers: Option<(&'static str, &'static str)>,
 }
 
 /// How a configuration gets into a director.
@@ -94,6 +94,28 @@ pub struct Host {
     pub udp_echo: Option<u16>,
     /// What its DHCP server lends.
     pub dhcp: Option<Lends>,
+    /// Virtual addresses that it takes packets for and never says so, as a real server of direct routing does.
+    pub silent: &'static [Ipv4Addr],
+    /// Networks on its wire beside its own.
+    pub beside: &'static [&'static str],
+}
+
+impl Host {
+    /// A host with an address and nothing else.
+    pub(crate) const fn at(name: &'static str, segment: &'static str, address: Ipv4Addr, prefix: u8) -> Self {
+        Self {
+            name,
+            segment,
+            address,
+            prefix,
+            gateway: None,
+            web: &[],
+            udp_echo: None,
+            dhcp: None,
+            silent: &[],
+            beside: &[],
+        }
+    }
 }
 
 /// A DHCP server (dnsmasq) that lends one address.
@@ -108,14 +130,16 @@ pub struct Lends {
 }
 
 /// Every scenario.
-pub const ALL: [fn() -> Scenario; 8] = [
+pub const ALL: [fn() -> Scenario; 10] = [
     five_node,
     five_node_blank,
     five_node_pair,
     five_node_test,
     balancing,
-    seeds::dhcp_outside,
+    seeds::ldirectord,
+    seeds::rhel,
     seeds::one_armed,
+    seeds::dhcp_outside,
     lan,
 ];
 
@@ -132,18 +156,14 @@ pub fn named(name: &str) -> Option<Scenario> {
 }
 
 const NAT_ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 254);
-const VIRTUAL: Ipv4Addr = Ipv4Addr::new(1, 2, 3, 1);
+const VIRTUAL: &str = "http://1.2.3.1/";
 
 fn real_server(name: &'static str, last: u8) -> Host {
     Host {
-        name,
-        segment: "private",
-        address: Ipv4Addr::new(192, 168, 1, last),
-        prefix: 24,
         gateway: Some(NAT_ROUTER),
         web: &[80],
         udp_echo: Some(7),
-        dhcp: None,
+        ..Host::at(name, "private", Ipv4Addr::new(192, 168, 1, last), 24)
     }
 }
 
@@ -157,16 +177,7 @@ fn five_node() -> Scenario {
             real_server("rs1", 3),
             real_server("rs2", 4),
             real_server("rs3", 5),
-            Host {
-                name: "client",
-                segment: "public",
-                address: Ipv4Addr::new(1, 2, 3, 100),
-                prefix: 24,
-                gateway: None,
-                web: &[8080],
-                udp_echo: None,
-                dhcp: None,
-            },
+            Host { web: &[8080], ..Host::at("client", "public", Ipv4Addr::new(1, 2, 3, 100), 24) },
         ],
         config: FIVE_NODE.to_owned(),
         bring_up: BringUp::Preloaded,
@@ -209,16 +220,8 @@ fn balancing() -> Scenario {
     scenario.name = "balancing";
     scenario.about = "the same with two servers on the clients' segment: direct routing, a mark";
     scenario.config.push_str(BALANCING);
-    let near = |name, last| Host {
-        name,
-        segment: "public",
-        address: Ipv4Addr::new(1, 2, 3, last),
-        prefix: 24,
-        gateway: None,
-        web: &[80, 443],
-        udp_echo: None,
-        dhcp: None,
-    };
+    let near =
+        |name, last| Host { web: &[80, 443], ..Host::at(name, "public", Ipv4Addr::new(1, 2, 3, last), 24) };
     scenario.hosts.extend([near("d1", 11), near("d2", 12)]);
     scenario
 }
@@ -226,14 +229,9 @@ fn balancing() -> Scenario {
 /// Two hosts on one segment and no director: what the lab tests itself with.
 fn lan() -> Scenario {
     let host = |name, last| Host {
-        name,
-        segment: "lan",
-        address: Ipv4Addr::new(10, 0, 0, last),
-        prefix: 24,
-        gateway: None,
         web: &[80],
         udp_echo: Some(7),
-        dhcp: None,
+        ..Host::at(name, "lan", Ipv4Addr::new(10, 0, 0, last), 24)
     };
     Scenario {
         name: "lan",
@@ -243,7 +241,7 @@ fn lan() -> Scenario {
         hosts: vec![host("a", 1), host("b", 2)],
         config: String::new(),
         bring_up: BringUp::Preloaded,
-        answers: Some(("a", Ipv4Addr::new(10, 0, 0, 2))),
+        answers: Some(("a", "http://10.0.0.2/")),
     }
 }
 

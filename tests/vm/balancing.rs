@@ -5,7 +5,8 @@ use director_qemu::frame::{Frame, Mac};
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
-use director_vm_tests::director::{LVS1, SOON, Usable, commit, rows, wait_usable};
+use director_vm_tests::ailments;
+use director_vm_tests::director::{LVS1, SOON, Usable, commit, rows, server, wait_usable};
 use director_vm_tests::suite::{self, Case, Suite};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -15,14 +16,15 @@ use std::time::Duration;
 const VIRTUAL: &str = "http://1.2.3.1/";
 const NEAR: &str = "http://1.2.3.7/";
 const NEAR_ADDRESS: Ipv4Addr = Ipv4Addr::new(1, 2, 3, 7);
+const OWN: Ipv4Addr = Ipv4Addr::new(1, 2, 3, 2);
 const SHOP: &str = "1.2.3.8";
 const CLIENT: &str = "1.2.3.100";
 /// Servers of direct routing, with the hardware addresses that the lab gives them by their place in the scenario.
 const DIRECT: [(&str, Mac); 2] =
     [("d1", Mac([0x52, 0x54, 0, 1, 0, 5])), ("d2", Mac([0x52, 0x54, 0, 1, 0, 6]))];
+const COMMAND: Duration = Duration::from_secs(10);
 /// eth0 of the director.
 const DIRECTOR: Mac = Mac([0x52, 0x54, 0, 0, 1, 0]);
-const COMMAND: Duration = Duration::from_secs(10);
 /// `ip_vs_sync.c` sends what it gathered after two seconds.
 const SYNC_WAIT: Duration = Duration::from_secs(10);
 /// `pool web reentry` of the scenario, and `dead-time`.
@@ -34,6 +36,8 @@ const CASES: &[Case] = &[
     ("a_client_beside_the_servers_is_answered_with_source_nat", hairpin),
     ("the_sync_daemon_talks_on_its_interface_alone", sync_daemon),
     ("each_scheduler_shares_as_it_says", schedulers),
+    ("a_server_without_the_virtual_address_goes_down_while_its_own_answers", asked_for_the_virtual_address),
+    ("doctor_finds_nothing_in_a_healthy_lab_and_names_the_commonest_mistakes", doctor),
 ];
 
 fn main() -> ExitCode {
@@ -42,14 +46,18 @@ fn main() -> ExitCode {
 
 fn start(folder: RunFolder) -> Result<Lab> {
     let mut lab = Lab::prepare(scenario::named("balancing").context("scenario")?, folder)?;
-    for (host, _) in DIRECT {
-        // They take packets for the virtual addresses and never say so (arp_ignore, arp_announce of ip-sysctl).
-        let quiet = "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore && echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce";
-        let ended = lab.run(host, ["sh", "-c", quiet], COMMAND)?;
-        ensure!(ended.status.success(), "{host}: {}", ended.stderr);
-        lab.ip(host, "link set lo up\naddress add 1.2.3.7/32 dev lo\naddress add 1.2.3.8/32 dev lo\n")?;
-    }
     lab.boot()?;
+    // The servers are set up with what the box prints for them.
+    for service in ["near", "shop"] {
+        let lines = lab.ask(LVS1, &format!("show realserver-setup {service} linux"))?;
+        let script = lines.join("\n");
+        ensure!(script.contains("arp_ignore=1"), "{script}");
+        for (host, _) in DIRECT {
+            lab.ip(host, "link set lo up\n")?;
+            let ended = lab.run(host, ["sh", "-e", "-c", &script], COMMAND)?;
+            ensure!(ended.status.success(), "{host}: {}\n{script}", ended.stderr);
+        }
+    }
     Ok(lab)
 }
 
@@ -91,6 +99,10 @@ fn direct_routing(lab: &mut Lab) -> Result<()> {
     ensure!(seen == CLIENT, "the server saw {seen}");
     ensure!(past.hits() > 0 && through.hits() == 0, "{} past, {} through", past.hits(), through.hits());
     ensure!(betrayed.hits() == 0, "a real server said by ARP that it has the virtual address");
+    let client = lab.ask(LVS1, "show connections service near client 1.2.3.100 | count")?;
+    ensure!(client.join("").trim().parse::<u32>()? >= 7, "show connections: {client:?}");
+    let row = lab.ask(LVS1, "show connections service near server d1 | match 1.2.3.7:80")?.join("\n");
+    ensure!(row.contains("1.2.3.11:80") && !row.contains("1.2.3.12:80"), "{row}");
     let stats = lab.ask(LVS1, "show ipvs stats")?.join("\n");
     ensure!(stats.contains("direct"), "a counter that cannot be known is shown as one: {stats}");
     Ok(())
@@ -156,4 +168,48 @@ fn schedulers(lab: &mut Lab) -> Result<()> {
     let seen = lab.get_many("client", VIRTUAL, 6)?;
     ensure!(seen.len() == 1, "one client, several servers: {seen:?}");
     with(lab, "wlc")
+}
+
+/// `on-failure` of the pool is to quiesce, so the server stays in the table without weight.
+fn asked_for_the_virtual_address(lab: &mut Lab) -> Result<()> {
+    commit(lab, &["set pool near check-virtual on", "set pool near interval 1s"])?;
+    let state = |lab: &Lab, wanted: &str, words: &str| {
+        lab.hub().eventually(&format!("d1 {wanted}"), lab.scaled(RECOVERED + SOON), || {
+            let row = server(lab, "near", "d1").map_err(|error| format!("{error:#}"))?;
+            let fits = row["state"] == wanted && row["reason"].as_str().is_some_and(|r| r.contains(words));
+            if fits { Ok(()) } else { Err(row.to_string()) }
+        })
+    };
+    // The kernel answers an unknown SYN+ACK with a bare reset; ours acknowledges too (flags in byte 13 of the header).
+    let resets = lab.switch().watch(lab.segment("public")?, |frame| {
+        let bare = frame.payload().get(33).is_some_and(|flags| flags & 0x14 == 4);
+        bare && frame.ipv4().is_some_and(|packet| packet.src == OWN && packet.dst == NEAR_ADDRESS)
+    });
+    let result = state(lab, "up", "").and_then(|()| {
+        lab.ip("d1", "address del 1.2.3.7/32 dev lo\n")?;
+        let down = state(lab, "down", "asked for 1.2.3.7");
+        // Its own address answers all the while.
+        let own = lab.get("client", "http://1.2.3.11/");
+        let others = answers(lab, "client", NEAR, 4, &[("d2", 4)]);
+        lab.ip("d1", "address add 1.2.3.7/32 dev lo\n")?;
+        down?;
+        ensure!(own? == "d1", "its own address did not answer");
+        others?;
+        state(lab, "up", "")
+    });
+    let checks = lab.ask(LVS1, "show checks")?.join("\n");
+    commit(lab, &["delete pool near check-virtual", "delete pool near interval"])?;
+    result?;
+    ensure!(checks.contains("tcp at 1.2.3.11"), "{checks}");
+    ensure!(resets.hits() == 0, "the director's kernel reset {} connections of its own", resets.hits());
+    Ok(())
+}
+
+fn doctor(lab: &mut Lab) -> Result<()> {
+    ailments::healthy(lab)?;
+    for ailment in ailments::ALL.iter().filter(|a| ["gateway", "answers-arp", "no-address"].contains(&a.kind))
+    {
+        ailments::suffer(lab, ailment)?;
+    }
+    ailments::healthy(lab)
 }

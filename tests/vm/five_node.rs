@@ -34,6 +34,7 @@ const CASES: &[Case] = &[
     ("nothing_is_forwarded_from_outside_to_inside", nothing_is_forwarded_inside),
     ("a_datagram_in_fragments_passes_the_virtual_address", a_datagram_in_fragments_passes),
     ("a_changed_weight_is_one_edit", a_changed_weight_is_one_edit),
+    ("the_clock_is_set_by_a_time_server", the_clock_is_set),
     ("bad_input_names_the_value_and_changes_nothing", bad_input_changes_nothing),
     ("a_stopped_server_leaves_in_time_and_comes_back_after_reentry", a_stopped_server_leaves_and_comes_back),
     ("a_reentry_time_goes_on_over_a_control_plane_restart", a_reentry_time_goes_on),
@@ -140,6 +141,22 @@ fn a_changed_weight_is_one_edit(lab: &mut Lab) -> Result<()> {
         ensure!(number(&after, "operations")? == before + 1, "not one operation after {before}: {after}");
         ensure!(number(&after, "last_plan_operations")? == 1, "{after}");
     }
+    Ok(())
+}
+
+fn the_clock_is_set(lab: &mut Lab) -> Result<()> {
+    /// 2033-05-18, which no clock of this lab shows by itself.
+    const THEN: u64 = 2_000_000_000;
+    let _server = lab.time_server("rs1", THEN)?;
+    commit(lab, &["set system time-server 192.168.1.3"])?;
+    let shown = lab.hub().eventually("the clock to be set", lab.scaled(SOON), || {
+        let time = lab.json(LVS1, "show time").map_err(|error| format!("{error:#}"))?;
+        if time["set_by"] == "192.168.1.3" { Ok(time) } else { Err(time.to_string()) }
+    })?;
+    commit(lab, &["delete system time-server"])?;
+    ensure!((THEN..THEN + 60).contains(&number(&shown, "unix_s")?), "{shown}");
+    let newest = lab.ask(LVS1, "show commits")?.join("\n");
+    ensure!(newest.contains("2033-05-18 03:3"), "{newest}");
     Ok(())
 }
 

@@ -15,8 +15,10 @@
 extern crate alloc;
 
 pub mod cli;
+pub mod connections;
 pub mod dhcp;
 pub mod director;
+pub mod doctor;
 pub mod election;
 pub mod gather;
 pub mod health;
@@ -26,6 +28,7 @@ pub mod model;
 pub mod overrides;
 pub mod page;
 pub mod plan;
+pub mod sntp;
 pub mod store;
 pub mod syslog;
 pub mod upgrade;

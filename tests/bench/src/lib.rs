@@ -2,5 +2,6 @@
 //! JSON file. `bench` measures, `soak` repeats.
 
 pub mod campaign;
+pub mod check_cost;
 pub mod commit_time;
 pub mod figure;

@@ -85,7 +85,12 @@ impl Box_ {
                         "probed",
                         Event::Probed {
                             id,
-                            outcome: ProbeOutcome { result: Ok(()), took_us: 100, transcript: None },
+                            outcome: ProbeOutcome {
+                                result: Ok(()),
+                                took_us: 100,
+                                transcript: None,
+                                learned: Default::default(),
+                            },
                         },
                     ),
                     Effect::Save { generation, .. } => ("saved", Event::Saved { generation, result: Ok(()) }),
@@ -103,6 +108,7 @@ impl Box_ {
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)
                     | Effect::Syslog(_)
+                    | Effect::Examine(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }
@@ -111,6 +117,8 @@ impl Box_ {
                     | Effect::Upgrade(_)
                     | Effect::Order(_)
                     | Effect::Notify { .. }
+                    | Effect::AskTime { .. }
+                    | Effect::SetClock { .. }
                     | Effect::Stopped => continue,
                 };
                 waiting.extend(self.handle(what, event, now));

@@ -66,6 +66,10 @@ pub struct World {
     pub refuse: Option<fn(&Op) -> bool>,
     /// What a DHCP server outside lends; `None`: there is no server.
     pub dhcp: Option<crate::lender::Lender>,
+    /// Seconds from 1970 to the boot, as time servers say; `None`: they are silent.
+    pub epoch_s: Option<u64>,
+    /// What the clock was set to, in microseconds since 1970.
+    pub clock_set: Vec<u64>,
     /// The flash fails from now on.
     pub flash_broken: bool,
     /// From now on the flash refuses to change the state of a record, and does it all the same when it becomes good.
@@ -104,6 +108,8 @@ impl World {
             replies: Vec::new(),
             refuse: None,
             dhcp: None,
+            epoch_s: None,
+            clock_set: Vec::new(),
             flash_broken: false,
             flash_lies: false,
             stopped: false,
@@ -281,8 +287,12 @@ impl World {
                         Some(Server::Refuses) | None => (refused(), ANSWER_US),
                         Some(Server::Hangs) => (Err(Failure::from("no answer")), remaining),
                     };
-                    let outcome =
-                        ProbeOutcome { result, took_us: u32::try_from(took).unwrap(), transcript: None };
+                    let outcome = ProbeOutcome {
+                        result,
+                        took_us: u32::try_from(took).unwrap(),
+                        transcript: None,
+                        learned: Default::default(),
+                    };
                     self.post(Event::Probed { id, outcome }, took);
                 }
                 Effect::Save { generation, state, config, .. } => {
@@ -320,6 +330,7 @@ impl World {
                         self.post(Event::Dhcp { device, message }, ANSWER_US);
                     }
                 }
+                Effect::Examine(_) => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) => {}
                 Effect::Power(power) => self.powers.push(power),
@@ -328,6 +339,13 @@ impl World {
                     self.orders.push(order);
                     self.post(Event::Ordered(Ok(())), ANSWER_US);
                 }
+                Effect::AskTime { server, packet } => {
+                    let (sent, received) = (self.now, Mono::from_micros(self.now.micros() + ANSWER_US));
+                    let datagram =
+                        self.epoch_s.map(|epoch_s| time_answer(&packet, epoch_s + sent.micros() / 1_000_000));
+                    self.post(Event::TimeAnswered { server, sent, received, datagram }, ANSWER_US);
+                }
+                Effect::SetClock { unix_us, .. } => self.clock_set.push(unix_us),
                 Effect::Maintain { session, what, .. } => {
                     self.post(Event::Maintained { session, what, result: Ok(()) }, ANSWER_US);
                 }
@@ -378,4 +396,14 @@ impl Default for World {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What a server of stratum 2 answers (RFC 5905 section 7.3), to the second.
+fn time_answer(question: &[u8], unix_s: u64) -> Vec<u8> {
+    let stamp = ((unix_s + 2_208_988_800) << 32).to_be_bytes();
+    let mut answer = vec![0x24, 2];
+    answer.resize(24, 0);
+    answer.extend(question.iter().skip(40));
+    answer.extend(stamp.iter().chain(&stamp));
+    answer
 }

@@ -2,6 +2,7 @@
 
 use director_core::cli::parse_set_lines;
 use director_core::director::protocol::{CommitOptions, Maintenance, Reply, Request, ServerAction};
+use director_core::health::State;
 use director_core::model::Millis;
 use director_core::overrides::Forced;
 use director_core::store::Generation;
@@ -90,8 +91,13 @@ fn every_view_says_what_was_done_and_what_remains() {
     world.run_ms(100);
     let Some(Reply::Status(status)) = world.replies.last() else { panic!() };
     let rs1 = &status.servers[0];
-    assert!(rs1.reason.starts_with("drained by hand for 9m59s, 0 connections remain"), "{}", rs1.reason);
+    assert!(rs1.reason.starts_with("drained by hand for 9m59s, no connection remains"), "{}", rs1.reason);
     assert_eq!((rs1.effective, status.services[0].usable), (Some(0), 2));
+    assert_eq!((rs1.state, rs1.forced), (State::Up, Forced::Drain));
+    world.ask(Request::Why { service: None, server: "rs1".parse().unwrap() });
+    world.run_ms(100);
+    let Some(Reply::Why(why)) = world.replies.last() else { panic!("{:?}", world.replies.last()) };
+    assert_eq!(why.service.as_str(), "web");
 }
 
 #[test]
@@ -126,7 +132,7 @@ fn only_what_is_persistent_survives_a_power_cut_until_it_is_undone() {
     world.run_ms(100);
     let Some(Reply::Status(status)) = world.replies.last() else { panic!() };
     let reason = &status.servers[0].reason;
-    assert!(reason.starts_with("drained by hand, persistent, 0 connections remain"), "{reason}");
+    assert!(reason.starts_with("drained by hand, persistent, no connection remains"), "{reason}");
     act(&mut world, "rs1", Forced::Normal, None, false);
     reboot(&mut world);
     assert_eq!(weights(&world), [2000, 1000, 1000]);
@@ -180,10 +186,23 @@ fn why_finds_the_server_of_a_mark_in_the_table() {
     world.servers.insert(SocketAddr::from(([192, 168, 1, 3], 80)), Server::Good);
     world.start();
     world.run_ms(1000);
-    world.ask(Request::Why { service: "both".parse().unwrap(), server: "rs1".parse().unwrap() });
+    world.ask(Request::Why { service: Some("both".parse().unwrap()), server: "rs1".parse().unwrap() });
     world.run_ms(100);
     let Some(Reply::Why(why)) = world.replies.last() else { panic!("{:?}", world.replies.last()) };
     let [port] = &why.ports[..] else { panic!("{why:?}") };
     assert_eq!(port.port, 80);
     assert!(port.table.iter().all(|line| line.contains("weight 2000")), "{why:?}");
+    // rs1 serves web too: without a service it is not clear which one is meant.
+    for (server, part) in [
+        ("rs1", "rs1 serves both, web: name the service too, as in why server both rs1"),
+        ("web", "web is a service"),
+        ("rs9", "no service has a server rs9"),
+    ] {
+        world.ask(Request::Why { service: None, server: server.parse().unwrap() });
+        world.run_ms(100);
+        let Some(Reply::Refused { reason, .. }) = world.replies.last() else {
+            panic!("{:?}", world.replies.last())
+        };
+        assert!(reason.contains(part), "{reason}");
+    }
 }

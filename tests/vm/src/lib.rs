@@ -1,5 +1,7 @@
 //! What the VM suites share: running cases on one lab, and reading a director's answers.
 
+pub mod ailments;
+pub mod balancing;
 pub mod counters;
 pub mod director;
 pub mod login;

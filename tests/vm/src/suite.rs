@@ -1,10 +1,11 @@
 //! One boot, many cases.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use director_qemu::helper;
 use director_qemu::isolate::isolated;
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
+use director_qemu::scenario;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::fs;
 use std::io::{self, Write as _};
@@ -61,6 +62,43 @@ pub fn main(suite: Suite) -> ExitCode {
         writeln!(io::stdout(), "logs: {}", path.display()).ok();
         conclusion.exit_code()
     })
+}
+
+/// A case with a scenario of its own, which is booted for it: name, scenario, case.
+pub type Own = (&'static str, &'static str, fn(&mut Lab) -> Result<()>);
+
+/// The `main` of a suite of such cases.
+#[must_use]
+pub fn each(cases: &'static [Own]) -> ExitCode {
+    if let Some(code) = helper::run_if_asked() {
+        return code;
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = |folder: Option<&RunFolder>| {
+        let trial = |&(name, scenario, case): &Own| {
+            let folder = folder.cloned();
+            Trial::test(name, move || {
+                own(folder, scenario, case).map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        };
+        cases.iter().map(trial).collect()
+    };
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    isolated(move |folder| {
+        let conclusion = libtest_mimic::run(&arguments, trials(Some(&folder)));
+        writeln!(io::stdout(), "logs: {}", folder.path().display()).ok();
+        conclusion.exit_code()
+    })
+}
+
+fn own(folder: Option<RunFolder>, name: &str, case: fn(&mut Lab) -> Result<()>) -> Result<()> {
+    let folder = RunFolder::open(folder.context("no folder")?.node(name)?);
+    let mut lab = Lab::prepare(scenario::named(name).context("scenario")?, folder)?;
+    lab.boot()?;
+    case(&mut lab)
 }
 
 /// What the cases measured, from the timeline.

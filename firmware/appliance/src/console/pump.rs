@@ -17,13 +17,14 @@ use crate::platform::password;
 use crate::platform::selfcheck;
 use director_core::cli::seal::SALT_BYTES;
 use director_core::cli::session::{OUTPUT_BYTES, Output, Session};
+use director_core::connections::{Filter, Gather, Listing};
 use director_core::director::event::Level;
 use director_core::init::Ask;
 use director_core::login::Hash;
 use director_core::model::Mono;
 use embedded_io_async::{Read, Write};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
@@ -34,6 +35,10 @@ const READ_BYTES: usize = 256;
 const DISCARD_BYTES: usize = 2048;
 /// How many wrong passwords were typed in a row.
 const WRONG_PASSWORDS: &str = "director.wrong-passwords";
+/// The kernel's table of connections.
+const CONNECTIONS: &str = "/proc/net/ip_vs_conn";
+/// Lines of it, at most. Chosen: more than fit the memory of a large box.
+const CONNECTIONS_MAX: usize = 16_000_000;
 /// Interrupt, as typed.
 const INTERRUPT: u8 = 0x03;
 
@@ -51,13 +56,14 @@ pub(super) struct Pump<'a, R, W> {
     unwritten: Vec<u8>,
     /// Answers in place of the director, when none is started any more.
     rescue: Option<Box<Rescue>>,
-    /// Where passwords are hashed, one at a time.
-    crypt: Option<JoinHandle<Crypt>>,
+    /// What takes long, one at a time: the session waits for it.
+    work: Option<JoinHandle<Work>>,
 }
 
-/// What came of a password.
+/// What came of work beside the loop.
 #[derive(Debug)]
-enum Crypt {
+enum Work {
+    Connections(Result<Listing, String>),
     Verified(Result<bool, String>),
     Hashed(Result<Hash, String>),
 }
@@ -67,7 +73,7 @@ enum Happened<E> {
     Link(LinkEvent),
     Read(Result<usize, E>),
     Written(Result<usize, E>),
-    Crypt(Result<Crypt, JoinError>),
+    Work(Result<Work, JoinError>),
     /// The session has bytes that were typed ahead.
     Busy,
     /// The session's deadline is here.
@@ -90,7 +96,7 @@ where
             session: Session::new(None),
             unwritten: Vec::new(),
             rescue: None,
-            crypt: None,
+            work: None,
         }
     }
 
@@ -118,7 +124,7 @@ where
                 read = self.input.read(buffer.get_mut(..room).unwrap_or(&mut [])), if reads => {
                     Happened::Read(read)
                 }
-                done = crypted(&mut self.crypt), if self.crypt.is_some() => Happened::Crypt(done),
+                done = worked(&mut self.work), if self.work.is_some() => Happened::Work(done),
                 () = std::future::ready(()), if busy => Happened::Busy,
                 () = until(deadline), if deadline.is_some() => Happened::Time,
             };
@@ -126,7 +132,7 @@ where
             self.session.tick(clock::now(), &mut out);
             match happened {
                 Happened::Time => {}
-                Happened::Crypt(done) => self.crypted(done, &mut out),
+                Happened::Work(done) => self.worked(done, &mut out),
                 // The director has read the flash: now it is known who may type.
                 Happened::Link(LinkEvent::Back) if self.session.limited() || self.rescue.is_some() => {
                     self.rescue = None;
@@ -213,6 +219,9 @@ where
                         self.session.log_text(&lines, &mut more);
                     }
                     Output::ShowHardware => self.session.log_text(&selfcheck::lines(), &mut more),
+                    Output::ShowConnections(filter) => {
+                        self.start(move || Work::Connections(connections(*filter)));
+                    }
                     Output::DirectPower(power) => self.ask_init(Ask::Power(power)),
                     Output::RestartDirector => {
                         // Tells a restart that was asked for from a crash: a commit on trial goes on.
@@ -222,9 +231,9 @@ where
                         self.ask_init(Ask::RestartDirector);
                     }
                     Output::Verify { password, hash } => {
-                        self.start(move || Crypt::Verified(password::verify(&password, hash.reveal())));
+                        self.start(move || Work::Verified(password::verify(&password, hash.reveal())));
                     }
-                    Output::Hash(new) => self.start(move || Crypt::Hashed(password::hash(&new))),
+                    Output::Hash(new) => self.start(move || Work::Hashed(password::hash(&new))),
                     Output::WrongPasswords(count) => self.count_wrong(count),
                     Output::Salt => self.session.salt(salt(), &mut more),
                     Output::Logout => left = true,
@@ -240,24 +249,27 @@ where
         self.rescue.is_none() && !self.link.connected() && Path::new(RESCUE).exists()
     }
 
-    fn start(&mut self, work: impl FnOnce() -> Crypt + Send + 'static) {
-        self.crypt = Some(tokio::task::spawn_blocking(work));
+    fn start(&mut self, work: impl FnOnce() -> Work + Send + 'static) {
+        self.work = Some(tokio::task::spawn_blocking(work));
     }
 
-    fn crypted(&mut self, done: Result<Crypt, JoinError>, out: &mut Vec<Output>) {
-        self.crypt = None;
+    fn worked(&mut self, done: Result<Work, JoinError>, out: &mut Vec<Output>) {
+        self.work = None;
         match done {
-            Ok(Crypt::Verified(Ok(right))) => self.session.verified(right, out),
-            Ok(Crypt::Verified(Err(why))) => {
+            Ok(Work::Verified(Ok(right))) => self.session.verified(right, out),
+            Ok(Work::Verified(Err(why))) => {
                 self.log.write(Level::Error, format_args!("password-hash: {why}"));
                 self.session.verified(false, out);
             }
-            Ok(Crypt::Hashed(hash)) => self.session.hashed(hash, out),
+            Ok(Work::Hashed(hash)) => self.session.hashed(hash, out),
+            Ok(Work::Connections(listing)) => self.session.connections(listing, out),
             Err(error) => {
-                self.log.write(Level::Error, format_args!("hashing a password: {error}"));
-                // The session waits for only one of the two and ignores the other.
+                self.log.write(Level::Error, format_args!("work of the console: {error}"));
+                // The session waits for only one of them and ignores the others.
+                let failed = || "it failed; show log says why".to_owned();
                 self.session.verified(false, out);
-                self.session.hashed(Err("hashing failed; show log says why".to_owned()), out);
+                self.session.hashed(Err(failed()), out);
+                self.session.connections(Err(failed()), out);
             }
         }
     }
@@ -291,7 +303,17 @@ async fn until(deadline: Option<Mono>) {
     _ = tokio::time::timeout(left, std::future::pending::<()>()).await;
 }
 
-async fn crypted(work: &mut Option<JoinHandle<Crypt>>) -> Result<Crypt, JoinError> {
+/// Reads the kernel's table of connections.
+fn connections(filter: Filter) -> Result<Listing, String> {
+    let mut gather = Gather::new(filter);
+    let table = File::open(CONNECTIONS).map_err(|error| error.to_string())?;
+    for line in BufReader::new(table).lines().take(CONNECTIONS_MAX) {
+        gather.feed(&line.map_err(|error| error.to_string())?);
+    }
+    Ok(gather.end())
+}
+
+async fn worked(work: &mut Option<JoinHandle<Work>>) -> Result<Work, JoinError> {
     match work {
         Some(work) => work.await,
         None => std::future::pending().await,

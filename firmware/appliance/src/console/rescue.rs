@@ -102,6 +102,7 @@ impl Rescue {
             Request::Power(power) => return (Reply::Stopping, Some(Ask::Power(power))),
             Request::Maintain(Maintenance::RescueSave)
             | Request::Checks
+            | Request::Doctor { .. }
             | Request::Why { .. }
             | Request::Confirm
             | Request::Server(_)
@@ -122,6 +123,8 @@ impl Rescue {
         }
         Status {
             at,
+            time: Default::default(),
+            unix_s: clock::unix_s(),
             system: SystemStatus {
                 identity: identity.role,
                 active: false,

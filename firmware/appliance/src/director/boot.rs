@@ -157,7 +157,7 @@ fn accepted(
 }
 
 /// A random number that no process before had.
-fn nonce(notes: &mut Vec<String>) -> u64 {
+pub(super) fn nonce(notes: &mut Vec<String>) -> u64 {
     let mut bytes = [0; 8];
     if let Err(error) = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
         notes.push(format!("/dev/urandom: {error}; heartbeats are weaker against replay"));

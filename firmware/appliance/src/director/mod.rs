@@ -20,6 +20,7 @@ mod kernel_shell;
 mod shells;
 mod sorry;
 mod syslog;
+mod time;
 
 use crate::init::report::Reporter;
 use crate::platform::clock;

@@ -1,22 +1,26 @@
 //! Executes effects, and collects what comes back.
 
-use super::boot::{CheckpointFile, RUN, save_access};
+use super::boot::{self, CheckpointFile, RUN, save_access};
 use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
 use super::sorry::Sorry;
 use super::syslog::Syslog;
+use super::time;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
+use crate::platform::doctor;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
 use crate::platform::probe::Prober;
 use crate::platform::sysctl;
+use crate::platform::tap::Taps;
 use crate::platform::upgrade::Upgrader;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::upgrading::{News, Task};
 use director_core::director::{Effect, Event, Level};
+use director_core::doctor::Look;
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
 use director_core::model::Config;
@@ -26,6 +30,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -43,6 +48,9 @@ const FLASH_QUEUE: usize = 16;
 /// DHCP messages that were not taken yet. Full: more are dropped, as on any network.
 const DHCP_QUEUE: usize = 16;
 
+/// Answers of time servers: one question each at a time.
+const TIME_QUEUE: usize = 8;
+
 /// Where events come from.
 #[derive(Debug)]
 pub(super) struct Inputs {
@@ -52,6 +60,8 @@ pub(super) struct Inputs {
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
     flash: mpsc::Receiver<Event>,
     dhcp: mpsc::Receiver<Event>,
+    time: mpsc::Receiver<Event>,
+    doctor: mpsc::Receiver<Event>,
     consoles: ipc::Server,
 }
 
@@ -67,6 +77,8 @@ impl Inputs {
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
             Some(event) = self.flash.recv() => event,
             Some(event) = self.dhcp.recv() => event,
+            Some(event) = self.time.recv() => event,
+            Some(event) = self.doctor.recv() => event,
             Some((session, request)) = self.consoles.next() => Event::Request { session, request },
         }
     }
@@ -85,7 +97,10 @@ impl Inputs {
         if let Ok(event) = self.flash.try_recv() {
             return Some(event);
         }
-        self.dhcp.try_recv().ok()
+        if let Ok(event) = self.dhcp.try_recv() {
+            return Some(event);
+        }
+        self.time.try_recv().or_else(|_| self.doctor.try_recv()).ok()
     }
 }
 
@@ -100,6 +115,9 @@ pub(super) struct Shells {
     sorry: Sorry,
     syslog: Syslog,
     dhcp: Dhcp,
+    time: mpsc::Sender<Event>,
+    taps: Arc<Taps>,
+    examined: mpsc::Sender<Event>,
     log: Rc<Log>,
     checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
@@ -114,6 +132,9 @@ impl Shells {
         let (heartbeat_events, heartbeats) = mpsc::channel(HEARTBEAT_QUEUE);
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
         let (dhcp_events, dhcp) = mpsc::channel(DHCP_QUEUE);
+        let (time_events, time) = mpsc::channel(TIME_QUEUE);
+        // One examination at a time.
+        let (examined, doctor) = mpsc::channel(1);
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
         tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
@@ -122,18 +143,24 @@ impl Shells {
             upgrader: data.map(|data| Upgrader::new(data, flash_events.clone())),
             kernel: jobs,
             heartbeats: Heartbeats::new(heartbeat_events, Rc::clone(log)),
-            prober: Prober::new(probe_events),
+            prober: Prober::new(probe_events, boot::nonce(&mut Vec::new())),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             sorry: Sorry::new(Rc::clone(log)),
             syslog: Syslog::default(),
             dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
+            time: time_events,
+            taps: Arc::new(Taps::new(boot::nonce(&mut Vec::new()))),
+            examined,
             log: Rc::clone(log),
             checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
         let stop = signal(SignalKind::terminate())?;
         let consoles = ipc::Server::bind(Path::new(ipc::SOCKET))?;
-        Ok((shells, Inputs { stop, heartbeats, kernel, probes, flash: flash_queue, dhcp, consoles }))
+        Ok((
+            shells,
+            Inputs { stop, heartbeats, kernel, probes, flash: flash_queue, dhcp, time, doctor, consoles },
+        ))
     }
 
     /// Executes effects in order. False when the director is done.
@@ -182,12 +209,10 @@ impl Shells {
                     self.dhcp.send(&device, &message, from, to);
                 }
                 Effect::Pages(pages) => self.sorry.show(&pages),
-                Effect::Hostname(name) => {
-                    // Not by sethostname, which asks for a capability that this process gave up.
-                    if let Err(error) = sysctl::write("kernel.hostname", name.as_str()) {
-                        self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
-                    }
-                }
+                Effect::AskTime { server, packet } => time::ask(server, packet, self.time.clone()),
+                Effect::SetClock { unix_us, at } => time::set(&self.log, unix_us, at),
+                Effect::Hostname(name) => self.set_hostname(&name),
+                Effect::Examine(looks) => self.examine(looks),
                 Effect::Beat(frame) => self.heartbeats.send(&frame),
                 Effect::Listen(listen) => self.heartbeats.listen(listen.map(|l| *l)),
                 Effect::Power(power) => {
@@ -201,9 +226,30 @@ impl Shells {
         running
     }
 
+    fn set_hostname(&self, name: &str) {
+        // Not by sethostname, which asks for a capability that this process gave up.
+        if let Err(error) = sysctl::write("kernel.hostname", name) {
+            self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
+        }
+    }
+
     /// An answer that was known at once.
     pub(super) fn refused(&mut self) -> Option<Event> {
         self.refused.pop_front()
+    }
+
+    fn submit(&self, job: FlashJob) -> Result<(), StoreError> {
+        let flash = self.flash.as_ref().ok_or(StoreError::NoDevice)?;
+        flash.submit(job).map_err(|refused| StoreError::device("write", &refused))
+    }
+
+    fn examine(&self, looks: Vec<Look>) {
+        let (taps, examined) = (Arc::clone(&self.taps), self.examined.clone());
+        tokio::spawn(async move {
+            let seen = doctor::examine(taps, looks).await;
+            // The receiver is gone only when the director ends.
+            drop(examined.send(Event::Examined(seen)).await);
+        });
     }
 
     fn ask_kernel(&mut self, job: Job) {
@@ -219,9 +265,7 @@ impl Shells {
 
     /// Hands a job to the flash; `failed` is the answer when it cannot be taken.
     fn tell_flash(&mut self, job: FlashJob, failed: impl FnOnce(StoreError) -> Event) {
-        let full = |refused| StoreError::device("write", &refused);
-        let flash = self.flash.as_ref().ok_or(StoreError::NoDevice);
-        if let Err(error) = flash.and_then(|flash| flash.submit(job).map_err(full)) {
+        if let Err(error) = self.submit(job) {
             self.refused.push_back(failed(error));
         }
     }

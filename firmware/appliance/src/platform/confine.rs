@@ -17,11 +17,12 @@ use std::os::fd::IntoRawFd as _;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Capabilities that are kept (`linux/capability.h`): addresses, routes, IPVS, packet rules and `/proc/sys/net`; packet and
-/// ICMP sockets and binding to a device; ports below 1024.
-const KEPT: [u32; 3] = [CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW];
+/// ICMP sockets and binding to a device; ports below 1024; the wall clock.
+const KEPT: [u32; 4] = [CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_TIME];
 const CAP_NET_BIND_SERVICE: u32 = 10;
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_NET_RAW: u32 = 13;
+const CAP_SYS_TIME: u32 = 25;
 /// Numbers of capabilities looked at; the kernel refuses those that it does not have.
 const CAPABILITIES: u32 = 64;
 /// `_LINUX_CAPABILITY_VERSION_3`.

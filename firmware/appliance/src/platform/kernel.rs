@@ -35,7 +35,7 @@ impl Kernel {
     /// Dumps what we manage, and the sysctls of the given names. Other tasks get turns meanwhile; a cancelled call leaves
     /// nothing behind.
     pub(crate) async fn observe(&mut self, sysctls: &[String]) -> Result<Observed, OpError> {
-        let mut observed = Observed::default();
+        let mut observed = Observed { unix_s: super::clock::unix_s(), ..Observed::default() };
         self.rtnl.observe(&mut observed).await?;
         observed.ruleset = self.nft.observe().await?;
         observed.services = self.ipvs.observe().await?;

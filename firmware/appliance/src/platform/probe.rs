@@ -9,15 +9,19 @@
 //! (Linux `TCP_TIMEWAIT_LEN`), and that side is us: 10,000 checks a second would hold 600,000 of them and in the end
 //! all local ports towards a server.
 //!
-//! What is said, and what an answer means, is the core's [`dialogue`]; here are only the four ways to carry it: TCP,
-//! UDP, ICMP, and nothing at all.
+//! What is said, and what an answer means, is the core's [`dialogue`]; here are only the ways to carry it: TCP,
+//! UDP, ICMP, TCP on a packet socket, and nothing at all. Runs that compute much (TLS, password hashes) are on a thread of their own ([`worker`]), so
+//! that no signature holds up the loop.
 
+mod direct;
 mod echo;
+mod tls;
+mod worker;
 
 use super::clock;
 use director_core::health::dialogue::{self, Dialogue, Opening, Step};
 use director_core::health::schedule::IN_FLIGHT_MAX;
-use director_core::health::{Failure, ProbeId, ProbeOutcome, ProbeSpec};
+use director_core::health::{Failure, Learned, ProbeId, ProbeOutcome, ProbeSpec};
 use director_core::model::{Millis, Mono};
 use nix::errno::Errno;
 use std::io;
@@ -38,6 +42,8 @@ const DATAGRAM_BYTES: usize = 4096;
 pub(crate) struct Prober {
     results: mpsc::Sender<(ProbeId, ProbeOutcome)>,
     room: Arc<Semaphore>,
+    direct: Arc<direct::Direct>,
+    worker: worker::Worker,
 }
 
 /// How far a run came; says what was missing when its time is over.
@@ -49,37 +55,55 @@ enum Stage {
 }
 
 impl Prober {
-    /// Sends outcomes to `results`.
-    pub(crate) fn new(results: mpsc::Sender<(ProbeId, ProbeOutcome)>) -> Self {
-        Self { results, room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)) }
+    /// Sends outcomes to `results`. `random` must not be guessed from outside.
+    pub(crate) fn new(results: mpsc::Sender<(ProbeId, ProbeOutcome)>, random: u64) -> Self {
+        let direct = Arc::new(direct::Direct::new(random));
+        let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+        Self { results, room, direct, worker: worker::Worker::default() }
     }
 
     /// Starts a run. Does not wait. Must be called inside a tokio runtime with time and I/O.
     pub(crate) fn start(&self, id: ProbeId, spec: ProbeSpec, deadline: Mono) {
         let permit = Arc::clone(&self.room).try_acquire_owned();
         let results = self.results.clone();
-        tokio::spawn(async move {
+        let direct = Arc::clone(&self.direct);
+        let much = dialogue::costs_much(&spec);
+        let task = async move {
             let outcome = match &permit {
-                Ok(_) => run(id, &spec, deadline).await,
+                Ok(_) => run(id, &spec, deadline, &direct).await,
                 Err(_) => {
                     let words = format!("more than {IN_FLIGHT_MAX} checks under way");
-                    ProbeOutcome { result: Err(Failure::NotAsked(words)), took_us: 0, transcript: None }
+                    not_asked(words)
                 }
             };
             // The socket is closed; another may open while this outcome waits for its place in the queue.
             drop(permit);
             // The receiver is gone only when the director ends, and then nobody wants the outcome.
             drop(results.send((id, outcome)).await);
-        });
+        };
+        if !much {
+            tokio::spawn(task);
+            return;
+        }
+        if let Err(error) = self.worker.spawn(task) {
+            let outcome = not_asked(format!("no thread for TLS: {error}"));
+            let results = self.results.clone();
+            tokio::spawn(async move { drop(results.send((id, outcome)).await) });
+        }
     }
 }
 
-async fn run(id: ProbeId, spec: &ProbeSpec, deadline: Mono) -> ProbeOutcome {
+fn not_asked(words: String) -> ProbeOutcome {
+    let result = Err(Failure::NotAsked(words));
+    ProbeOutcome { result, took_us: 0, transcript: None, learned: Learned::default() }
+}
+
+async fn run(id: ProbeId, spec: &ProbeSpec, deadline: Mono, direct: &direct::Direct) -> ProbeOutcome {
     let started = clock::now();
     let left_us = deadline.micros_since(started);
     let mut stage = Stage::Connecting;
-    let mut opening = dialogue::open(spec, id);
-    let asking = ask(spec, &mut opening, &mut stage);
+    let mut opening = dialogue::open(spec, id, &mut tls::channel);
+    let asking = ask((id, spec), &mut opening, &mut stage, direct);
     let result = match tokio::time::timeout(Duration::from_micros(left_us), asking).await {
         Ok(result) => result,
         Err(_) => silent(&opening, stage).unwrap_or_else(|| Err(Failure::Server(too_late(stage, left_us)))),
@@ -89,7 +113,12 @@ async fn run(id: ProbeId, spec: &ProbeSpec, deadline: Mono) -> ProbeOutcome {
         Opening::Stream(dialogue) | Opening::Datagram(dialogue) => Some(dialogue.transcript().into()),
         Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,
     };
-    ProbeOutcome { result, took_us: u32::try_from(took_us).unwrap_or(u32::MAX), transcript }
+    let ends = match &opening {
+        Opening::Stream(dialogue) => dialogue.certificate_ends(),
+        Opening::Datagram(_) | Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,
+    };
+    let learned = Learned { certificate_left_s: ends.and_then(tls::left_s) };
+    ProbeOutcome { result, took_us: u32::try_from(took_us).unwrap_or(u32::MAX), transcript, learned }
 }
 
 /// What a dialogue makes of the end of its time.
@@ -106,7 +135,22 @@ fn silent(opening: &Opening, stage: Stage) -> Option<Result<(), Failure>> {
     }
 }
 
-async fn ask(spec: &ProbeSpec, opening: &mut Opening, stage: &mut Stage) -> Result<(), Failure> {
+async fn ask(
+    (id, spec): (ProbeId, &ProbeSpec),
+    opening: &mut Opening,
+    stage: &mut Stage,
+    direct: &direct::Direct,
+) -> Result<(), Failure> {
+    match (opening, spec.at) {
+        (Opening::Connect, Some(server)) => direct.ask(id, (spec, server), None, stage).await,
+        (Opening::Stream(dialogue), Some(server)) => {
+            direct.ask(id, (spec, server), Some(dialogue), stage).await
+        }
+        (opening, _) => by_socket(spec, opening, stage).await,
+    }
+}
+
+async fn by_socket(spec: &ProbeSpec, opening: &mut Opening, stage: &mut Stage) -> Result<(), Failure> {
     match opening {
         Opening::Decided(result) => result.clone().map_err(Failure::Server),
         Opening::Connect => connect(spec).await.map(drop).map_err(|e| failure(&e)),
@@ -144,7 +188,7 @@ async fn talk(stream: &mut TcpStream, dialogue: &mut Dialogue, stage: &mut Stage
                 let last = dialogue.farewell();
                 if result.is_ok() && !last.is_empty() {
                     // Politeness: what does not fit the socket's buffer is not worth waiting for.
-                    drop(stream.try_write(last));
+                    drop(stream.try_write(&last));
                 }
                 return result.map_err(Failure::Server);
             }
@@ -232,6 +276,15 @@ fn failure(error: &io::Error) -> Failure {
     }
 }
 
+#[cfg(test)]
+#[expect(
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm,
+    reason = "a measurement; its numbers are small"
+)]
+mod bench_tests;
+#[cfg(test)]
+mod heavy_tests;
 #[cfg(test)]
 mod real_tests;
 #[cfg(test)]

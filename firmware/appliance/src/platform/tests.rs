@@ -13,6 +13,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, recv, so
 use std::os::fd::AsRawFd;
 use std::process::Command;
 
+mod direct;
+
 const INSIDE: &str = "DIRECTOR_TEST_NAMESPACE";
 
 /// Runs `body` in a fresh namespace with a pair of connected devices `eth0` and `peer0`.
@@ -103,6 +105,7 @@ fn ruleset() -> Ruleset {
         ]
         .into(),
         sync: Some(("eth1".parse().unwrap(), 8848)),
+        asked: ["1.2.3.7", "2001:db8::7"].map(|address| address.parse().unwrap()).into(),
     }
 }
 

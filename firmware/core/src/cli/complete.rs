@@ -3,6 +3,7 @@
 use super::grammar::{self, Arg, Command, Expect, Point};
 use super::path::{self, Mode, Walk};
 use super::schema::{Item, Kind};
+use super::show::realserver::System;
 use super::tree::{Found as At, Step, Tree};
 use super::value::Type;
 use super::words::{self, Fault, Found, Token, Worded};
@@ -67,13 +68,13 @@ pub(crate) fn complete<'a>(
         all.retain(|c| !whole(&c.text));
     }
     // "Enter" is a possibility only where no word has been begun.
-    if partial.is_empty() && ends(&point) {
+    if partial.is_empty() && ends(&point, names) {
         all.push(Candidate { text: String::from("Enter"), help: String::from("Do it"), literal: false });
     }
     Ok(Completion { partial, candidates: all, free_text: free_text && !partial.is_empty() })
 }
 
-fn ends(point: &Point) -> bool {
+fn ends(point: &Point, names: Names<'_>) -> bool {
     let walked = match (&point.walk, &point.expect) {
         (Some(walk), Expect::Path(mode)) => path::finish(walk, *mode, 0).is_ok(),
         (_, _) => true,
@@ -81,11 +82,19 @@ fn ends(point: &Point) -> bool {
     let ends =
         !matches!(point.expect, Expect::Filter(_) | Expect::Text | Expect::Args([Arg::Terminal(_), ..]));
     let whole = !matches!(point.expect, Expect::Args([Arg::ServerAction, ..])) || server_ends(&point.args);
-    let missing =
-        matches!(point.expect, Expect::Args([Arg::Back | Arg::Comment | Arg::OfService | Arg::ServerOf, ..]))
-            && point.args.is_empty()
-            && point.action != Some(grammar::Action::Compare);
-    point.action.is_some() && walked && ends && whole && !missing
+    let missing = matches!(
+        point.expect,
+        Expect::Args([Arg::Back | Arg::Comment | Arg::OfService | Arg::ForService, ..])
+    ) && point.args.is_empty()
+        && point.action != Some(grammar::Action::Compare);
+    // `why server SERVICE` wants one of its servers.
+    let of_service = matches!(point.expect, Expect::Args([Arg::ServerOf, ..]))
+        && names.status.is_some_and(|status| {
+            status.services.iter().any(|s| point.args.last().is_some_and(|name| name == s.name.as_str()))
+        });
+    let pairs =
+        !matches!(point.expect, Expect::Args([Arg::Connections, ..])) || point.args.len().is_multiple_of(2);
+    point.action.is_some() && walked && ends && whole && pairs && !missing && !of_service
 }
 
 fn word(text: &str, help: &str) -> Candidate {
@@ -112,7 +121,7 @@ fn collect(point: &Point, names: Names<'_>, all: &mut Vec<Candidate>) -> bool {
             }
         }
     }
-    let may_filter = point.action.is_some_and(|a| !grammar::filters(a).is_empty());
+    let may_filter = ends(point, names) && point.action.is_some_and(|a| !grammar::filters(a).is_empty());
     if may_filter && !matches!(point.expect, Expect::Filter(_)) {
         all.push(word("|", "Filter what is shown"));
     }
@@ -124,7 +133,16 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
     if let Some(status) = names.status {
         let in_pool = |pool: &str| before.last().is_none_or(|p| p == pool);
         match arg {
-            Arg::Service | Arg::OfService => found.extend(status.services.iter().map(|s| s.name.to_string())),
+            Arg::Service | Arg::ForService => {
+                found.extend(status.services.iter().map(|s| s.name.to_string()))
+            }
+            Arg::OfService => {
+                all.extend(service_candidates(status));
+                all.extend(server_candidates(status));
+                if !all.is_empty() {
+                    return;
+                }
+            }
             Arg::Pool => found.extend(status.servers.iter().map(|s| s.pool.to_string())),
             Arg::Server => found.extend(
                 status.servers.iter().filter(|s| in_pool(s.pool.as_str())).map(|s| s.name.to_string()),
@@ -134,7 +152,15 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
                 let pools: BTreeSet<&Name> = status.services.iter().filter(of).map(|s| &s.pool).gather();
                 let servers = status.servers.iter().filter(|s| pools.contains(&s.pool));
                 found.extend(servers.map(|s| s.name.to_string()));
+                // The first word was a server, and no service has that name.
+                if found.is_empty() {
+                    return;
+                }
             }
+            Arg::System => {
+                return all.extend(System::ALL.iter().map(|(_, text, help)| word(text, help)));
+            }
+            Arg::Connections => return connection_words(status, before, all),
             Arg::Count
             | Arg::Back
             | Arg::BackOrRescue
@@ -153,7 +179,22 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
     }
 }
 
-/// What can follow in `server NAME [in POOL] ACTION [for TIME]`.
+fn distinct<'a>(names: impl Iterator<Item = &'a Name>, help: &'static str) -> Vec<Candidate> {
+    let names: BTreeSet<&Name> = names.collect();
+    names.into_iter().map(|name| word(name.as_str(), help)).collect()
+}
+
+fn service_candidates(status: &Status) -> Vec<Candidate> {
+    distinct(status.services.iter().map(|s| &s.name), "Service, and then one of its servers")
+}
+
+fn server_candidates(status: &Status) -> Vec<Candidate> {
+    let services: BTreeSet<&Name> = status.services.iter().map(|s| &s.name).collect();
+    let servers = status.servers.iter().map(|s| &s.name).filter(|name| !services.contains(name));
+    distinct(servers, "Server, when it has one service only")
+}
+
+/// What can follow in `server NAME [in POOL] ACTION [for TIME] [persistent]`.
 fn server_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
     let open =
         |text: &str, help: &str| Candidate { text: text.to_string(), help: help.to_string(), literal: false };
@@ -165,6 +206,9 @@ fn server_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
             if names.is_empty() {
                 all.push(open("<server>", "There is none yet: a service's pool names its servers"));
             }
+        }
+        [first] if misplaced(first, status) => {
+            all.push(open("<server>", "The name comes before that: server rs1 drain"));
         }
         [name, "in"] => {
             let pools: BTreeSet<String> = status
@@ -191,13 +235,63 @@ fn server_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
             all.push(open("<weight>", &format!("0 to {}", crate::model::limits::WEIGHT_MAX)));
         }
         [.., "for"] => all.push(open("<time>", "How long, for example 30m or 2h; then as configured again")),
-        [.., "for", _] | [.., "enable"] => {}
+        [.., "persistent"] => {}
+        [.., "for", _] | [.., "enable"] => all.push(word("persistent", PERSISTENT)),
         [.., "drain" | "disable"] | [.., "weight", _] => {
             all.push(word("for", "Only for a time; without it until enable"));
+            all.push(word("persistent", PERSISTENT));
         }
         _ => {}
     }
 }
+
+const PERSISTENT: &str = "Also after a reboot; without it until one";
+
+/// What can follow in `show connections`.
+fn connection_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
+    const KEYS: [(&str, &str); 5] = [
+        ("client", "Of this address or network"),
+        ("limit", "How many at most; default 100"),
+        ("server", "To this real server"),
+        ("service", "Of this service"),
+        ("state", "In this state"),
+    ];
+    let open =
+        |text: &str, help: &str| Candidate { text: text.to_string(), help: help.to_string(), literal: false };
+    if before.len().is_multiple_of(2) {
+        let used = |key: &str| before.iter().step_by(2).any(|word| word == key);
+        return all.extend(KEYS.iter().filter(|(key, _)| !used(key)).map(|(key, help)| word(key, help)));
+    }
+    match before.last().map_or("", String::as_str) {
+        "client" => all.push(open("<address>", "Such as 192.0.2.7 or 192.0.2.0/24")),
+        "limit" => all.push(open("<number>", "1 to 1000")),
+        "server" => all.extend(distinct(status.servers.iter().map(|s| &s.name), "Real server")),
+        "service" => all.extend(distinct(status.services.iter().map(|s| &s.name), "Service")),
+        "state" => all.extend(STATES.iter().map(|state| word(state, "State"))),
+        _ => {}
+    }
+}
+
+/// States of TCP that one looks for (`ip_vs_proto_tcp.c`), as typed.
+const STATES: [&str; 9] = [
+    "close",
+    "close_wait",
+    "established",
+    "fin_wait",
+    "last_ack",
+    "none",
+    "syn_recv",
+    "syn_sent",
+    "time_wait",
+];
+
+/// Whether the first word after `server` is an action, and the name was forgotten.
+fn misplaced(word: &str, status: &Status) -> bool {
+    SERVER_ACTIONS.contains(&word) && !status.servers.iter().any(|s| s.name.as_str() == word)
+}
+
+/// Words that stand after the name of a server.
+pub(crate) const SERVER_ACTIONS: [&str; 4] = ["disable", "drain", "enable", "weight"];
 
 /// Whether `server ...` is complete.
 fn server_ends(before: &[String]) -> bool {
@@ -205,6 +299,10 @@ fn server_ends(before: &[String]) -> bool {
     let rest = match before.as_slice() {
         [_, "in", _, rest @ ..] | [_, rest @ ..] => rest,
         [] => &[],
+    };
+    let rest = match rest {
+        [rest @ .., "persistent"] => rest,
+        rest => rest,
     };
     matches!(
         rest,
@@ -222,6 +320,10 @@ fn path_candidates(walk: &Walk, mode: Mode, names: Names<'_>, all: &mut Vec<Cand
         path::Expect::Words(items) => {
             let inside = |item: &&Item| mode != Mode::Edit || !item.items().is_empty();
             all.extend(items.iter().filter(inside).map(|i| word(i.word, i.help)));
+            // No setting but a dialogue of the session, which sets the hash.
+            if mode == Mode::Set && items.iter().any(|i| i.word == "password-hash") {
+                all.push(word("password", "Asks for a new console password, and does not show it"));
+            }
         }
         path::Expect::Value(item) => return value_candidates(item, walk, mode, names, all),
         path::Expect::End => {}

@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use args::BACK_MAX;
 use ipvs::IPVS;
 pub(crate) use small::LIMITED;
-use small::{RESCUE, RESTART, TERMINAL, UPGRADE};
+use small::{DOCTOR, RESCUE, RESTART, TERMINAL, UPGRADE};
 
 /// A word of a command tree.
 #[derive(Debug)]
@@ -67,6 +67,7 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     command("cluster", "Change who is active", Next::Words(CLUSTER)),
     command("configure", "Change the configuration", Next::Do(Action::Configure, &[])),
     command("confirm", "Keep the commit that is on trial", Next::Whole(Action::Confirm)),
+    DOCTOR,
     EXPORT_COMMAND,
     command("exit", "Leave the console", Next::Do(Action::Exit, &[])),
     command(
@@ -131,6 +132,11 @@ static SHOW: &[Command] = &[
             )],
         ),
     ),
+    command(
+        "connections",
+        "Connections in the kernel, as ipvsadm -Lnc prints them",
+        Next::Do(Action::Connections, &[Arg::Connections]),
+    ),
     command("defaults", "Values that count when none is set", Next::Do(Action::Defaults, &[])),
     command("flash", "What lies in flash, and how often it was written", Next::Do(Action::Flash, &[])),
     command(
@@ -145,6 +151,11 @@ static SHOW: &[Command] = &[
         Next::DoOr(Action::View(View::Ipvs(Columns::Plain)), IPVS),
     ),
     command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
+    command(
+        "realserver-setup",
+        "What to type on the real servers of a service",
+        Next::Do(Action::RealServerSetup, &[Arg::ForService, Arg::System]),
+    ),
     command("rescue", "The rescue configuration", Next::Do(Action::ShowRescue, &[])),
     command(
         "servers",
@@ -152,6 +163,7 @@ static SHOW: &[Command] = &[
         Next::Do(Action::View(View::Servers), &[Arg::Pool, Arg::Server]),
     ),
     command("services", "Virtual services", Next::Do(Action::View(View::Services), &[Arg::Service])),
+    command("time", "The clock, and who sets it", Next::Do(Action::View(View::Time), &[])),
     command("upgrade", "Both systems, and how an upgrade goes", Next::Do(Action::ShowUpgrade, &[])),
     command("version", "Firmware, node and running generation", Next::Do(Action::View(View::Version), &[])),
 ];
@@ -190,6 +202,7 @@ static LOAD: &[Command] = &[
 /// What `run` takes: everything operational that does not change the mode.
 pub(crate) static RUN: &[Command] = &[
     command("cluster", "Change who is active", Next::Words(CLUSTER)),
+    DOCTOR,
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
@@ -248,7 +261,7 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("top", "Back to the top of the configuration", Next::Do(Action::Top, &[])),
     command(
         "transfer",
-        "Let a program on this line push or pull a configuration",
+        "Let director-provision on this line push or pull a configuration",
         Next::Do(Action::Transfer, &[]),
     ),
     command("up", "One level up", Next::Do(Action::Up, &[])),
@@ -299,10 +312,13 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         Action::View(_)
         | Action::Log
         | Action::Hardware
+        | Action::ShowUpgrade
         | Action::Commits
         | Action::Flash
         | Action::Checks
-        | Action::ShowUpgrade
+        | Action::Connections
+        | Action::RealServerSetup
+        | Action::Doctor
         | Action::Why => VIEW_FILTERS,
         Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
         Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
@@ -478,9 +494,10 @@ fn take_arg(
             return Err(Fault::value("number", token, &format!("must be {min} to {max}")));
         }
     }
-    args.push(token.text.to_string());
-    // A comment takes all words that follow.
-    Ok(if matches!(arg, Arg::Comment | Arg::ServerAction) { expected } else { more })
+    let word = if *arg == Arg::System { args::system(token)? } else { token.text };
+    args.push(word.to_string());
+    // These take all words that follow.
+    Ok(if matches!(arg, Arg::Comment | Arg::ServerAction | Arg::Connections) { expected } else { more })
 }
 
 fn start_filter(point: &mut Point, token: Token<'_>) -> Result<(), Fault> {

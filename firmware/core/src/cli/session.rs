@@ -13,6 +13,7 @@
 
 mod actions;
 mod commits;
+mod connections;
 mod insight;
 mod job;
 mod login;
@@ -32,6 +33,7 @@ use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
 use super::grammar::{CONFIGURE, Command, LIMITED as LIMITED_TABLE, OPERATIONAL, Pipe};
 use super::tree::{Step, Tree};
+use crate::connections::Filter;
 use crate::director::protocol::{Power, Request, ServerAction};
 use crate::director::status::Status;
 use crate::login::Password;
@@ -73,6 +75,8 @@ pub enum Output {
     },
     /// Say what this box is made of: call [`Session::log_text`] with the lines.
     ShowHardware,
+    /// Read the kernel's table of connections beside the loop ([`crate::connections`]), and call [`Session::connections`].
+    ShowConnections(Box<Filter>),
     /// The director is gone: ask init to end the machine.
     DirectPower(Power),
     /// Ask init to end the director process and start another. Works whatever state the director is in.
@@ -120,6 +124,8 @@ pub struct Session {
     pending: VecDeque<Pending>,
     /// `show log` waits for its lines.
     log: Option<Vec<Pipe>>,
+    /// `show connections` waits for the table.
+    reading: Option<Vec<Pipe>>,
     /// The password was not typed yet.
     lock: Option<login::Lock>,
     /// A line that is not shown.
@@ -165,6 +171,7 @@ impl Session {
             setup: None,
             pending: VecDeque::new(),
             log: None,
+            reading: None,
             lock: None,
             entry: None,
             hashing: login::Hashing::No,
@@ -225,6 +232,7 @@ impl Session {
     /// Whether a reply or log lines are awaited.
     pub fn waiting(&self) -> bool {
         self.log.is_some()
+            || self.reading.is_some()
             || self.hashing == login::Hashing::Awaited
             || self.pending.iter().any(Pending::blocks)
     }
@@ -287,6 +295,7 @@ impl Session {
         self.typed_ahead.clear();
         self.typed_lost = false;
         self.log = None;
+        self.reading = None;
         if self.hashing == login::Hashing::Awaited {
             self.hashing = login::Hashing::Abandoned;
         }
@@ -316,6 +325,9 @@ impl Session {
                 | Job::Flash { .. }
                 | Job::Checks { .. }
                 | Job::Why { .. }
+                | Job::Connections { .. }
+                | Job::RealServers { .. }
+                | Job::Doctor { .. }
                 | Job::Recall(_)
                 | Job::Maintain(_)
                 | Job::Upgrade
@@ -480,7 +492,11 @@ impl Session {
             None => (&[], None),
         };
         let names = Names { tree, status: self.status.as_deref() };
-        let found = complete::complete(self.table(), self.editor.before_cursor(), edit, names)?;
+        let line = self.editor.before_cursor();
+        if let Some(candidates) = self.password_help(line, edit) {
+            return Ok((String::new(), candidates, false));
+        }
+        let found = complete::complete(self.table(), line, edit, names)?;
         Ok((found.partial.to_string(), found.candidates, found.free_text))
     }
 

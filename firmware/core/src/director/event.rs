@@ -4,6 +4,7 @@ use super::Checkpoint;
 use super::cluster::Listen;
 use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, SessionId};
 use super::upgrading::{News, Order, Task};
+use crate::doctor::{Look, Seen};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::login::Access;
 use crate::model::{Config, Device, Mono};
@@ -17,7 +18,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// One input.
@@ -66,6 +67,17 @@ pub enum Event {
         /// The UDP payload, at most [`crate::wire::dhcp::MESSAGE_MAX`] bytes.
         message: Vec<u8>,
     },
+    /// The answer to [`Effect::AskTime`], exactly one for each.
+    TimeAnswered {
+        /// Who was asked.
+        server: IpAddr,
+        /// When the question left.
+        sent: Mono,
+        /// When the answer came, or was waited for no longer.
+        received: Mono,
+        /// The datagram; `None` when none came within [`crate::sntp::ANSWER_WAIT`].
+        datagram: Option<Vec<u8>>,
+    },
     /// The answer to [`Effect::Keep`].
     Kept(Result<(), StoreError>),
     /// The answer to [`Effect::Recall`].
@@ -84,6 +96,8 @@ pub enum Event {
         /// Whether it was done.
         result: Result<(), StoreError>,
     },
+    /// The answer to [`Effect::Examine`], in the order of its looks, in [`crate::doctor::TIME`] at most.
+    Examined(Vec<Seen>),
     /// The answer to [`Effect::Prove`].
     Proven(Result<(), StoreError>),
     /// How an [`Effect::Upgrade`] goes.
@@ -215,6 +229,22 @@ pub enum Effect {
     Pages(Pages),
     /// Send log lines to this receiver too, under this name; `None`: to nobody.
     Syslog(Option<(SocketAddr, String)>),
+    /// Ask a time server, and send [`Event::TimeAnswered`].
+    AskTime {
+        /// Whom, at [`crate::sntp::PORT`].
+        server: IpAddr,
+        /// The datagram.
+        packet: Vec<u8>,
+    },
+    /// Set the wall clock.
+    SetClock {
+        /// Microseconds since 1970.
+        unix_us: u64,
+        /// At this moment.
+        at: Mono,
+    },
+    /// Take these looks at the network and send [`Event::Examined`].
+    Examine(Vec<Look>),
     /// Set the kernel's host name.
     Hostname(String),
     /// Everything is released; init may stop the machine.

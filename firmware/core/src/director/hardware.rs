@@ -1,6 +1,7 @@
 //! What the box at hand adds to a configuration: which card has which role, and what the kernel's parameters were before.
 
-use super::{Director, node_of};
+use super::Director;
+use super::now::node_of;
 use crate::model::choice::Chosen as _;
 use crate::model::config::Config;
 use crate::model::system::Sysctl;

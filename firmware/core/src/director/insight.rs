@@ -101,8 +101,35 @@ impl Director {
         Reply::Checks { at: now, checks: self.health.checks(now) }
     }
 
-    pub(super) fn why(&self, service: &Name, server: &Name, now: Mono) -> Reply {
+    /// The service that is meant when only a server was named.
+    fn only_service(&self, server: &Name) -> Result<&Name, String> {
+        let serves =
+            |pool: &Name| self.config.pools.get(pool).is_some_and(|p| p.servers.contains_key(server));
+        let mut found = self.config.services.iter().filter(|(_, s)| s.pool.as_ref().is_some_and(serves));
+        match (found.next(), found.next()) {
+            (Some((only, _)), None) => Ok(only),
+            (Some((first, _)), Some((second, _))) => {
+                let more = match found.count() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                Err(format!(
+                    "{server} serves {first}, {second}{more}: name the service too, as in why server {first} {server}"
+                ))
+            }
+            (None, _) if self.config.services.contains_key(server) => {
+                Err(format!("{server} is a service: write one of its servers after it"))
+            }
+            (None, _) => Err(format!("no service has a server {server}: show servers lists them")),
+        }
+    }
+
+    pub(super) fn why(&self, service: Option<&Name>, server: &Name, now: Mono) -> Reply {
         let refuse = |reason: String| Reply::Refused { reason, findings: Vec::new() };
+        let service = match service.map_or_else(|| self.only_service(server), Ok) {
+            Ok(service) => service,
+            Err(reason) => return refuse(reason),
+        };
         let Some(configured) = self.config.services.get(service) else {
             return refuse(format!("no service is named {service}: show services lists them"));
         };
@@ -141,7 +168,7 @@ impl Director {
             }
         }
         let decided = self.health.decided(pool_name, server, now);
-        let by_hand = self.override_words(pool_name, server, 0, now).is_some();
+        let by_hand = self.override_words(pool_name, server, (0, 0), now).is_some();
         let by_hand = by_hand.then(|| String::from("an operator decides: see show servers"));
         let decay = pool.dead_time.map_or_else(
             || format!("down after {} failures in a row", pool.fall.max(1)),

@@ -11,6 +11,7 @@
 pub mod announce;
 pub mod cluster;
 pub mod commit;
+mod doctor;
 pub mod event;
 pub mod frame;
 mod hardware;
@@ -26,6 +27,7 @@ mod requests;
 mod servers;
 pub mod status;
 mod system;
+mod time;
 pub mod trial;
 mod undo;
 pub mod upgrading;
@@ -41,6 +43,7 @@ use crate::model::{Config, Device, Millis, Mono};
 use crate::overrides::{Kept, Overrides};
 use crate::plan::fallback::Pages;
 use crate::plan::{AddressKey, Observed, Op, OpError, desired, plan};
+use crate::sntp;
 use crate::store::Generation;
 use crate::store::identity::Role;
 use crate::upgrade::running::Running;
@@ -54,7 +57,7 @@ use commit::{Stage, Transaction};
 use core::net::SocketAddr;
 use insight::Done;
 use leases::Leases;
-use now::Now;
+use now::{Now, node_of};
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
@@ -171,9 +174,11 @@ pub struct Director {
     pages: Pages,
     /// What was done to real servers in the kernel.
     done: Done,
+    examination: doctor::Examination,
     /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
     originals: BTreeMap<String, String>,
     leases: Leases,
+    time: sntp::Client,
     system: System,
     upgrading: upgrading::Upgrading,
     /// Verdicts changed since the last checkpoint.
@@ -219,8 +224,10 @@ impl Director {
             failing: Vec::new(),
             pages: Pages::new(),
             done: Done::default(),
+            examination: None,
             leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
+            time: sntp::Client::new(start.nonce),
             system: System::new(start.running, now),
             upgrading: upgrading::Upgrading::default(),
             unsaved: false,
@@ -248,6 +255,9 @@ impl Director {
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
+            Event::TimeAnswered { server, sent, received, datagram } => {
+                self.on_time(server, (sent, received), datagram.as_deref(), now, out);
+            }
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, now, out),
             Event::Maintained { session, what, result } => {
@@ -256,6 +266,7 @@ impl Director {
             Event::Proven(result) => self.on_proven(result, now, out),
             Event::Upgrade(news) => self.on_upgrade(news, out),
             Event::Ordered(result) => self.on_ordered(result, out),
+            Event::Examined(seen) => self.examined(seen, out),
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
@@ -295,6 +306,7 @@ impl Director {
             self.overrides.next_deadline(),
             self.marks.next_deadline(),
             self.leases.next_deadline(),
+            self.time.next_deadline(),
             self.keeping.again,
             self.system.next_deadline(),
             self.upgrading.next_deadline(),
@@ -323,6 +335,7 @@ impl Director {
         self.trial_deadline(now, out);
         self.undo_again(now, out);
         self.leases_due(now, out);
+        self.ask_time(now, out);
         self.prove_late(now, out);
         self.upgrade_due(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
@@ -345,6 +358,7 @@ impl Director {
             self.config.system.syslog.as_ref().and_then(|s| Some(SocketAddr::new(s.server?, s.port)));
         out.push(Effect::Syslog(receiver.map(|receiver| (receiver, hostname.clone()))));
         out.push(Effect::Hostname(hostname));
+        self.configure_time(now);
         self.configure_cluster(now, out);
         out.push(Effect::Access(Access::of(&self.config)));
         self.reconcile.desired_changed();
@@ -584,13 +598,5 @@ impl Director {
 
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {
         out.push(Effect::Log { level, text: text.into() });
-    }
-}
-
-/// The node of the pair that `identity` names; a configuration without a backup node has one for both.
-fn node_of(config: &Config, identity: Role) -> &crate::model::config::Node {
-    match (identity, &config.backup) {
-        (Role::Backup, Some(backup)) => backup,
-        (Role::Primary, _) | (Role::Backup, None) => &config.primary,
     }
 }

@@ -3,10 +3,12 @@
 use super::leases::Leases;
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
-use crate::model::{Device, Name};
+use crate::model::config::Node;
+use crate::model::{Config, Device, Name};
 use crate::overrides::{Forced, Overrides};
 use crate::plan::desired::{Circumstances, Usable};
 use crate::plan::{DestKey, DestSpec, Observed, ServiceKey};
+use crate::store::identity::Role;
 
 /// [`Circumstances`] of this moment.
 pub(super) struct Now<'a> {
@@ -47,5 +49,13 @@ impl Circumstances for Now<'_> {
 
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
         self.overrides.get(server, pool).map_or(Forced::Normal, |entry| entry.forced)
+    }
+}
+
+/// The node of the pair that `identity` names; a configuration without a backup node has one for both.
+pub(super) fn node_of(config: &Config, identity: Role) -> &Node {
+    match (identity, &config.backup) {
+        (Role::Backup, Some(backup)) => backup,
+        (Role::Primary, _) | (Role::Backup, None) => &config.primary,
     }
 }

@@ -5,6 +5,7 @@ use super::impact::Impact;
 use super::insight::Why;
 use super::status::{SlotStatus, Status};
 use super::upgrading::{Progress, UpgradeAsk};
+use crate::doctor::Report;
 use crate::health::CheckStatus;
 use crate::model::validate::Finding;
 use crate::model::{Config, Millis, Mono, Name};
@@ -45,10 +46,15 @@ pub enum Request {
     Checks,
     /// All that is known of one server of a service.
     Why {
-        /// Service.
-        service: Name,
+        /// Service; without, the only one that the server has.
+        service: Option<Name>,
         /// Server.
         server: Name,
+    },
+    /// Look for mistakes on servers and segments.
+    Doctor {
+        /// Only what concerns this service.
+        service: Option<Name>,
     },
     /// Keep the configuration that is on trial.
     Confirm,
@@ -226,6 +232,8 @@ pub enum Reply {
     },
     /// To [`Request::Why`].
     Why(Box<Why>),
+    /// To [`Request::Doctor`].
+    Doctor(Box<Report>),
     /// To [`Request::Confirm`].
     Confirmed {
         /// What was on trial.

@@ -44,7 +44,11 @@ impl Director {
                 self.commit(session, (base, Box::new(config), options), now, out);
             }
             Request::Checks => answer(session, self.checks(now), out),
-            Request::Why { service, server } => answer(session, self.why(&service, &server, now), out),
+            Request::Why { service, server } => {
+                let reply = self.why(service.as_ref(), &server, now);
+                answer(session, reply, out);
+            }
+            Request::Doctor { service } => self.examine(session, service.as_ref(), out),
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
             Request::Cluster(ask) => {

@@ -153,11 +153,23 @@ impl Director {
         &self,
         pool: &Name,
         server: &Name,
-        active: u32,
+        (active, closing): (u32, u32),
         now: Mono,
     ) -> Option<String> {
         let entry = self.overrides.get(server, pool)?;
-        Some(format!("{}, {active} connections remain", words(entry, now)))
+        let words = words(entry, now);
+        let remain = |n: u32| {
+            if n == 1 { "1 connection remains".to_string() } else { format!("{n} connections remain") }
+        };
+        Some(match (entry.forced, active, closing) {
+            (Forced::Weight(_) | Forced::Normal, _, _) => words,
+            (Forced::Drain | Forced::Disable, 0, 0) => format!("{words}, no connection remains"),
+            (Forced::Drain | Forced::Disable, 0, closing) => format!("{words}, only {closing} closing"),
+            (Forced::Drain | Forced::Disable, active, 0) => format!("{words}, {}", remain(active)),
+            (Forced::Drain | Forced::Disable, active, closing) => {
+                format!("{words}, {} and {closing} closing", remain(active))
+            }
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use crate::election::Fitness;
 use crate::health::State as HealthState;
 use crate::model::config::{CheckKind, Forward};
 use crate::model::{Device, Hostname, Label, Millis, Mono, Name};
+use crate::overrides::Forced;
 use crate::plan::observed::{Link, Stats};
 use crate::plan::{DaemonRole, DaemonSpec, DestKey, DestSpec, ServiceKey, ServiceSpec, TimeoutSpec};
 use crate::store::Generation;
@@ -38,6 +39,10 @@ pub struct Status {
     pub timeouts: Option<TimeoutSpec>,
     /// Sync daemons that run.
     pub daemons: Vec<(DaemonRole, DaemonSpec)>,
+    /// Who tells the time.
+    pub time: crate::sntp::Status,
+    /// Seconds since 1970 of the box's clock when the kernel was looked at.
+    pub unix_s: u64,
     /// What was wrong with the flash when the director started, until the next commit. Also among the alarms.
     pub notes: Vec<String>,
     /// What is wrong, most severe first; empty when all is well.
@@ -228,6 +233,8 @@ pub struct ServerStatus {
     pub check: CheckKind,
     /// Verdict.
     pub state: HealthState,
+    /// What an operator did to it.
+    pub forced: Forced,
     /// Since when.
     pub since: Mono,
     /// The rule and the last answer, in words: `connection refused, 3 of 3 failures`.

@@ -12,6 +12,7 @@ use crate::health::State;
 use crate::model::choice::Chosen as _;
 use crate::model::config::Pool;
 use crate::model::{Mono, Name};
+use crate::overrides::Forced;
 use crate::plan::desired::{asked_port, dest_port, keys, service_spec};
 use crate::plan::fallback::place;
 use crate::plan::observed::{Observed, ObservedDest, Stats};
@@ -54,6 +55,8 @@ impl Director {
             ipvs: ipvs(observed),
             timeouts: observed.timeouts,
             daemons: observed.daemons.iter().map(|(role, spec)| (*role, spec.clone())).collect(),
+            time: self.time.status(),
+            unix_s: observed.unix_s,
             notes: self.notes.clone(),
             alarms: self.alarms(observed, now),
         }
@@ -213,7 +216,7 @@ impl Director {
         if let Some(decided) = self.health.decided(pool_name, name, now) {
             reason = format!("{decided}; {reason}");
         }
-        if let Some(forced) = self.override_words(pool_name, name, active, now) {
+        if let Some(forced) = self.override_words(pool_name, name, (active, inactive), now) {
             reason = if reason.is_empty() { forced } else { format!("{forced}; {reason}") };
         }
         Some(ServerStatus {
@@ -223,6 +226,7 @@ impl Director {
             forward: pool.forward_of(member),
             check: pool.check,
             state: verdict.as_ref().map_or(State::Unknown, |v| v.state),
+            forced: self.overrides.get(name, pool_name).map_or(Forced::Normal, |entry| entry.forced),
             since: verdict.as_ref().map_or(self.started, |v| v.since),
             reason,
             checked: verdict.as_ref().and_then(|v| v.checked),
@@ -267,6 +271,7 @@ impl Director {
                 alarms.push(format!("sysctl {word}: this kernel does not have it"));
             }
         }
+        alarms.extend(self.time.alarm(now));
         alarms.extend(self.cluster.alarms(now));
         for service in self.service_status(observed) {
             if service.usable == 0 {

@@ -202,10 +202,7 @@ impl Health {
             let place = key.seat();
             let Some(seat) = self.seats.get_mut(&place) else { continue };
             let to = if seat.is_single() { change.to } else { joined(seat, &self.members) };
-            let reason = || match &key.check {
-                Some(name) => format!("check {name}: {}", change.reason),
-                None => change.reason.clone(),
-            };
+            let reason = || key.label(&change.reason);
             if seat.enter(&place, to, now, out, reason) && self.pools.contains_key(&place.pool) {
                 self.stirred.insert(place.pool);
             }
@@ -434,14 +431,12 @@ impl Health {
     }
 
     fn describe(&self, seat: &Seat) -> Verdict {
-        let Some((name, member)) = deciding(seat, &self.members) else {
+        let Some((_, member)) = deciding(seat, &self.members) else {
             let reason = String::from("no check configured");
             return Verdict { state: seat.state(), since: self.seen, reason, checked: None, took_us: None };
         };
         let mut verdict = self.describe_member(member);
-        if let Some(name) = name {
-            verdict.reason = format!("check {name}: {}", verdict.reason);
-        }
+        verdict.reason = member.key.label(&verdict.reason);
         verdict
     }
 
@@ -473,7 +468,8 @@ impl Health {
                 continue;
             }
             let target = spec.target;
-            lines.push(format!("check of {target} {}", sight::words(trouble)));
+            let at = spec.at.map(|server| format!(" at {server}")).unwrap_or_default();
+            lines.push(format!("check of {target}{at} {}", sight::words(trouble)));
         }
         if more > 0 {
             lines.push(format!("{more} more checks are in trouble"));

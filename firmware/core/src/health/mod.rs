@@ -17,6 +17,7 @@
 //! twice changes nothing.
 
 mod checkpoint;
+pub mod client;
 pub mod dialogue;
 mod engine;
 pub mod http;
@@ -29,10 +30,12 @@ pub mod verdict;
 mod words;
 
 pub use checkpoint::Checkpoint;
+pub(crate) use dialogue::mix;
 pub use engine::{ALARMS_MAX, Health, STALL_US, STEPS_PER_CALL};
 pub use seat::{RAMP_STEPS, TRANSITIONS_KEPT};
 pub use shared::Shared;
 pub use standing::Standing;
+pub(crate) use targets::{asked_by_stream, beside};
 
 use crate::model::check::Check;
 use crate::model::config::HttpCheck;
@@ -52,6 +55,9 @@ pub struct ProbeId(pub u64);
 pub struct ProbeSpec {
     /// Address and port.
     pub target: SocketAddr,
+    /// The server whose hardware address the packets go to, when the target is a virtual address that this box may hold
+    /// itself.
+    pub at: Option<IpAddr>,
     /// Address it is asked from. Absent: what the route says.
     pub source: Option<IpAddr>,
     /// The question.
@@ -109,6 +115,16 @@ pub struct ProbeOutcome {
     pub took_us: u32,
     /// What was said, where something was: see [`dialogue::Dialogue::transcript`].
     pub transcript: Option<Box<str>>,
+    /// What was learned beside the verdict.
+    pub learned: Learned,
+}
+
+/// What a run learned beside its verdict.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Learned {
+    /// Seconds from the end of the run until the server's certificate ends; negative when that is past. Absent without a
+    /// certificate, and when nobody knows the time.
+    pub certificate_left_s: Option<i64>,
 }
 
 /// The verdict on a server in one pool.
@@ -176,6 +192,8 @@ pub struct CheckStatus {
     pub failures: u32,
     /// What is wrong with the checking itself, in words.
     pub trouble: Option<String>,
+    /// Seconds until the server's certificate ends.
+    pub certificate_left_s: Option<i64>,
     /// What was said in the last failed run, or in the last one: lines that begin with `>` or `<`. Absent where there is
     /// nothing to say, and in the list of all.
     pub transcript: Option<String>,

@@ -8,7 +8,7 @@
 //! At most one run of a probe and [`IN_FLIGHT_MAX`] runs in all are under way. A run ends by the answer, or
 //! [`UNANSWERED_GRACE_US`] after its hard end without one; whatever comes later finds no run and changes nothing.
 
-use super::{Failure, ProbeId, ProbeOutcome, ProbeSpec};
+use super::{Failure, ProbeId, ProbeKind, ProbeOutcome, ProbeSpec};
 use crate::model::{Millis, Mono};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,8 @@ pub(crate) struct Probe {
     pub(crate) failures: u32,
     /// What was said in the last run that was worth it.
     pub(crate) transcript: Option<Box<str>>,
+    /// Seconds that the server's certificate had left, and when that was.
+    certificate: Option<(i64, Mono)>,
     run: Option<Run>,
     /// Since when it is asked; what staleness is counted from before the first end.
     since: Mono,
@@ -146,6 +148,19 @@ impl Probe {
         }
     }
 
+    /// Seconds until the server's certificate ends.
+    pub(crate) fn certificate_left_s(&self, now: Mono) -> Option<i64> {
+        let (left_s, at) = self.certificate?;
+        Some(left_s.saturating_sub(i64::try_from(now.micros_since(at) / 1_000_000).unwrap_or(i64::MAX)))
+    }
+
+    /// The same, when it is so little that the operator wanted to know.
+    fn ending(&self, now: Mono) -> Option<i64> {
+        let ProbeKind::Named(check) = &self.key.spec.kind else { return None };
+        let warning_s = i64::from(check.tls.as_ref()?.expiry_warning.get() / 1000);
+        self.certificate_left_s(now).filter(|left_s| *left_s < warning_s)
+    }
+
     /// What is wrong with it.
     pub(crate) fn trouble(&self, now: Mono) -> Option<Trouble<'_>> {
         if self.lost {
@@ -153,7 +168,8 @@ impl Probe {
         } else if let Some(words) = &self.not_asked {
             Some(Trouble::NotAsked(words))
         } else {
-            self.is_stale(now).then_some(Trouble::Stale(self.finished))
+            let stale = self.is_stale(now).then_some(Trouble::Stale(self.finished));
+            stale.or_else(|| self.ending(now).map(Trouble::Certificate))
         }
     }
 
@@ -190,6 +206,8 @@ pub enum Trouble<'a> {
     Lost,
     /// The last run could not be asked, and why.
     NotAsked(&'a str),
+    /// The server's certificate ends soon: seconds left.
+    Certificate(i64),
 }
 
 /// All probes.
@@ -243,6 +261,7 @@ impl Schedule {
             next: now,
             failures: 0,
             transcript: None,
+            certificate: None,
             run: None,
             since: now,
             finished: None,
@@ -333,6 +352,9 @@ impl Schedule {
             Err(Failure::NotAsked(words)) => probe.not_asked = Some(super::words::clip(words)),
         }
         self.starts.insert((probe.next, no));
+        if let Some(left_s) = outcome.learned.certificate_left_s {
+            probe.certificate = Some((left_s, now));
+        }
         if few || outcome.result.is_err() {
             probe.transcript = outcome.transcript;
         }

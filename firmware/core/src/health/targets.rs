@@ -5,11 +5,13 @@ use super::verdict::Rule;
 use super::{ProbeKind, ProbeSpec, Shared};
 use crate::gather::Gather as _;
 use crate::model::check::{Check, Join, Question};
-use crate::model::config::{CheckKind, Config, HttpCheck, Member, Node, Pool};
+use crate::model::config::{CheckKind, Config, Forward, HttpCheck, Member, Node, Pool};
 use crate::model::ipvs::Mark;
 use crate::model::{Millis, Name};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
@@ -25,11 +27,23 @@ pub(crate) struct MemberKey {
     pub(crate) port: u16,
     /// The named check; `None`: the pool's own.
     pub(crate) check: Option<Name>,
+    /// The virtual address that it is asked for; `None`: its own.
+    pub(crate) front: Option<IpAddr>,
 }
 
 impl MemberKey {
     pub(crate) fn seat(&self) -> SeatKey {
         SeatKey { pool: self.pool.clone(), server: self.server.clone(), port: self.port }
+    }
+
+    /// Words about it that say which of several checks of a server is meant.
+    pub(crate) fn label(&self, words: &str) -> String {
+        match (&self.check, self.front) {
+            (None, None) => words.into(),
+            (Some(name), None) => format!("check {name}: {words}"),
+            (None, Some(front)) => format!("asked for {front}: {words}"),
+            (Some(name), Some(front)) => format!("check {name} for {front}: {words}"),
+        }
     }
 }
 
@@ -55,21 +69,39 @@ pub(crate) struct Target {
 pub(crate) fn targets(config: &Config, node: &Node, active: bool) -> BTreeMap<MemberKey, Target> {
     let named = named_checks(config, node);
     let service_ports = service_ports(config);
+    let fronts = fronts(config);
     let mut all = Vec::new();
     for (pool_name, pool) in &config.pools {
         let parts = parts(pool, &named);
-        let sources = sources(pool, node);
+        let asking = Asking { pool, sources: sources(pool, node), node, active };
         for (server, member) in &pool.servers {
             let Some(address) = config.real_servers.get(server).and_then(|rs| rs.address) else { continue };
             for port in checked_ports(pool, member, service_ports.get(pool_name)) {
+                let via_virtual = pool.watch.via_virtual && pool.forward_of(member) == Forward::Direct;
+                let fronts = fronts.get(pool_name).filter(|_| via_virtual);
                 for part in &parts {
-                    let key = MemberKey {
+                    let key = |front| MemberKey {
                         pool: pool_name.clone(),
                         server: server.clone(),
                         port,
                         check: part.name.cloned(),
+                        front,
                     };
-                    all.push((key, target(pool, part, SocketAddr::new(address, port), &sources, active)));
+                    let server = SocketAddr::new(address, port);
+                    let virtuals: Vec<IpAddr> = match fronts {
+                        // A check that asks elsewhere means that place.
+                        Some(fronts)
+                            if part.address.is_none() && part.kind.as_ref().is_some_and(by_stream) =>
+                        {
+                            fronts.of(port, address)
+                        }
+                        Some(_) | None => Vec::new(),
+                    };
+                    if virtuals.is_empty() {
+                        all.push((key(None), asking.target(part, server, None)));
+                    }
+                    let asked = |front| (key(Some(front)), asking.target(part, server, Some(front)));
+                    all.extend(virtuals.into_iter().map(asked));
                 }
             }
         }
@@ -177,28 +209,120 @@ fn retry(pool: &Pool) -> Option<Retry> {
     Some(Retry { after, times })
 }
 
-fn target(pool: &Pool, part: &Part<'_>, server: SocketAddr, sources: &[IpAddr], active: bool) -> Target {
-    let standby = pool.watch.standby_interval.filter(|_| !active);
-    let interval = standby.unwrap_or(pool.interval);
-    let at_least_1ms = |span: Millis| span.max(Millis::new(1));
-    let to = SocketAddr::new(part.address.unwrap_or(server.ip()), part.port.unwrap_or(server.port()));
-    let source = sources.iter().copied().find(|own| own.is_ipv4() == to.is_ipv4());
-    Target {
-        address: server.ip(),
-        probe: part.kind.as_ref().map(|kind| ProbeKey {
-            spec: ProbeSpec { target: to, source, kind: kind.clone() },
-            interval: at_least_1ms(interval),
-            timeout: at_least_1ms(pool.timeout),
-            jitter: pool.watch.jitter,
-            retry: retry(pool),
-        }),
-        rule: Rule {
-            rise: pool.rise,
-            fall: pool.fall,
-            dead_time: pool.dead_time,
-            reentry: pool.reentry,
-            flap_limit: pool.watch.flap_limit,
-        },
-        join: pool.watch.join,
+/// Virtual addresses of a pool, by the ports of its services.
+#[derive(Default)]
+struct Fronts(BTreeMap<u16, BTreeSet<IpAddr>>);
+
+impl Fronts {
+    /// Those of the server's family on this port; those on any port, when the checked one is no service's.
+    fn of(&self, port: u16, server: IpAddr) -> Vec<IpAddr> {
+        let all: BTreeSet<IpAddr> = match self.0.get(&port) {
+            Some(addresses) => addresses.clone(),
+            None => self.0.values().flatten().copied().collect(),
+        };
+        all.into_iter().filter(|address| address.is_ipv4() == server.is_ipv4()).collect()
+    }
+}
+
+fn fronts(config: &Config) -> BTreeMap<&Name, Fronts> {
+    let mut all: BTreeMap<&Name, Fronts> = BTreeMap::new();
+    for service in config.services.values() {
+        let Some(pool) = &service.pool else { continue };
+        let of_pool = all.entry(pool).or_default();
+        let mark = service.special.mark.as_ref().and_then(|name| config.kernel.marks.get(name));
+        let (names, ports): (&[Name], Vec<u16>) = match mark {
+            Some(mark) => (&mark.addresses, mark.first_port().into_iter().collect()),
+            None => (&service.addresses, service.ports.to_vec()),
+        };
+        let addresses: Vec<IpAddr> =
+            names.iter().filter_map(|name| Some(config.floating.get(name)?.address?.address())).collect();
+        for port in ports {
+            of_pool.0.entry(port).or_default().extend(&addresses);
+        }
+    }
+    all
+}
+
+/// Whether a question is asked over TCP: only those can be asked for a virtual address.
+fn by_stream(kind: &ProbeKind) -> bool {
+    match kind {
+        ProbeKind::Tcp | ProbeKind::Http(_) => true,
+        ProbeKind::Named(check) => asked_by_stream(check),
+    }
+}
+
+/// The same of a named check.
+pub(crate) fn asked_by_stream(check: &Check) -> bool {
+    match check.question {
+        Question::Dns
+        | Question::Radius
+        | Question::Ntp
+        | Question::Udp
+        | Question::Ping
+        | Question::Up
+        | Question::Down => false,
+        Question::Sip => check.sip.as_ref().is_some_and(|sip| sip.tcp),
+        Question::Tcp
+        | Question::SendExpect
+        | Question::Http
+        | Question::Smtp
+        | Question::Pop3
+        | Question::Imap
+        | Question::Ftp
+        | Question::Nntp
+        | Question::Ldap
+        | Question::Mysql
+        | Question::Postgresql
+        | Question::Redis => check.tls.is_none(),
+    }
+}
+
+/// Our own address in the network of a server.
+pub(crate) fn beside(node: &Node, server: IpAddr) -> Option<IpAddr> {
+    let all = node.addresses.values().flatten();
+    let near = all.filter(|cidr| cidr.network().contains(server));
+    near.max_by_key(|cidr| cidr.prefix()).map(|cidr| cidr.address())
+}
+
+/// How a pool asks its servers.
+struct Asking<'a> {
+    pool: &'a Pool,
+    sources: Vec<IpAddr>,
+    node: &'a Node,
+    active: bool,
+}
+
+impl Asking<'_> {
+    /// A server's own address, or a virtual one that it answers for.
+    fn target(&self, part: &Part<'_>, server: SocketAddr, front: Option<IpAddr>) -> Target {
+        let pool = self.pool;
+        let standby = pool.watch.standby_interval.filter(|_| !self.active);
+        let interval = standby.unwrap_or(pool.interval);
+        let at_least_1ms = |span: Millis| span.max(Millis::new(1));
+        let address = front.or(part.address).unwrap_or(server.ip());
+        let to = SocketAddr::new(address, part.port.unwrap_or(server.port()));
+        let same_family = |own: &IpAddr| own.is_ipv4() == to.is_ipv4();
+        let source = self.sources.iter().copied().find(same_family);
+        // What answers for a virtual address must not be asked from one.
+        let source = source.or_else(|| front.and_then(|_| beside(self.node, server.ip())));
+        let at = front.map(|_| server.ip());
+        Target {
+            address: server.ip(),
+            probe: part.kind.as_ref().map(|kind| ProbeKey {
+                spec: ProbeSpec { target: to, at, source, kind: kind.clone() },
+                interval: at_least_1ms(interval),
+                timeout: at_least_1ms(pool.timeout),
+                jitter: pool.watch.jitter,
+                retry: retry(pool),
+            }),
+            rule: Rule {
+                rise: pool.rise,
+                fall: pool.fall,
+                dead_time: pool.dead_time,
+                reentry: pool.reentry,
+                flap_limit: pool.watch.flap_limit,
+            },
+            join: pool.watch.join,
+        }
     }
 }

@@ -51,7 +51,7 @@ choices! {
         #[default]
         Any "any" "Not looked at",
         Pin "pin" "Has the pinned SHA-256 fingerprint",
-        Ca "ca" "Signed by the authority with the pinned fingerprint",
+        Ca "ca" "Signed by the authority with the fingerprint, which the server sends along",
     }
 
     /// HTTP method.

@@ -8,6 +8,7 @@ pub mod check;
 pub mod choice;
 pub mod cluster;
 pub mod config;
+pub mod date;
 pub mod ipvs;
 pub mod limits;
 pub mod name;

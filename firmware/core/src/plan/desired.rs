@@ -185,7 +185,7 @@ fn lent(config: &Config, circumstances: &impl Circumstances, want: &mut Desired)
 }
 
 /// The device bound to an interface role.
-pub(super) fn device_of<'a>(config: &'a Config, role: &Name) -> Option<&'a Device> {
+pub(crate) fn device_of<'a>(config: &'a Config, role: &Name) -> Option<&'a Device> {
     config.interfaces.get(role).and_then(|i| i.device.as_ref())
 }
 

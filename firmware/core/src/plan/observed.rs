@@ -130,6 +130,8 @@ pub struct Observed {
     pub daemons: BTreeMap<DaemonRole, DaemonSpec>,
     /// Idle times; `None` in a kernel without IPVS.
     pub timeouts: Option<TimeoutSpec>,
+    /// Seconds since 1970 as its wall clock has them, for display only.
+    pub unix_s: u64,
 }
 
 impl Observed {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 /// Version of the rules that the platform makes of a [`Ruleset`] (`appliance/src/platform/nft/rules.rs`). Raise it
 /// with every change there, so that a new firmware replaces the table of an old one.
-pub const RULESET_FORMAT: u16 = 2;
+pub const RULESET_FORMAT: u16 = 3;
 
 /// Port of the control connection of FTP, which the kernel's helper for NAT looks at (`ip_vs_ftp.c`, `ports`).
 pub(crate) const FTP_CONTROL: u16 = 21;
@@ -42,6 +42,9 @@ pub struct Ruleset {
     /// The device and UDP port of the sync daemon, whose messages are dropped on every other device: the kernel takes
     /// them from anybody.
     pub sync: Option<(Device, u16)>,
+    /// Virtual addresses that servers of direct routing are asked for. Their answers are for our own client
+    /// ([`crate::health::client`]), and the kernel, which knows nothing of the connection, would reset it.
+    pub asked: BTreeSet<IpAddr>,
 }
 
 /// Packets that get a mark.
@@ -183,6 +186,13 @@ pub(super) fn ruleset(config: &Config, node: &Node, active: bool) -> Ruleset {
     }
     for (service, pool) in translated(config) {
         source_nat(config, service, pool, &networks, &mut rules.source_nat);
+    }
+    for (service, pool) in
+        config.services.values().filter_map(|s| Some((s, config.pools.get(s.pool.as_ref()?)?)))
+    {
+        if pool.watch.via_virtual {
+            rules.asked.extend(fronts(config, service).into_iter().map(|front| front.address));
+        }
     }
     rules.sync = config.sync_daemon.as_ref().and_then(|sync| {
         let device = device_of(config, sync.interface.as_ref()?)?;

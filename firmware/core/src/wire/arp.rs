@@ -73,6 +73,12 @@ impl Repr {
         Self { operation, sender_mac: mac, sender: address, target_mac: mac, target: address }
     }
 
+    /// The question who has `target`. From 0.0.0.0 it is the probe of RFC 5227 section 2.1.1, which changes nobody's cache.
+    #[must_use]
+    pub const fn question(mac: Mac, sender: Ipv4Addr, target: Ipv4Addr) -> Self {
+        Self { operation: Operation::Request, sender_mac: mac, sender, target_mac: [0; 6], target }
+    }
+
     /// Reads the payload of an Ethernet frame of type [`ethernet::TYPE_ARP`]; trailing padding is ignored.
     pub fn parse(packet: &[u8]) -> Result<Self, WireError> {
         let packet = packet.get(..field::END).ok_or(WireError::Truncated)?;

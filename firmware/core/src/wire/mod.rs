@@ -8,6 +8,7 @@ pub mod dhcp;
 pub mod ethernet;
 pub mod heartbeat;
 pub mod ndp;
+pub mod tcp;
 
 use core::fmt;
 

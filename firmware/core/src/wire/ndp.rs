@@ -114,6 +114,44 @@ impl Repr {
     }
 }
 
+/// Neighbour solicitation, code 0 (RFC 4861 section 4.3), and the option that says where to answer.
+const SOLICITATION: [u8; 2] = [135, 0];
+const SOURCE_LINK_LAYER: [u8; 2] = [1, 1];
+
+/// The frame that asks who has `target` (RFC 4861 section 7.2.2), from an address of ours.
+#[must_use]
+pub fn solicitation(mac: Mac, source: Ipv6Addr, target: Ipv6Addr) -> [u8; FRAME_BYTES] {
+    let mut frame = [0; FRAME_BYTES];
+    let [.., a, b, c] = target.octets();
+    // The solicited-node group (RFC 4291 section 2.7.1), and its Ethernet group (RFC 2464 section 7).
+    let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c];
+    let destination = [0x33, 0x33, 0xff, a, b, c];
+    ethernet::Repr { destination, source: mac, ethertype: ethernet::TYPE_IPV6 }.emit(&mut frame);
+    put(&mut frame, field::VERSION, &VERSION);
+    put(&mut frame, field::PAYLOAD_LENGTH, &ICMP_BYTES.to_be_bytes());
+    put(&mut frame, field::NEXT_HEADER, &[ICMPV6, HOP_LIMIT]);
+    put(&mut frame, field::SOURCE, &source.octets());
+    put(&mut frame, field::DESTINATION, &group);
+    put(&mut frame, field::ICMP, &SOLICITATION);
+    put(&mut frame, field::TARGET, &target.octets());
+    put(&mut frame, field::OPTION, &SOURCE_LINK_LAYER);
+    put(&mut frame, field::LINK_LAYER, &mac);
+    let sum = checksum(&frame);
+    put(&mut frame, field::CHECKSUM, &sum.to_be_bytes());
+    frame
+}
+
+/// Who an advertisement of any kind says has which address; `None` for every other frame.
+#[must_use]
+pub fn advertised(frame: &[u8]) -> Option<(Ipv6Addr, Mac)> {
+    let ours = frame.get(field::NEXT_HEADER) == Some(&ICMPV6)
+        && frame.get(field::HOP_LIMIT) == Some(&HOP_LIMIT)
+        && take(frame, field::ICMP) == Ok(ADVERTISEMENT)
+        && take(frame, field::OPTION) == Ok(TARGET_LINK_LAYER);
+    let target: [u8; 16] = take(frame, field::TARGET).ok().filter(|_| ours)?;
+    Some((Ipv6Addr::from(target), take(frame, field::LINK_LAYER).ok()?))
+}
+
 /// The checksum of RFC 4443 section 2.3 over the pseudo-header and the message; 0 for a frame that carries a right one.
 fn checksum(frame: &[u8]) -> u16 {
     // Source and destination addresses lie directly before the message, so one pass covers both.
@@ -172,6 +210,19 @@ mod tests {
             "2001:db8::1 > ff02::1: neighbor advertisement, tgt is 2001:db8::1, \
              Flags [router, override], 52:54:00:12:34:56"
         );
+    }
+
+    #[test]
+    fn a_question_goes_to_the_group_of_its_target_and_every_advertisement_answers() {
+        let frame = solicitation(REPR.mac, "2001:db8::2".parse().unwrap(), REPR.target);
+        assert_eq!(frame[..6], [0x33, 0x33, 0xff, 0, 0, 1]);
+        assert_eq!(frame[38..54], "ff02::1:ff00:1".parse::<Ipv6Addr>().unwrap().octets());
+        assert_eq!(checksum(&frame), 0);
+        assert_eq!(advertised(&frame), None);
+        assert_eq!(advertised(&GOLDEN), Some((REPR.target, REPR.mac)));
+        for end in 0..GOLDEN.len() {
+            assert_eq!(advertised(&GOLDEN[..end]), None, "{end} bytes");
+        }
     }
 
     #[test]

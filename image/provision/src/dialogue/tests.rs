@@ -102,6 +102,7 @@ fn typed(session: &mut Session, bytes: &[u8]) -> Vec<u8> {
                     session.reply(Reply::Config { generation: Generation(1), config }, &mut next);
                 }
                 Output::Request(_)
+                | Output::ShowConnections(_)
                 | Output::ShowLog { .. }
                 | Output::DirectPower(_)
                 | Output::RestartDirector

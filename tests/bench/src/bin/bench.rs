@@ -1,15 +1,22 @@
 //! `make bench`: measures, prints a table, writes `build/bench.json`.
 
 use director_bench::campaign::{self, Job, Work};
-use director_bench::commit_time;
 use director_bench::figure::Figure;
+use director_bench::{check_cost, commit_time};
 use std::process::ExitCode;
 
-const JOBS: &[Job<Figure>] = &[Job {
-    name: "commit",
-    about: "from commit to applied, for 10, 100 and 1,000 services",
-    work: Work::Lab(commit_time::run),
-}];
+const JOBS: &[Job<Figure>] = &[
+    Job {
+        name: "checks",
+        about: "10,000 TCP and 2,000 HTTP checks each second on one core: cost, memory, jitter, detection",
+        work: Work::Native(check_cost::run),
+    },
+    Job {
+        name: "commit",
+        about: "from commit to applied, for 10, 100 and 1,000 services",
+        work: Work::Lab(commit_time::run),
+    },
+];
 
 fn main() -> ExitCode {
     campaign::main("bench", JOBS)

@@ -9,8 +9,8 @@ use director_qemu::scenario::{self, BringUp};
 use director_qemu::vm::{Firmware, Hardware};
 use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
-use director_vm_tests::{storm, upgrades};
-use std::process::ExitCode;
+use director_vm_tests::{ailments, balancing, storm, upgrades};
+use std::process::{Command, ExitCode, Stdio};
 
 /// Issue: at 50 random moments of a commit storm.
 const CUTS: u64 = 50;
@@ -28,6 +28,16 @@ const JOBS: &[Job<Round>] = &[
         name: "upgrade",
         about: "the power goes in an upgrade, the boot loader's writes included; one of the two systems boots",
         work: Work::Lab(upgrade_cuts),
+    },
+    Job {
+        name: "doctor",
+        about: "every mistake that doctor knows, really made on a server of the lab",
+        work: Work::Lab(doctor),
+    },
+    Job {
+        name: "servers",
+        about: "every check type against the real server from Debian (image/setup.sh soak installs them)",
+        work: Work::Native(servers),
     },
     Job {
         name: "chaos",
@@ -76,6 +86,78 @@ fn upgrade_cuts(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
     };
     found.push(Round { name: "upgrade".into(), seed: options.seed, count, seconds, found: words, passed });
     met.map(|_| ())
+}
+
+fn doctor(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let count = options.count.unwrap_or(1);
+    let mut lab = Lab::prepare(scenario::named("balancing").context("scenario")?, folder)?;
+    balancing::quiet(&lab)?;
+    lab.boot()?;
+    let mut wrong = Vec::new();
+    for _ in 0..count {
+        for ailment in ailments::ALL {
+            let start = lab.hub().elapsed();
+            let result = ailments::healthy(&lab).and_then(|()| ailments::suffer(&lab, ailment));
+            let seconds = (lab.hub().elapsed() - start).as_secs_f64();
+            let passed = result.is_ok();
+            let words = match result {
+                Ok(()) => format!("{}: found as {}", ailment.name, ailment.kind),
+                Err(error) => format!("{}: {error:#}", ailment.name),
+            };
+            if !passed {
+                wrong.push(ailment.name);
+            }
+            found.push(Round {
+                name: "doctor".into(),
+                seed: options.seed,
+                count: 1,
+                seconds,
+                found: words,
+                passed,
+            });
+        }
+    }
+    ensure!(wrong.is_empty(), "not found as they should be: {wrong:?}");
+    ailments::healthy(&lab)
+}
+
+/// The ignored tests of the firmware's crate that need those servers.
+fn servers(found: &mut Vec<Round>, options: &Options) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "test",
+            "--package",
+            "director",
+            "--locked",
+            "--",
+            "--ignored",
+            "platform::probe::heavy_tests",
+        ])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let took = said.split("finished in ").nth(1).and_then(|rest| rest.split('s').next());
+    let seconds = took.and_then(|took| took.parse().ok()).unwrap_or_default();
+    for line in said.lines() {
+        let Some((name, result)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "))
+        else {
+            continue;
+        };
+        let (passed, name) = (result.starts_with("ok"), name.rsplit("::").next().unwrap_or(name));
+        let found_words = name.replace('_', " ");
+        found.push(Round {
+            name: "servers".into(),
+            seed: options.seed,
+            count: 1,
+            seconds,
+            found: found_words,
+            passed,
+        });
+    }
+    ensure!(output.status.success(), "{said}");
+    Ok(())
 }
 
 fn chaos(found: &mut Vec<Round>, options: &Options) -> Result<()> {

@@ -118,6 +118,7 @@ impl Bench {
                 Output::Verify { .. } | Output::WrongPasswords(_) => panic!("no password is set"),
                 Output::ShowLog { .. }
                 | Output::ShowHardware
+                | Output::ShowConnections(_)
                 | Output::DirectPower(_)
                 | Output::RestartDirector => {}
             }
@@ -179,9 +180,10 @@ impl Bench {
             {
                 Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() }
             }
+            Request::Doctor { .. } => Reply::Doctor(Box::default()),
             Request::Checks => Reply::Checks { at: STATUS.at, checks: Vec::new() },
-            Request::Why { service, .. } => {
-                Reply::Refused { reason: format!("no service is named {service}"), findings: Vec::new() }
+            Request::Why { server, .. } => {
+                Reply::Refused { reason: format!("no service has {server}"), findings: Vec::new() }
             }
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Cluster(_) => Reply::Done { text: "cluster".to_owned() },

@@ -39,8 +39,8 @@ pub fn fuzz_dialogues(data: &[u8]) {
     });
     let check = Check { question, login, ..Check::default() };
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-    let spec = ProbeSpec { target, source: None, kind: ProbeKind::Named(Shared::new(check)) };
-    let run = || match open(&spec, ProbeId(7)) {
+    let spec = ProbeSpec { target, at: None, source: None, kind: ProbeKind::Named(Shared::new(check)) };
+    let run = || match open(&spec, ProbeId(7), &mut |_| None) {
         Opening::Stream(dialogue) | Opening::Datagram(dialogue) => Some(play(dialogue, bytes.0, step)),
         Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,
     };

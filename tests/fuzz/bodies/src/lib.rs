@@ -12,6 +12,7 @@ mod dialogues;
 mod flash;
 mod memory;
 mod network;
+mod tls;
 
 pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_login, fuzz_transfer, fuzz_wire};
 pub use config::{fuzz_blob, fuzz_braces, fuzz_config, fuzz_seal};
@@ -19,6 +20,7 @@ pub use console::fuzz_console;
 pub use dialogues::fuzz_dialogues;
 pub use flash::{fuzz_kept, fuzz_records, fuzz_slots};
 pub use network::{fuzz_dhcp, fuzz_page};
+pub use tls::fuzz_tls;
 
 /// A target: the name of its file in `fuzz_targets` and of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("records", fuzz_records),
     ("seal", fuzz_seal),
     ("slots", fuzz_slots),
+    ("tls", fuzz_tls),
     ("transfer", fuzz_transfer),
     ("wire", fuzz_wire),
 ];

@@ -143,6 +143,7 @@ ten_thousand! {
     flash_records_keep_their_promises "records";
     sealed_secrets_keep_their_promises "seal";
     flash_slots_keep_their_promises "slots";
+    tls_servers_keep_their_promises "tls";
     serial_lines_keep_their_promises "transfer";
     wire_frames_keep_their_promises "wire";
 }

@@ -306,7 +306,7 @@ impl Sim {
                 Asked { action: Some((action.server.clone(), self.override_of(action))), ..nothing }
             }
             Request::Status | Request::Config | Request::Check(_) | Request::Checks => nothing,
-            Request::Why { .. } | Request::Power(_) => nothing,
+            Request::Why { .. } | Request::Doctor { .. } | Request::Power(_) => nothing,
         };
         self.note(format!("session {} asks {}", session.0, word(&request)));
         self.open.insert(session, asked);
@@ -431,8 +431,10 @@ impl Sim {
             | Event::Recalled { .. }
             | Event::Heartbeat { .. }
             | Event::Dhcp { .. }
+            | Event::TimeAnswered { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
+            | Event::Examined(_)
             | Event::Proven(_)
             | Event::Upgrade(_)
             | Event::Ordered(_)
@@ -511,8 +513,12 @@ impl Sim {
                         Some(Server::Refuses) | None => (refused(), 1000),
                         Some(Server::Hangs) => (Err(Failure::from("no answer")), remaining),
                     };
-                    let outcome =
-                        ProbeOutcome { result, took_us: u32::try_from(took).unwrap(), transcript: None };
+                    let outcome = ProbeOutcome {
+                        result,
+                        took_us: u32::try_from(took).unwrap(),
+                        transcript: None,
+                        learned: Default::default(),
+                    };
                     self.post(Item::Event(Event::Probed { id, outcome }), took);
                 }
                 Effect::Save { generation, state, config, .. } => {
@@ -532,10 +538,12 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
+                Effect::Examine(_) => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Upgrade(task) => panic!("nobody asked for it: {task:?}"),
                 Effect::Order(order) => panic!("there is no boot loader: {order:?}"),
+                Effect::AskTime { .. } | Effect::SetClock { .. } => panic!("no time server is configured"),
                 Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),
                 Effect::Keep(kept) => {

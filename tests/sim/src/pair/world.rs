@@ -271,6 +271,7 @@ impl World {
                         result,
                         took_us: u32::try_from(took).unwrap(),
                         transcript: Default::default(),
+                        learned: Default::default(),
                     };
                     self.post(n, took, Item::Event(Event::Probed { id, outcome }));
                 }
@@ -292,6 +293,7 @@ impl World {
                     self.post(n, later, Item::Boot);
                     return;
                 }
+                Effect::Examine(_) => {}
                 Effect::Hostname(_) | Effect::Access(_) | Effect::Syslog(_) | Effect::Pages(_) => {}
                 other => panic!("nobody asked for it: {other:?}"),
             }

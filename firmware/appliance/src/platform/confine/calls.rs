@@ -29,7 +29,10 @@ calls! {
     // Signals: PID 1 is asked by one when its socket is full; a panic raises one.
     SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn SYS_sigaltstack SYS_kill SYS_tkill SYS_tgkill
     // Time, chance, and who we are.
-    SYS_clock_gettime SYS_clock_getres SYS_clock_nanosleep SYS_nanosleep SYS_gettimeofday SYS_time SYS_getrandom
+    SYS_clock_gettime SYS_clock_getres SYS_clock_settime SYS_clock_nanosleep SYS_nanosleep SYS_gettimeofday SYS_time SYS_getrandom
     SYS_getpid SYS_getppid SYS_getuid SYS_geteuid SYS_getgid SYS_getegid SYS_uname SYS_sysinfo SYS_prlimit64
     SYS_getrlimit SYS_setrlimit
+    // What a C library or a runtime may choose in place of one of the above.
+    SYS_dup2 SYS_pipe SYS_mkdir SYS_mkdirat SYS_fallocate SYS_flock SYS_statfs SYS_fstatfs SYS_timerfd_create SYS_timerfd_settime SYS_timerfd_gettime SYS_signalfd4
+    SYS_select SYS_pselect6 SYS_sendfile SYS_getrusage SYS_times SYS_getcpu SYS_get_robust_list SYS_preadv SYS_pwritev SYS_epoll_create SYS_eventfd
 }

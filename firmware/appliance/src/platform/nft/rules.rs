@@ -10,7 +10,8 @@
 //!   chain marks { type filter hook prerouting priority -350;
 //!     meta nfproto ipv4 meta l4proto tcp ip daddr 1.2.3.1 th dport 10000-20000 meta mark set 7 notrack accept }
 //!   chain input { type filter hook input priority filter;
-//!     iifname != "eth1" meta l4proto udp th dport 8848 drop }
+//!     iifname != "eth1" meta l4proto udp th dport 8848 drop
+//!     meta nfproto ipv4 meta l4proto tcp ip saddr 1.2.3.7 th dport >= 61000 drop }
 //!   chain forward { type filter hook forward priority filter; policy drop;
 //!     ct state established,related accept
 //!     meta nfproto ipv4 iifname "eth1" ip saddr 192.168.1.0/24 accept
@@ -32,10 +33,15 @@
 //!   tracking.
 //! - Source NAT of balanced connections takes those whose client asked for the virtual server: IPVS changes the
 //!   destination, connection tracking keeps the original one.
+//! - The last rule of `input` keeps the kernel from resetting the connections of `health::client`. A socket bound to the port
+//!   would reserve it and not help: the kernel resets whatever has no connection of its own. The ports lie beyond those that
+//!   the kernel picks by itself (`net.ipv4.ip_local_port_range` ends at 60999), and no packet from a virtual address to
+//!   the box itself is anything else. A packet socket sees the packets before.
 //! - The answers of NAT leave `ip_vs_out` marked untracked (`net.ipv4.vs.conntrack=0`), so `masquerade` skips them.
 //! - `nf_defrag` runs at priority -400 as long as some expression needs connection tracking. Where the rule set has none,
 //!   `defragment` adds a rule that reads `ct state` and decides nothing.
 
+use director_core::health::client::FIRST_PORT;
 use director_core::model::config::Protocol;
 use director_core::model::{Cidr, Device};
 use director_core::plan::desired::{MarkRule, Ruleset, SourceNatRule};
@@ -182,9 +188,10 @@ pub(super) fn table(ruleset: &Ruleset) -> Table {
         table.chains.push(chain("marks", "filter", PREROUTING, MARKS, ACCEPT));
         table.rules.extend(ruleset.marks.iter().map(|rule| mark(rule, ruleset.track_marks)));
     }
-    if let Some((device, port)) = &ruleset.sync {
+    if ruleset.sync.is_some() || !ruleset.asked.is_empty() {
         table.chains.push(chain("input", "filter", LOCAL_IN, FILTER, ACCEPT));
-        table.rules.push(sync(device, *port));
+        table.rules.extend(ruleset.sync.iter().map(|(device, port)| sync(device, *port)));
+        table.rules.extend(ruleset.asked.iter().map(|address| answer(*address)));
     }
     forward(&mut table, ruleset, filtered);
     if !ruleset.masquerade.is_empty() || !ruleset.source_nat.is_empty() {
@@ -194,6 +201,25 @@ pub(super) fn table(ruleset: &Ruleset) -> Table {
         table.rules.extend(outbound.map(|(network, device, address)| masquerade(*network, device, *address)));
     }
     table
+}
+
+/// The answers of servers that were asked for a virtual address by ourselves.
+fn answer(address: IpAddr) -> Rule {
+    let (nfproto, offset, octets) = match address {
+        IpAddr::V4(address) => (NFPROTO_IPV4, 12, address.octets().to_vec()),
+        IpAddr::V6(address) => (NFPROTO_IPV6, 8, address.octets().to_vec()),
+    };
+    let bytes = if nfproto == NFPROTO_IPV4 { 4 } else { 16 };
+    let mut expressions = nfproto_is(nfproto);
+    expressions.extend(l4proto_is(TCP));
+    expressions.extend([
+        Expression::Payload { base: Base::Network, offset, bytes, register: REG_1 },
+        Expression::Equal { register: REG_1, value: octets },
+        Expression::Payload { base: Base::Transport, offset: 2, bytes: 2, register: REG_1 },
+        Expression::AtLeast { register: REG_1, value: FIRST_PORT.to_be_bytes().to_vec() },
+        Expression::Drop,
+    ]);
+    Rule { chain: "input", expressions }
 }
 
 /// Packets of a transport protocol to an address.
@@ -483,6 +509,15 @@ mod tests {
         assert_eq!(alone.rules[0].expressions, [Expression::CtState { register: REG_1 }]);
         let with_forward = table(&Ruleset { notrack: [].into(), ..ruleset() });
         assert!(with_forward.chains.iter().all(|c| c.name != "prerouting"));
+    }
+
+    #[test]
+    fn answers_to_our_own_client_are_dropped_by_virtual_address() {
+        let asked = ["1.2.3.7".parse().unwrap(), "fd00::7".parse().unwrap()].into();
+        let table = table(&Ruleset { asked, ..Ruleset::default() });
+        assert_eq!(table.chains[0].name, "input");
+        assert_eq!(table.rules.len(), 2);
+        assert!(table.rules.iter().all(|rule| rule.expressions.last() == Some(&Expression::Drop)));
     }
 
     #[test]

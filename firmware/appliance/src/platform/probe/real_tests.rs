@@ -3,10 +3,10 @@
 //! The programs come from Debian packages that image/setup.sh installs. Each says by itself when it listens: nginx and
 //! dnsmasq go into the background only then, redis writes a line.
 
-use super::tests::{GENEROUS, SHORT, listen, named, probe, words};
+use super::tests::{GENEROUS, SHORT, listen, named, outcome, probe, words};
 use super::*;
 use director_core::health::ProbeKind;
-use director_core::model::check::{Check, Dns, HttpProbe, Question};
+use director_core::model::check::{Certificate, Check, Dns, HttpProbe, Question, Smtp, Tls};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,37 @@ async fn nginx() -> Server {
     std::fs::write(folder.join("nginx.conf"), text).unwrap();
     run(Command::new("/usr/sbin/nginx").arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(&folder));
     Server { address, folder, child: None }
+}
+
+/// A web server inside TLS, and the fingerprints of its certificate and of the authority that signed it.
+async fn nginx_tls() -> (Server, [String; 2]) {
+    let (folder, address) = place("nginx-tls").await;
+    let root = folder.display();
+    let openssl = |line: &str| {
+        let output = Command::new("openssl").args(line.split(' ')).current_dir(&folder).output();
+        let output = output.unwrap_or_else(|e| panic!("openssl: {e}: run image/setup.sh"));
+        assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().rsplit('=').next().unwrap_or_default().replace(':', "")
+    };
+    let ec = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    std::fs::write(folder.join("ext"), "subjectAltName=DNS:www.example.org\n").unwrap();
+    openssl(&format!("req -x509 {ec} -keyout ca.key -out ca.pem -days 90 -subj /CN=ca"));
+    openssl(&format!("req {ec} -keyout key -out csr -subj /CN=www"));
+    openssl("x509 -req -in csr -CA ca.pem -CAkey ca.key -CAcreateserial -out own.pem -days 10 -extfile ext");
+    let pem = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    std::fs::write(folder.join("chain.pem"), pem("own.pem") + &pem("ca.pem")).unwrap();
+    let print = |name: &str| openssl(&format!("x509 -in {name} -noout -fingerprint -sha256")).to_lowercase();
+    let prints = [print("own.pem"), print("ca.pem")];
+    let text = format!(
+        "pid {root}/pid; error_log {root}/error.log; worker_processes 1; events {{}}\n\
+         http {{ access_log off; client_body_temp_path {root}/a; proxy_temp_path {root}/b; fastcgi_temp_path {root}/c;\n\
+         uwsgi_temp_path {root}/d; scgi_temp_path {root}/e;\n\
+         server {{ listen {address} ssl default_server; ssl_certificate {root}/chain.pem; ssl_certificate_key {root}/key;\n\
+         location / {{ return 200 'name $ssl_server_name'; }} }} }}\n"
+    );
+    std::fs::write(folder.join("nginx.conf"), text).unwrap();
+    run(Command::new("/usr/sbin/nginx").arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(&folder));
+    (Server { address, folder, child: None }, prints)
 }
 
 async fn dnsmasq() -> Server {
@@ -126,6 +157,50 @@ async fn nginx_is_asked_for_a_page() {
 }
 
 #[tokio::test]
+async fn nginx_is_asked_for_a_page_inside_tls_and_must_be_who_it_should_be() {
+    let (server, [own, authority]) = nginx_tls().await;
+    let page = |certificate, fingerprint: Option<&str>, sni: Option<&str>, body: &str| {
+        let tls = Tls {
+            sni: sni.map(|name| name.parse().unwrap()),
+            certificate,
+            fingerprint: fingerprint.map(|text| text.parse().unwrap()),
+            ..Tls::default()
+        };
+        let http = HttpProbe { body: Some(body.parse().unwrap()), ..HttpProbe::default() };
+        named(Check { question: Question::Http, http: Some(http), tls: Some(tls), ..Check::default() })
+    };
+    let www = Some("www.example.org");
+    let good = page(Certificate::Any, None, www, r"name\swww.example.org");
+    let seen = outcome(server.address, good, GENEROUS).await;
+    assert_eq!(seen.result, Ok(()));
+    let transcript = seen.transcript.unwrap();
+    assert!(transcript.starts_with("- TLS begins\n- TLS is open\n> GET / HTTP/1.1"), "{transcript}");
+    let left_days = seen.learned.certificate_left_s.unwrap() / 86_400;
+    assert!((9..=10).contains(&left_days), "{left_days}");
+    for (certificate, fingerprint) in [(Certificate::Pin, &own), (Certificate::Ca, &authority)] {
+        let good = page(certificate, Some(fingerprint), www, "name");
+        assert_eq!(probe(server.address, good, GENEROUS).await, Ok(()), "{certificate:?}");
+    }
+    let other = page(Certificate::Pin, Some(&authority), None, "name");
+    let why = words(probe(server.address, other, GENEROUS).await);
+    assert!(why.starts_with("TLS: another certificate: "), "{why}");
+    let stranger = page(Certificate::Ca, Some(&authority), Some("mail.example.org"), "name");
+    let why = words(probe(server.address, stranger, GENEROUS).await);
+    assert_eq!(why, "TLS: the certificate is not for mail.example.org");
+    // A handshake is all that tcp asks for.
+    let tls = Some(Tls::default());
+    assert_eq!(
+        probe(server.address, named(Check { tls: tls.clone(), ..Check::default() }), GENEROUS).await,
+        Ok(())
+    );
+    let clear = named(Check { question: Question::Http, ..Check::default() });
+    assert!(words(probe(server.address, clear, GENEROUS).await).contains("status 400"));
+    let plain = nginx().await;
+    let why = words(probe(plain.address, named(Check { tls, ..Check::default() }), GENEROUS).await);
+    assert!(why.starts_with("TLS: not TLS: answered \"HTTP/1.1 400"), "{why}");
+}
+
+#[tokio::test]
 async fn dnsmasq_is_asked_for_a_name() {
     let server = dnsmasq().await;
     let name = |name: &str, answer: Option<&str>| {
@@ -155,6 +230,48 @@ async fn redis_is_pinged_with_its_password_only() {
     assert!(probe(server.address, ping("guess"), GENEROUS).await.is_err());
     let nobody = named(Check { question: Question::Redis, ..Check::default() });
     assert!(probe(server.address, nobody, GENEROUS).await.is_err());
+}
+
+async fn vsftpd() -> Server {
+    let (folder, address) = place("vsftpd").await;
+    let empty = folder.join("empty");
+    std::fs::create_dir_all(&empty).unwrap();
+    let text = format!(
+        "listen=YES\nlisten_address=127.0.0.1\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\n\
+         secure_chroot_dir={}\nanonymous_enable=NO\nlocal_enable=YES\nseccomp_sandbox=NO\nxferlog_enable=NO\n",
+        address.port(),
+        empty.display()
+    );
+    std::fs::write(folder.join("vsftpd.conf"), text).unwrap();
+    let child = Command::new("/usr/sbin/vsftpd")
+        .arg(folder.join("vsftpd.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|e| panic!("vsftpd: {e}: run image/setup.sh"));
+    let mut server = Server { address, folder, child: Some(child) };
+    // It says nothing when it listens.
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        let ended = server.child.as_mut().unwrap().try_wait().unwrap();
+        assert!(ended.is_none(), "vsftpd ended before it listened: {ended:?}");
+        tokio::task::yield_now().await;
+    }
+    server
+}
+
+#[tokio::test]
+async fn vsftpd_greets_and_refuses_a_login_that_is_wrong() {
+    let server = vsftpd().await;
+    let greeting = named(Check { question: Question::Ftp, ..Check::default() });
+    assert_eq!(probe(server.address, greeting, GENEROUS).await, Ok(()));
+    let login = director_core::model::check::Login {
+        user: Some("nobody".parse().unwrap()),
+        password: Some("guess".parse().unwrap()),
+    };
+    let wrong = named(Check { question: Question::Ftp, login: Some(login), ..Check::default() });
+    let why = words(probe(server.address, wrong, GENEROUS).await);
+    assert!(why.contains("530"), "{why}");
 }
 
 /// How a server misbehaves once it has accepted.
@@ -197,14 +314,17 @@ async fn every_dialogue_with_a_server_that_misbehaves_ends_in_time_and_without_a
     ];
     for question in streams {
         for fault in [Fault::Hangs, Fault::Garbage, Fault::ByteByByte, Fault::ClosesEarly] {
-            let (listener, address) = listen().await;
-            let server = tokio::spawn(misbehave(listener, fault));
-            let kind = named(Check { question, ..Check::default() });
-            let result = probe(address, kind.clone(), SHORT).await;
-            assert!(matches!(result, Err(Failure::Server(_))), "{question:?} {fault:?}: {result:?}");
-            server.await.unwrap();
-            // Nobody listens any more.
-            assert_eq!(words(probe(address, kind, GENEROUS).await), "connection refused");
+            for tls in [None, Some(Tls::default())] {
+                let (listener, address) = listen().await;
+                let server = tokio::spawn(misbehave(listener, fault));
+                let smtp = Some(Smtp { helo: None, starttls: question == Question::Smtp && tls.is_some() });
+                let kind = named(Check { question, tls, smtp, ..Check::default() });
+                let result = probe(address, kind.clone(), SHORT).await;
+                assert!(matches!(result, Err(Failure::Server(_))), "{question:?} {fault:?}: {result:?}");
+                server.await.unwrap();
+                // Nobody listens any more.
+                assert_eq!(words(probe(address, kind, GENEROUS).await), "connection refused");
+            }
         }
     }
 }

@@ -19,16 +19,21 @@ fn http_kind() -> ProbeKind {
 
 /// Runs one probe and asserts that it is answered once and in time.
 pub(super) async fn probe(target: SocketAddr, kind: ProbeKind, timeout: Millis) -> Result<(), Failure> {
+    outcome(target, kind, timeout).await.result
+}
+
+/// The same, with all that was learned.
+pub(super) async fn outcome(target: SocketAddr, kind: ProbeKind, timeout: Millis) -> ProbeOutcome {
     let (send, mut results) = mpsc::channel(1);
-    let prober = Prober::new(send);
+    let prober = Prober::new(send, 1);
     let deadline = clock::now().after(timeout);
-    prober.start(ProbeId(7), ProbeSpec { target, source: None, kind }, deadline);
+    prober.start(ProbeId(7), ProbeSpec { target, at: None, source: None, kind }, deadline);
     drop(prober);
     let (id, outcome) = results.recv().await.expect("an outcome");
     assert_eq!(id, ProbeId(7));
     assert!(clock::now().micros_since(deadline) < SLACK_US, "ended long after its deadline");
     assert!(results.recv().await.is_none(), "answered twice");
-    outcome.result
+    outcome
 }
 
 pub(super) async fn listen() -> (TcpListener, SocketAddr) {
@@ -136,9 +141,9 @@ async fn an_early_close_says_how_far_it_came() {
 async fn a_deadline_in_the_past_ends_at_once() {
     let (_listener, address) = listen().await;
     let (send, mut results) = mpsc::channel(1);
-    Prober::new(send).start(
+    Prober::new(send, 1).start(
         ProbeId(1),
-        ProbeSpec { target: address, source: None, kind: http_kind() },
+        ProbeSpec { target: address, at: None, source: None, kind: http_kind() },
         Mono::ZERO,
     );
     assert!(results.recv().await.unwrap().1.result.is_err());
@@ -149,10 +154,11 @@ async fn a_run_beyond_the_bound_is_answered_as_not_asked() {
     let (listener, address) = listen().await;
     drop(listener);
     let (send, mut results) = mpsc::channel(1);
-    let prober = Prober { results: send, room: Arc::new(Semaphore::new(0)) };
+    let prober =
+        Prober { results: send, room: Arc::new(Semaphore::new(0)), ..Prober::new(mpsc::channel(1).0, 1) };
     prober.start(
         ProbeId(1),
-        ProbeSpec { target: address, source: None, kind: ProbeKind::Tcp },
+        ProbeSpec { target: address, at: None, source: None, kind: ProbeKind::Tcp },
         clock::now().after(GENEROUS),
     );
     let (_, outcome) = results.recv().await.unwrap();
@@ -164,11 +170,11 @@ async fn a_full_queue_of_outcomes_drops_none() {
     let (listener, address) = listen().await;
     drop(listener);
     let (send, mut results) = mpsc::channel(1);
-    let prober = Prober::new(send);
+    let prober = Prober::new(send, 1);
     for id in 0..50 {
         prober.start(
             ProbeId(id),
-            ProbeSpec { target: address, source: None, kind: ProbeKind::Tcp },
+            ProbeSpec { target: address, at: None, source: None, kind: ProbeKind::Tcp },
             clock::now().after(GENEROUS),
         );
     }

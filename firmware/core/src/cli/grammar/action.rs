@@ -18,6 +18,7 @@ pub(crate) enum View {
     Version,
     Alarms,
     Cluster,
+    Time,
 }
 
 /// What a line asks for.
@@ -50,6 +51,9 @@ pub(crate) enum Action {
     Flash,
     Checks,
     Why,
+    Connections,
+    RealServerSetup,
+    Doctor,
     ShowCommit,
     Rescue(Maintenance),
     ShowRescue,
@@ -103,6 +107,9 @@ impl Action {
             | Self::Flash
             | Self::Checks
             | Self::Why
+            | Self::Connections
+            | Self::RealServerSetup
+            | Self::Doctor
             | Self::ShowCommit
             | Self::Rescue(_)
             | Self::ShowRescue

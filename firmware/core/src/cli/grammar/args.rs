@@ -1,6 +1,9 @@
 //! Arguments of operational commands: what they name, and their bounds.
 
+use super::super::words::{Fault, FaultKind, Token, quoted};
 use super::Terminal;
+use crate::cli::show::realserver::System;
+use alloc::format;
 
 impl Terminal {
     /// Least and most.
@@ -20,10 +23,16 @@ pub(crate) enum Arg {
     Pool,
     /// Of the pool before it.
     Server,
-    /// Whose server is meant.
+    /// Whose server is meant, or a server that has one service only.
     OfService,
     /// Of the service before it.
     ServerOf,
+    /// Whose servers are to be set up.
+    ForService,
+    /// What runs on them.
+    System,
+    /// Which connections.
+    Connections,
     /// Lines of the log.
     Count,
     /// A number of commits ago.
@@ -57,21 +66,26 @@ impl Arg {
                 | Self::Comment
                 | Self::ServerAction
                 | Self::OfService
-                | Self::ServerOf
                 | Self::Url
+                | Self::ForService
         )
     }
 
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
-            Self::Service | Self::OfService => "<service>",
+            Self::Service | Self::ForService => "<service>",
+            Self::System => "linux|windows|freebsd",
+            Self::Connections => "[service|server|client|state|limit <value>]",
+            Self::OfService => "[<service>] <server>",
             Self::Pool => "<pool>",
             Self::Server | Self::ServerOf => "<server>",
             Self::Count => "<lines>",
             Self::Back => "<number>",
             Self::BackOrRescue => "<number>|rescue",
             Self::Window => "<minutes>",
-            Self::ServerAction => "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>]",
+            Self::ServerAction => {
+                "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>] [persistent]"
+            }
             Self::Comment => "<comment>",
             Self::Url => "http://<address>[:<port>]/<path>",
             Self::Terminal(Terminal::Length) => "<rows>",
@@ -85,11 +99,14 @@ impl Arg {
             Self::Service => "Only this service, with its counters",
             Self::Pool => "Only the servers of this pool",
             Self::Server => "Only this server, with its counters",
-            Self::OfService => "The service that it serves",
+            Self::ForService => "The service that they serve",
+            Self::System => "What runs on the servers; default linux",
+            Self::Connections => "Only some connections",
+            Self::OfService => "A server, after its service if it has several",
             Self::ServerOf => "The server",
             Self::Back => "A number of commits ago, 0 to 15: see show commits",
             Self::BackOrRescue => "A number of commits ago, 0 to 15, or the rescue configuration",
-            Self::ServerAction => "What to do, without editing the configuration",
+            Self::ServerAction => "a server and what to do with it, as in server rs1 drain",
             Self::Window => "Minutes to confirm, or a time such as 30s; default 10",
             Self::Comment => "A comment, up to the end of the line",
             Self::Url => "Where the .upgrade file lies, the server by its IP address",
@@ -99,4 +116,16 @@ impl Arg {
             Self::Terminal(Terminal::Idle) => "0 to 1440; 0 never ends the session",
         }
     }
+}
+
+/// The whole word for a system that was begun.
+pub(super) fn system(token: Token<'_>) -> Result<&'static str, Fault> {
+    let begun = token.text.to_ascii_lowercase();
+    let found = System::ALL.iter().find(|(_, word, _)| word.starts_with(&begun));
+    let unknown = || Fault {
+        kind: FaultKind::NoMatch,
+        column: token.column,
+        message: format!("{} is not known here: use linux, windows or freebsd", quoted(token.text)),
+    };
+    found.map(|(_, word, _)| *word).ok_or_else(unknown)
 }

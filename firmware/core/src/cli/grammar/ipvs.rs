@@ -14,7 +14,7 @@ pub(super) const SAVE: Command = command(
 pub(super) static IPVS: &[Command] = &[
     command("daemon", "Sync daemons", Next::Do(Action::View(View::IpvsDaemons), &[])),
     command(
-        "persistent",
+        "persistent-conn",
         "Persistent connections",
         Next::Do(Action::View(View::Ipvs(Columns::Persistent)), &[]),
     ),

@@ -22,6 +22,15 @@ pub(super) static TERMINAL: &[Command] = &[
     ),
 ];
 
+pub(super) const DOCTOR: Command = command(
+    "doctor",
+    "Look for mistakes on servers and segments, and say how to put them right",
+    Next::DoOr(
+        Action::Doctor,
+        &[command("service", "Only what concerns one service", Next::Do(Action::Doctor, &[Arg::OfService]))],
+    ),
+);
+
 pub(super) static RESTART: &[Command] = &[command(
     "control-plane",
     "The director process; connections and addresses stay",

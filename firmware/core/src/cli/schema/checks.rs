@@ -37,7 +37,7 @@ pub(super) static CHECK: &[Item] = &[
 static TLS: &[Item] = &[
     leaf("sni", "Server name to ask for; unset: none", Type::Hostname, None),
     leaf("certificate", "What the certificate must be", choice::<Certificate>(), Some("any")),
-    leaf("fingerprint", "SHA-256 of the certificate or authority", Type::Fingerprint, None),
+    leaf("fingerprint", "SHA-256 of the certificate, or of the authority's", Type::Fingerprint, None),
     leaf(
         "expiry-warning",
         "Warn when it ends sooner",
@@ -64,7 +64,7 @@ static HTTP: &[Item] = &[
 
 static SMTP: &[Item] = &[
     leaf("helo", "Name in EHLO; unset: this box's host name", Type::Hostname, None),
-    leaf("starttls", "STARTTLS must be offered", ON_OFF, Some("off")),
+    leaf("starttls", "STARTTLS must be offered, and with tls is used", ON_OFF, Some("off")),
 ];
 
 static LOGIN: &[Item] =

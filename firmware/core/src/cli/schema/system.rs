@@ -16,7 +16,7 @@ pub(super) static SYSTEM: &[Item] = &[
         span(Millis::new(0), Millis::from_secs(86_400)),
         Some("15m"),
     ),
-    leaf("password-hash", "Console password; \"set system password\" asks for one", Type::Hash, None),
+    leaf("password-hash", "Hash of the console password; set system password makes it", Type::Hash, None),
 ];
 
 static SYSLOG: &[Item] = &[

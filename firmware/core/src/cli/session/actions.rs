@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 const HELP: &[&str] = &[
     "A line is a command; ? shows what can come next, Tab completes it, and any word",
     "may be shortened while it stays clear. \"show\" looks, \"configure\" changes.",
+    "\"setup\" makes a service out of a dozen answers.",
     "",
     "In configure mode, \"set\" and \"delete\" change a candidate and nothing else.",
     "\"compare\" shows the changes, \"commit check\" what they would do, and \"commit\"",
@@ -26,8 +27,13 @@ const HELP: &[&str] = &[
     "A commit that leaves a service without a usable server, or ends one in use, asks",
     "first; pasted lines say \"commit force\".",
     "",
-    "After a show command: | json, | match TEXT, | count, | more, | no-more, and | set",
-    "for configuration.",
+    "\"export\" prints the configuration, \"load\" in configure mode takes one, and",
+    "\"transfer\" there lets director-provision on a laptop do both over this line.",
+    "\"set system password\" in configure mode asks for a console password; after a",
+    "commit each login needs it. \"server NAME drain\" takes a server out for a while.",
+    "",
+    "After a show command: | json, | match TEXT, | count, | more, | no-more, and",
+    "| set for configuration.",
     "Keys: arrows, C-a C-e start and end, C-w C-u C-k cut, C-y paste, C-c give up,",
     "C-r searches what was typed before, C-v before ? types it as a character.",
 ];
@@ -73,11 +79,16 @@ impl Session {
         let at_first = fault.kind == FaultKind::NoMatch && line.get(..fault.column)?.trim().is_empty();
         let known = |table: &'static [Command]| matches!(find(table, first), Found::One(..));
         match &self.candidate {
+            // "show" is a word of both modes: what it cannot show of the candidate, run may show.
+            Some(_) if !at_first && fault.kind == FaultKind::NoMatch && shows(first, line) => Some(format!(
+                "\"show\" shows the candidate here: type run {} to see how things are.",
+                line.trim()
+            )),
             _ if !at_first => None,
             None if known(CONFIGURE) => {
                 Some(format!("{} is a word of configure mode: type configure first.", quoted(first)))
             }
-            Some(_) if known(RUN) => Some(format!("You are in configure mode: type run {first}.")),
+            Some(_) if known(RUN) => Some(format!("You are in configure mode: type run {}.", line.trim())),
             Some(_) if known(OPERATIONAL) => Some(String::from("You are in configure mode; exit leaves it.")),
             None | Some(_) => None,
         }
@@ -104,7 +115,7 @@ impl Session {
             Action::Compare if !args.is_empty() && args.first().is_some_and(|n| n != "0") => {
                 self.recall(args.first(), Use::Compare(pipes), out);
             }
-            Action::Compare => self.compare(&pipes, out),
+            Action::Compare => self.compare_running(&pipes, out),
             Action::Commit => self.commit(CommitOptions::default(), out),
             Action::CommitForce => self.commit(CommitOptions { agreed: true, ..Default::default() }, out),
             Action::CommitComment => self.commit_with(&args, None, out),
@@ -116,10 +127,13 @@ impl Session {
             Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Checks => self.ask(Job::Checks { pipes }, Request::Checks, out),
+            Action::Doctor => self.ask_doctor(&args, pipes, out),
             Action::Why => self.ask_why(&args, pipes, out),
             Action::Commits => self.stored(Job::Commits { pipes }, Recall::List, out),
             Action::Flash => self.stored(Job::Flash { pipes }, Recall::Usage, out),
             Action::ShowUpgrade => self.stored(Job::Systems { pipes }, Recall::Systems, out),
+            Action::Connections => self.ask_connections(&args, pipes, out),
+            Action::RealServerSetup => self.ask(Job::RealServers { args, pipes }, Request::Config, out),
             Action::Rescue(what) => self.maintain(what, out),
             Action::ShowRescue => self.rescue(Some(pipes), out),
             Action::FactoryReset => self.ask_reset(out),
@@ -148,11 +162,6 @@ impl Session {
         self.ask(job, Request::Recall(what), out);
     }
 
-    fn compare(&mut self, pipes: &[Pipe], out: &mut Vec<Output>) {
-        let lines = self.candidate.as_ref().map(|c| text::difference(&c.running, &c.tree));
-        self.filtered(&lines.unwrap_or_default(), pipes, "no changes", out);
-    }
-
     fn top(&mut self) {
         if let Some(candidate) = &mut self.candidate {
             candidate.edit.clear();
@@ -162,6 +171,11 @@ impl Session {
     fn show_hardware(&mut self, pipes: Vec<Pipe>, out: &mut Vec<Output>) {
         self.log = Some(pipes);
         out.push(Output::ShowHardware);
+    }
+
+    fn compare_running(&mut self, pipes: &[Pipe], out: &mut Vec<Output>) {
+        let difference = self.candidate.as_ref().map(|c| text::difference(&c.running, &c.tree));
+        self.filtered(&difference.unwrap_or_default(), pipes, "no changes", out);
     }
 
     fn with_candidate(&mut self, walk: Option<Walk>, act: impl FnOnce(&mut Self, &mut Candidate, Walk)) {
@@ -401,6 +415,11 @@ impl Session {
             self.ask(Job::Check { pipes }, Request::Check(config), out);
         }
     }
+}
+
+/// Whether a line is a whole `show` of operational mode.
+fn shows(first: &str, line: &str) -> bool {
+    "show".starts_with(first) && parse(RUN, line, &[]).is_ok()
 }
 
 /// Removes the last level: a list's word goes with its key.

@@ -45,11 +45,24 @@ pub(super) enum Job {
     Checks {
         pipes: Vec<Pipe>,
     },
+    /// Whose names become addresses.
+    Connections {
+        ask: Box<super::connections::Ask>,
+        pipes: Vec<Pipe>,
+    },
+    /// The service and the system.
+    RealServers {
+        args: Vec<String>,
+        pipes: Vec<Pipe>,
+    },
     /// What lies in flash.
     Flash {
         pipes: Vec<Pipe>,
     },
     Why {
+        pipes: Vec<Pipe>,
+    },
+    Doctor {
         pipes: Vec<Pipe>,
     },
     Recall(commits::Use),
@@ -84,6 +97,8 @@ impl Job {
                 matches!(reply, Reply::Status(_))
             }
             Self::Running { .. }
+            | Self::Connections { .. }
+            | Self::RealServers { .. }
             | Self::Export(_)
             | Self::Configure
             | Self::Rebase
@@ -133,6 +148,7 @@ impl Job {
             Self::Upload(_) => {
                 matches!(reply, Reply::Have(_) | Reply::Done { .. } | Reply::Refused { .. })
             }
+            Self::Doctor { .. } => matches!(reply, Reply::Doctor(_) | Reply::Refused { .. }),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(
                 reply,

@@ -8,6 +8,7 @@
 //! While the password is checked and while the console is deaf, what is typed is thrown away. The hash is computed by
 //! the shell.
 
+use super::super::complete::Candidate as Possible;
 use super::super::editor::keys::{Key, Keys};
 use super::super::grammar::{Action, CONFIGURE, Parsed, parse};
 use super::super::show::words::{plural, span};
@@ -258,6 +259,16 @@ impl Session {
             self.entry = Some(Entry::new(Purpose::New));
         }
         true
+    }
+
+    /// What can follow `set system password`, which the table of settings does not have.
+    pub(super) fn password_help(&self, line: &str, edit: &[Step]) -> Option<Vec<Possible>> {
+        let before = line.trim_end().strip_suffix("password")?;
+        if self.candidate.is_none() || !line.ends_with(' ') || !Self::sets_hash(before, edit) {
+            return None;
+        }
+        let help = String::from("Asks for the new password twice, and does not show it");
+        Some(Vec::from([Possible { text: String::from("Enter"), help, literal: false }]))
     }
 
     /// Whether a hash could be set after these words.

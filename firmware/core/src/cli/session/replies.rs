@@ -56,24 +56,7 @@ impl Session {
                 self.know(status);
                 self.ask(Job::SetupConfig, Request::Config, out);
             }
-            (Job::SetupConfig, Reply::Config { generation, config }) => {
-                self.setup_begin(generation, &config, out);
-            }
-            (Job::Running { pipes }, Reply::Config { config, .. }) => {
-                self.show_running(&bind::to_tree(&config), &pipes, out);
-            }
-            (Job::Export(export), Reply::Config { config, .. }) => {
-                self.export_tree(bind::to_tree(&config), export, out);
-            }
-            (Job::Configure | Job::Discard, Reply::Config { generation, config })
-                if self.candidate.is_none() =>
-            {
-                self.open(generation, &config, out);
-            }
-            (Job::Configure | Job::Discard, Reply::Config { generation, config }) => {
-                self.open(generation, &config, out);
-                print::line(out, "Changes discarded.");
-            }
+            (job, Reply::Config { generation, config }) => self.config_came(job, generation, &config, out),
             (Job::Check { pipes }, Reply::Checked { findings, ops, impact }) => {
                 self.checked(&findings, &ops, &impact, &pipes, out);
             }
@@ -86,6 +69,7 @@ impl Session {
             (Job::Upload(digest), reply) => self.uploaded(digest, reply, out),
             (Job::Systems { pipes }, Reply::Recalled { result, .. }) => self.systems(result, &pipes, out),
             (Job::Upgrade, Reply::Done { text }) => self.say(out, &format!("{text}.")),
+            (Job::Doctor { pipes }, Reply::Doctor(report)) => self.doctor(&report, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
             (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
@@ -110,6 +94,26 @@ impl Session {
             Power::Off => "Switching off.",
         };
         print::line(out, text);
+    }
+
+    /// The running configuration, for what asked for it.
+    fn config_came(&mut self, job: Job, base: Generation, config: &Config, out: &mut Vec<Output>) {
+        match (job, config) {
+            (Job::SetupConfig, config) => self.setup_begin(base, config, out),
+            (Job::Connections { ask, pipes }, config) => self.connections_of(*ask, config, pipes, out),
+            (Job::RealServers { args, pipes }, config) => self.real_servers(config, &args, &pipes, out),
+            (Job::Running { pipes }, config) => self.show_running(&bind::to_tree(config), &pipes, out),
+            (Job::Export(export), config) => self.export_tree(bind::to_tree(config), export, out),
+            (Job::Configure | Job::Discard, config) => {
+                let discarded = self.candidate.is_some();
+                self.open(base, config, out);
+                if discarded {
+                    print::line(out, "Changes discarded.");
+                }
+            }
+            // Excluded by `Job::fits`.
+            (_, _) => {}
+        }
     }
 
     /// The answer to a commit of the candidate or of the dialogue's answers.
@@ -141,6 +145,7 @@ impl Session {
             | Reply::Recalled { .. }
             | Reply::Checks { .. }
             | Reply::Why(_)
+            | Reply::Doctor(_)
             | Reply::Done { .. }
             | Reply::Have(_)
             | Reply::Emptied { .. }

@@ -1,6 +1,7 @@
 //! `server NAME [in POOL] drain | disable | enable | weight N [for TIME] [persistent]`.
 
 use super::{Job, Output, Question, ServerAction, Session};
+use crate::cli::complete::SERVER_ACTIONS;
 use crate::director::protocol::Request;
 use crate::model::limits::WEIGHT_MAX;
 use crate::model::{Millis, Name};
@@ -37,6 +38,11 @@ impl Session {
 fn parse(words: &[&str]) -> Result<ServerAction, String> {
     let name = |word: &str| word.parse::<Name>().map_err(|why| format!("\"{word}\": {why}"));
     let (server, rest) = words.split_first().ok_or(USAGE)?;
+    if let ([action, name], true) = (words, SERVER_ACTIONS.contains(server))
+        && !SERVER_ACTIONS.contains(name)
+    {
+        return Err(format!("The name comes first: server {name} {action}."));
+    }
     let (pool, rest) = match rest {
         ["in", pool, rest @ ..] => (Some(name(pool)?), rest),
         rest => (None, rest),

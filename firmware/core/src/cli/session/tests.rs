@@ -12,8 +12,8 @@ use crate::plan::spec::{DestKey, DestSpec, ServiceKey};
 
 use commits::recall;
 use expect_test::expect_file;
-use proptest::prelude::*;
 
+mod connections;
 mod insight;
 mod login;
 mod text_io;
@@ -78,6 +78,11 @@ impl Bench {
                     self.session.log_text(&lines, &mut out);
                     self.run(out);
                 }
+                Output::ShowConnections(filter) => {
+                    let mut out = Vec::new();
+                    self.session.connections(Ok(connections::listing(*filter)), &mut out);
+                    self.run(out);
+                }
                 Output::Salt => {
                     let mut out = Vec::new();
                     self.session.salt(Some([5; 16]), &mut out);
@@ -133,7 +138,10 @@ impl Bench {
                 Reply::Done { text: alloc::format!("server {}: {:?}", ask.server, ask.forced) }
             }
             Request::Checks => insight::checks(),
-            Request::Why { service, server } => insight::why(service, server),
+            Request::Why { service, server } => {
+                insight::why(service.unwrap_or_else(|| "web".parse().unwrap()), server)
+            }
+            Request::Doctor { .. } => Reply::Doctor(alloc::boxed::Box::default()),
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Recall(what) => {
                 Reply::Recalled { running: Generation(self.generation), result: recall(what) }
@@ -293,6 +301,19 @@ fn question_mark_and_tab_show_the_way() {
         "up\r",
         "set pool web server rs1 weight 5 ?\x15",
         "sohw ?\x15",
+        "set system ?",
+        "password ?\x15",
+        "show servers\r",
+        "exit\ry\r",
+        "why server ?",
+        "rs1 ?\x15",
+        "why server web ?\x15",
+        "server drain ?\x15",
+        "server rs1 drain ?",
+        "persistent ?\x15",
+        "server rs1 weight 5 for 10m ?\x15",
+        "server rs1 enable ?\x15",
+        "help\r",
     ] {
         bench.keys(keys);
     }
@@ -552,47 +573,5 @@ fn show_takes_json_everywhere() {
     }
 }
 
-const PARTS: &[&str] = &[
-    "configure\r",
-    "set pool web ",
-    "show ",
-    "delete ",
-    "\t",
-    "?",
-    "server rs1 weight 5",
-    "\r",
-    "commit\r",
-    " | json\r",
-    "exit\r",
-    "edit service web\r",
-    "up\r",
-    "y\r",
-    "| match ",
-    "\x03",
-];
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn nothing_that_is_typed_breaks_the_console(
-        parts in proptest::collection::vec(
-            prop_oneof![
-                proptest::collection::vec(any::<u8>(), 0..20),
-                proptest::sample::select(PARTS).prop_map(|s| s.as_bytes().to_vec()),
-            ],
-            0..60,
-        ),
-    ) {
-        let mut bench = Bench::configured();
-        for part in parts {
-            // Garbage may be a form feed, which clears the screen; the model terminal takes that too.
-            bench.bytes(&part);
-            if bench.others.contains(&Output::Logout) {
-                bench = Bench::configured();
-            }
-        }
-    }
-}
-
 mod commits;
+mod garbage;

@@ -63,7 +63,10 @@ impl Transfer {
 
 impl Session {
     pub(super) fn begin_transfer(&mut self, out: &mut Vec<Output>) {
-        print::line(out, "Waiting for a program on this line (make provision). C-c three times leaves.");
+        self.say(
+            out,
+            "Waiting for director-provision, run on the machine at the other end. C-c three times leaves.",
+        );
         self.transfer.lines = Some(Lines::default());
         self.transfer.interrupts = 0;
     }
@@ -191,6 +194,7 @@ impl Session {
                 }
                 Output::Request(_)
                 | Output::ShowLog { .. }
+                | Output::ShowConnections(_)
                 | Output::DirectPower(_)
                 | Output::RestartDirector
                 | Output::ShowHardware
@@ -239,7 +243,8 @@ mod tests {
                     Output::Request(request) => {
                         assert_eq!(*request, Request::Status, "a transfer asks nothing of the director");
                     }
-                    Output::ShowLog { .. }
+                    Output::ShowConnections(_)
+                    | Output::ShowLog { .. }
                     | Output::DirectPower(_)
                     | Output::RestartDirector
                     | Output::ShowHardware

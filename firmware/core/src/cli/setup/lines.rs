@@ -69,6 +69,8 @@ impl Setup {
         let (protocol, port) = self.service();
         Vec::from([
             outside,
+            "\"show realserver-setup web\" prints what to type there, also for Windows and FreeBSD."
+                .to_string(),
             format!(
                 "Clients use {} {protocol} port {port}. \"show services\" and \"show servers\" tell how it goes, \
                  \"show alarms\" what is wrong; \"configure\" changes it.",

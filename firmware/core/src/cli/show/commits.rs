@@ -2,6 +2,7 @@
 
 use super::table::{Align, Table};
 use crate::cli::json::Json;
+use crate::model::date::Date;
 use crate::store::Generation;
 use crate::store::record::SlotState;
 use crate::store::slots::Past;
@@ -14,21 +15,8 @@ pub(crate) fn when(unix_s: u64) -> String {
     if unix_s == 0 {
         return "an unknown time".to_string();
     }
-    let (days, seconds) = (unix_s / 86_400, unix_s % 86_400);
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", seconds / 3600, seconds / 60 % 60)
-}
-
-/// Year, month and day of a number of days since 1970 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: u64) -> (u64, u64, u64) {
-    let z = days.saturating_add(719_468);
-    let (era, of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+    let Date { year, month, day, hour, minute, .. } = Date::of(unix_s);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
 /// What `rollback` takes for each, and what it is.

@@ -1,7 +1,7 @@
 //! Views as JSON. Keys are a promise: scripts read them.
 
 use super::tables::mac;
-use super::words::{check, forward, protocol, state};
+use super::words::{by_hand, check, forward, protocol, state};
 use crate::cli::json::Json;
 use crate::director::status::{IpvsService, ServerStatus, ServiceStatus, Status};
 use crate::health::State;
@@ -110,6 +110,7 @@ pub(super) fn servers(now: Mono, servers: &[&ServerStatus]) -> String {
         json.text("forward", forward(s.forward));
         json.text("check", check(s.check));
         json.text("state", state(s.state));
+        json.maybe_text("by_hand", by_hand(s.forced));
         json.count("since_ms", ago_ms(now, s.since));
         json.count("changed_at_ms", s.since.millis());
         let left = match s.state {

@@ -175,9 +175,10 @@ fn settings(spec: &ServiceSpec, family: Family) -> String {
     text
 }
 
-/// Lines for `ipvsadm -R`, in the order and form of `ipvsadm -Sn`; thresholds, which that leaves out, are added.
+/// Lines for `ipvsadm -R`, in the order and form of `ipvsadm -Sn`. What that leaves out, thresholds and timeouts, follows as
+/// remarks, which `-R` skips; without their `# ` it takes them too.
 pub(super) fn save(status: &Status) -> Vec<String> {
-    let mut out = Vec::new();
+    let (mut out, mut more) = (Vec::new(), Vec::new());
     for service in sorted(status) {
         let name = match &service.key {
             ServiceKey::Address { protocol, address, port } => {
@@ -192,10 +193,22 @@ pub(super) fn save(status: &Status) -> Vec<String> {
             ServiceKey::Mark { family: Family::V6, mark } => format!("-f {mark} -6"),
         };
         out.push(format!("-A {name} -s {}{}", service.spec.scheduler, options(service)));
-        out.extend(service.dests.iter().map(|dest| saved_dest(&name, dest)));
+        for dest in &service.dests {
+            let line = saved_dest(&name, dest);
+            more.extend(thresholds(dest).map(|limits| format!("# -e {line}{limits}")));
+            out.push(format!("-a {line}"));
+        }
+    }
+    more.extend(status.timeouts.map(|t| format!("# --set {} {} {}", t.tcp_s, t.tcp_fin_s, t.udp_s)));
+    if !more.is_empty() && !out.is_empty() {
+        out.push(LEFT_OUT.to_string());
+        out.extend(more);
     }
     out
 }
+
+/// Above the remarks.
+const LEFT_OUT: &str = "# ipvsadm -Sn leaves these out; without the # they are lines like those above:";
 
 fn options(service: &IpvsService) -> String {
     let spec = &service.spec;
@@ -226,7 +239,7 @@ fn saved_dest(service: &str, dest: &IpvsDest) -> String {
         Forward::Tunnel => "-i",
     };
     let remote = endpoint(dest.key.address, dest.key.port);
-    let mut text = format!("-a {service} -r {remote} {method} -w {}", spec.weight);
+    let mut text = format!("{service} -r {remote} {method} -w {}", spec.weight);
     match spec.tunnel.kind {
         1 => text.push_str(&format!(" --tun-type gue --tun-port {}", spec.tunnel.port)),
         2 => text.push_str(" --tun-type gre"),
@@ -237,13 +250,14 @@ fn saved_dest(service: &str, dest: &IpvsDest) -> String {
     } else if spec.tunnel.flags & 1 != 0 {
         text.push_str(" --tun-csum");
     }
-    if spec.upper != 0 {
-        text.push_str(&format!(" -x {}", spec.upper));
-    }
-    if spec.lower != 0 {
-        text.push_str(&format!(" -y {}", spec.lower));
-    }
     text
+}
+
+/// Its limits of connections, if it has any.
+fn thresholds(dest: &IpvsDest) -> Option<String> {
+    let option = |name: &str, value: u32| if value == 0 { String::new() } else { format!(" {name} {value}") };
+    let text = [option("-x", dest.spec.upper), option("-y", dest.spec.lower)].concat();
+    (!text.is_empty()).then_some(text)
 }
 
 /// `ipvsadm -L --timeout`.
@@ -277,7 +291,7 @@ pub(super) fn daemons(status: &Status) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::model::config::Scheduler;
-    use crate::plan::{DestKey, DestSpec, TunnelSpec};
+    use crate::plan::{DestKey, DestSpec, TimeoutSpec, TunnelSpec};
 
     fn status() -> Status {
         let mut status = crate::cli::testing::status::status();
@@ -314,6 +328,7 @@ mod tests {
             one_packet: true,
             ..ServiceSpec::new(Scheduler::Rr, Some(60))
         };
+        status.timeouts = Some(TimeoutSpec { tcp_s: 900, tcp_fin_s: 120, udp_s: 300 });
         status.ipvs.push(IpvsService { key: udp, spec, stats: Stats::default(), dests: Vec::new() });
         status
     }
@@ -334,8 +349,11 @@ mod tests {
                 "-a -t 1.2.3.1:80 -r 192.168.1.5:80 -m -w 1000",
                 "-A -u 1.2.3.1:5060 -s rr -p 60 --pe sip -o",
                 "-A -f 7 -s sh -p 300 -M 255.255.255.0 -b sh-fallback,sh-port",
-                "-a -f 7 -r 192.168.1.3:0 -i -w 1 --tun-type gue --tun-port 6080 --tun-remcsum -x 100 -y 80",
+                "-a -f 7 -r 192.168.1.3:0 -i -w 1 --tun-type gue --tun-port 6080 --tun-remcsum",
                 "-a -f 7 -r 192.168.1.4:0 -g -w 2",
+                LEFT_OUT,
+                "# -e -f 7 -r 192.168.1.3:0 -i -w 1 --tun-type gue --tun-port 6080 --tun-remcsum -x 100 -y 80",
+                "# --set 900 120 300",
             ],
         );
     }

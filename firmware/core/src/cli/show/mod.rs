@@ -4,13 +4,16 @@ mod cluster;
 pub(crate) mod commits;
 mod data;
 mod dhcp;
+pub(crate) mod doctor;
 pub(crate) mod flash;
 pub(crate) mod impact;
 pub(crate) mod insight;
 pub(crate) mod ipvs;
 pub mod ops;
+pub(crate) mod realserver;
 mod table;
 mod tables;
+mod time;
 pub(crate) mod upgrade;
 pub(crate) mod words;
 
@@ -52,6 +55,7 @@ pub(crate) fn lines(
         View::IpvsSave => ipvs::save(status),
         View::Version => tables::version(status, width),
         View::Alarms => tables::alarms(status, width),
+        View::Time => time::lines(status, width),
         View::Cluster => cluster::lines(status, width),
     })
 }
@@ -68,6 +72,7 @@ pub(crate) fn json(view: View, status: &Status, args: &[String]) -> Result<Strin
         View::IpvsDaemons => data::daemons(status),
         View::Version => data::version(status),
         View::Alarms => data::alarms(status),
+        View::Time => time::json(status),
         View::Cluster => cluster::json(status),
     })
 }

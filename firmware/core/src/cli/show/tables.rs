@@ -1,7 +1,9 @@
 //! Views as text.
 
 use super::table::{Align, Table, facts};
-use super::words::{ago, bytes, check, forward, generation, plural, service_key, span, state, weight, wrap};
+use super::words::{
+    ago, bytes, check, forward, generation, plural, server_state, service_key, span, weight, wrap,
+};
 use crate::director::status::{InterfaceStatus, ServerStatus, ServiceStatus, SlotStatus, Status};
 use crate::health::State;
 use crate::model::Mono;
@@ -192,12 +194,17 @@ pub(super) fn servers(now: Mono, servers: &[&ServerStatus], width: usize) -> Vec
             out.push(String::new());
         }
         if let Some(first) = pool.first() {
-            let usable = pool.iter().filter(|s| s.state == State::Up).count();
+            let of = |word: &str| pool.iter().filter(|s| server_state(s) == word).count();
+            let by_hand = ["drained", "disabled"].map(|word| match of(word) {
+                0 => String::new(),
+                n => format!(", {n} {word}"),
+            });
             out.push(format!(
-                "pool {}: {} of {} up, forward {}, check {}",
+                "pool {}: {} of {} up{}, forward {}, check {}",
                 first.pool,
-                usable,
+                of("up"),
                 plural(pool.len(), "server"),
+                by_hand.concat(),
                 forward(first.forward),
                 check(first.check)
             ));
@@ -218,7 +225,7 @@ pub(super) fn servers(now: Mono, servers: &[&ServerStatus], width: usize) -> Vec
             let cells = [
                 s.name.to_string(),
                 s.address.to_string(),
-                state(s.state).to_string(),
+                server_state(s).to_string(),
                 ago(now, s.since),
                 weight(s),
                 s.active.to_string(),
@@ -246,7 +253,7 @@ pub(super) fn server_details(now: Mono, servers: &[&ServerStatus], width: usize)
         let mut list = Vec::from([
             ("server", format!("{} in pool {}", s.name, s.pool)),
             ("address", s.address.to_string()),
-            ("state", format!("{} for {}", state(s.state), span(now.micros_since(s.since)))),
+            ("state", format!("{} for {}", server_state(s), span(now.micros_since(s.since)))),
             ("reason", server_reason(now, s)),
             ("check", format!("{}, last one {checked}", check(s.check))),
             ("forward", forward(s.forward).to_string()),
@@ -270,6 +277,7 @@ pub(super) fn version(status: &Status, width: usize) -> Vec<String> {
         ("node", format!("{}, {role}", s.identity)),
         ("generation", running(status)),
         ("loaded", s.source.clone()),
+        ("clock", super::time::clock(status)),
         ("uptime", format!("{}, {} counted", span(status.at.micros()), plural(count(s.boots), "boot"))),
         ("director", format!("started {}", ago(status.at, s.started))),
         ("kernel operations", format!("{}, {} by the last plan", s.operations, s.last_plan)),

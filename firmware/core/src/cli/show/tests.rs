@@ -5,6 +5,7 @@ use super::*;
 use crate::cli::testing::status::status;
 use crate::director::status::Status;
 use crate::model::config::Protocol;
+use crate::overrides::Forced;
 use crate::plan::Op;
 use crate::plan::desired::Ruleset;
 use crate::plan::spec::{
@@ -12,7 +13,7 @@ use crate::plan::spec::{
 };
 use expect_test::{expect, expect_file};
 
-const VIEWS: [(&str, View, &[&str]); 9] = [
+const VIEWS: [(&str, View, &[&str]); 10] = [
     ("show interfaces", View::Interfaces, &[]),
     ("show addresses", View::Addresses, &[]),
     ("show services", View::Services, &[]),
@@ -22,6 +23,7 @@ const VIEWS: [(&str, View, &[&str]); 9] = [
     ("show ipvs", View::Ipvs(crate::cli::show::ipvs::Columns::Plain), &[]),
     ("show version", View::Version, &[]),
     ("show alarms", View::Alarms, &[]),
+    ("show time", View::Time, &[]),
 ];
 
 fn strings(args: &[&str]) -> Vec<String> {
@@ -153,4 +155,20 @@ fn operations_are_said_in_plain_words() {
         announce the address 1.2.3.1 on eth0 to its neighbours
     "#]]
     .assert_eq(&(text.join("\n") + "\n"));
+}
+
+#[test]
+fn a_drained_server_is_not_among_those_that_are_up() {
+    let mut status = status();
+    for (server, forced) in status.servers.iter_mut().zip([Forced::Drain, Forced::Disable]) {
+        (server.state, server.forced) = (crate::health::State::Up, forced);
+    }
+    let text = lines(View::Servers, &status, &[], 80).unwrap();
+    let words = |line: &str| line.split_whitespace().nth(2).map(ToString::to_string);
+    assert_eq!(text[0], "pool web: 0 of 3 servers up, 1 drained, 1 disabled, forward nat, check http");
+    let rows = text.iter().filter(|line| line.starts_with("rs"));
+    assert_eq!(
+        rows.filter_map(|line| words(line)).collect::<Vec<_>>(),
+        ["drained", "disabled", "reentering"]
+    );
 }

@@ -4,6 +4,7 @@ use crate::director::status::ServerStatus;
 use crate::health::State;
 use crate::model::Mono;
 use crate::model::config::{CheckKind, Forward, Protocol};
+use crate::overrides::Forced;
 use crate::plan::{Family, ServiceKey};
 use crate::store::Generation;
 use alloc::format;
@@ -92,6 +93,24 @@ pub(crate) fn state(s: State) -> &'static str {
         State::Up => "up",
         State::Down => "down",
         State::Reentering { .. } => "reentering",
+    }
+}
+
+/// What an operator did to a server, as a state.
+pub(crate) fn by_hand(forced: Forced) -> Option<&'static str> {
+    match forced {
+        Forced::Drain => Some("drained"),
+        Forced::Disable => Some("disabled"),
+        Forced::Weight(_) => Some("weighted"),
+        Forced::Normal => None,
+    }
+}
+
+/// What a server does: the verdict, or what an operator made of a good one.
+pub(crate) fn server_state(server: &ServerStatus) -> &'static str {
+    match (server.state, server.forced) {
+        (State::Up, Forced::Drain | Forced::Disable) => by_hand(server.forced).unwrap_or_default(),
+        (verdict, _) => state(verdict),
     }
 }
 

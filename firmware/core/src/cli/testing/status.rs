@@ -7,6 +7,7 @@ use crate::director::status::{
 use crate::health::State;
 use crate::model::Mono;
 use crate::model::config::{CheckKind, Forward, Protocol, Scheduler};
+use crate::overrides::Forced;
 use crate::plan::observed::{Link, LinkCounters, Stats};
 use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
 use crate::store::Generation;
@@ -49,6 +50,7 @@ fn server(n: u8, state: State, since: u64, reason: &str, weights: (u32, Option<u
         forward: Forward::Nat,
         check: CheckKind::Http,
         state,
+        forced: Forced::Normal,
         since: before(since),
         reason: reason.to_string(),
         checked: Some(before(1)),
@@ -95,6 +97,21 @@ fn address(device: &str, cidr: &str, floating: Option<&str>, present: bool, want
         floating: floating.map(name),
         present,
         wanted,
+    }
+}
+
+fn time() -> crate::sntp::Status {
+    let server = |last, heard, trouble: Option<&str>| crate::sntp::ServerStatus {
+        address: core::net::IpAddr::from([192, 0, 2, last]),
+        heard,
+        stratum: heard.map(|_| 2),
+        delay_us: heard.map(|_| 1234),
+        trouble: trouble.map(ToString::to_string),
+    };
+    crate::sntp::Status {
+        set: Some((core::net::IpAddr::from([192, 0, 2, 1]), before(700))),
+        servers: Vec::from([server(1, Some(before(700)), None), server(2, None, Some("no answer"))]),
+        next: Some(Mono::from_micros(NOW.micros() + 324_000_000)),
     }
 }
 
@@ -163,6 +180,8 @@ pub(crate) fn status() -> Status {
         }]),
         timeouts: None,
         daemons: Vec::new(),
+        time: time(),
+        unix_s: 1_790_000_000,
         notes: Vec::new(),
         alarms: Vec::from([String::from(
             "the address 192.168.1.254/24 is missing on eth1: the kernel refused it (No such device, errno 19)",

@@ -18,7 +18,7 @@ const HEADER_BYTES: usize = 20;
 const PASSWORD_BYTES_MAX: usize = 128;
 
 /// Spreads the number of a run over 64 bits (splitmix64), so that neighbours look different.
-pub(super) const fn mix(number: u64) -> u64 {
+pub(crate) const fn mix(number: u64) -> u64 {
     let z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -37,15 +37,25 @@ struct Exchange {
     enough: Option<u16>,
     /// A word that a line of the reply must be.
     offers: Option<&'static str>,
+    /// After a good reply TLS begins.
+    secures: bool,
 }
 
 impl Exchange {
     fn greeting(good: Good) -> Self {
-        Self { what: "greeting", say: None, secret: false, good, enough: None, offers: None }
+        Self { what: "greeting", say: None, secret: false, good, enough: None, offers: None, secures: false }
     }
 
     fn ask(what: &'static str, line: String, good: Good) -> Self {
-        Self { what, say: Some(line.into_bytes()), secret: false, good, enough: None, offers: None }
+        Self {
+            what,
+            say: Some(line.into_bytes()),
+            secret: false,
+            good,
+            enough: None,
+            offers: None,
+            secures: false,
+        }
     }
 
     fn secret(what: &'static str, line: String, good: Good) -> Self {
@@ -61,6 +71,10 @@ pub(super) struct Script {
     /// The offer that the present exchange wants was seen.
     offered: bool,
     farewell: &'static [u8],
+    /// TLS begins in the middle.
+    clear_first: bool,
+    /// It begins now.
+    securing: bool,
 }
 
 /// Takes apart a login; `None`: nobody logs in.
@@ -69,12 +83,20 @@ fn parts(login: &Login) -> Option<(&str, &str)> {
     Some((user, login.password.as_ref().map_or("", Secret::reveal)))
 }
 
-/// SMTP and submission: greeting and EHLO.
-pub(super) fn smtp(details: &Smtp) -> Script {
+/// SMTP and submission: greeting and EHLO; inside TLS from the start, or from STARTTLS on and then EHLO again.
+pub(super) fn smtp(details: &Smtp, tls: bool) -> Script {
     let name = details.helo.as_ref().map_or("director", |name| name.as_str());
-    let mut hello = Exchange::ask("EHLO", format!("EHLO {name}\r\n"), Good::Codes(&[250]));
-    hello.offers = details.starttls.then_some("STARTTLS");
-    Script::new(b"QUIT\r\n", [Exchange::greeting(Good::Codes(&[220])), hello])
+    let hello = || Exchange::ask("EHLO", format!("EHLO {name}\r\n"), Good::Codes(&[250]));
+    let mut first = hello();
+    first.offers = details.starttls.then_some("STARTTLS");
+    let mut script = Script::new(b"QUIT\r\n", [Exchange::greeting(Good::Codes(&[220])), first]);
+    if tls && details.starttls {
+        let mut start = Exchange::ask("STARTTLS", String::from("STARTTLS\r\n"), Good::Codes(&[220]));
+        start.secures = true;
+        script.todo.extend([start, hello()]);
+        script.clear_first = true;
+    }
+    script
 }
 
 /// POP3: greeting, login.
@@ -151,7 +173,14 @@ pub(super) fn redis(login: &Login) -> Script {
 
 impl Script {
     fn new<const N: usize>(farewell: &'static [u8], exchanges: [Exchange; N]) -> Self {
-        Self { todo: exchanges.into(), line: Vec::new(), offered: false, farewell }
+        Self {
+            todo: exchanges.into(),
+            line: Vec::new(),
+            offered: false,
+            farewell,
+            clear_first: false,
+            securing: false,
+        }
     }
 
     fn say(&mut self) -> Step {
@@ -207,7 +236,10 @@ impl Script {
                 leave_out = exchange.enough == Some(code);
             }
         }
-        self.todo.pop_front();
+        if self.todo.pop_front().is_some_and(|exchange| exchange.secures) {
+            self.securing = true;
+            return Some(Step::Wait);
+        }
         if leave_out {
             self.todo.pop_front();
         }
@@ -265,6 +297,18 @@ impl Machine for Script {
         let exchange = self.todo.front()?;
         let have = if self.line.is_empty() { String::new() } else { format!(", only {}", quote(&self.line)) };
         Some(Err(format!("connected, but no whole answer to {} in time{have}", exchange.what)))
+    }
+
+    fn clear_first(&self) -> bool {
+        self.clear_first
+    }
+
+    fn secures(&mut self) -> bool {
+        mem::take(&mut self.securing)
+    }
+
+    fn secured(&mut self) -> Step {
+        self.say()
     }
 
     fn farewell(&self) -> &[u8] {

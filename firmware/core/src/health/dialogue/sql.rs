@@ -1,7 +1,9 @@
 //! MySQL (and MariaDB) and PostgreSQL: the handshake, and a login if one is set.
 
+use super::super::ProbeId;
 use super::super::words::quote;
 use super::reader::Reader;
+use super::scram::Scram;
 use super::{Machine, Step};
 use crate::model::check::{Login, Sql};
 use crate::model::text::Secret;
@@ -20,6 +22,7 @@ const PACKET_BYTES_MAX: usize = 16 * 1024;
 mod flag {
     pub(super) const BASE: u32 = 0x0000_0001 | 0x0000_0200 | 0x0000_8000 | 0x0008_0000;
     pub(super) const DATABASE: u32 = 0x0000_0008;
+    pub(super) const TLS: u32 = 0x0000_0800;
 }
 
 /// MySQL: without a user the greeting decides.
@@ -31,13 +34,17 @@ pub(super) struct Mysql {
     have: Vec<u8>,
     greeted: bool,
     rounds: u8,
+    tls: bool,
+    securing: bool,
+    /// What is said first inside TLS.
+    waiting: Option<Step>,
 }
 
 /// Messages of the server in one login at most: greeting, switch, fast-path word, verdict, and one to spare.
 const ROUNDS_MAX: u8 = 5;
 
 impl Mysql {
-    pub(super) fn new(login: &Login, sql: Option<&Sql>) -> Self {
+    pub(super) fn new(login: &Login, sql: Option<&Sql>, tls: bool) -> Self {
         Self {
             user: login.user.as_ref().map(|user| user.as_str().into()),
             password: login.password.as_ref().map_or("", Secret::reveal).into(),
@@ -45,6 +52,9 @@ impl Mysql {
             have: Vec::new(),
             greeted: false,
             rounds: 0,
+            tls,
+            securing: false,
+            waiting: None,
         }
     }
 
@@ -70,8 +80,12 @@ impl Mysql {
             }
             // caching_sha2_password: 3 is followed by the verdict, 4 wants the password itself inside TLS.
             Some(0x01) if reader.0 == [3] => Step::Wait,
+            Some(0x01) if reader.0 == [4] && self.tls => {
+                let password = [self.password.as_bytes(), b"\0"].concat();
+                Step::SendSecret(framed(number.wrapping_add(1), &password))
+            }
             Some(0x01) => Step::Done(Err(String::from(
-                "wants the password in clear inside TLS: log in once from elsewhere, or use mysql_native_password",
+                "wants the password itself inside TLS: set the check's tls, or log in once from elsewhere",
             ))),
             _ => Step::Done(Err(format!("not a MySQL answer: {}", quote(body)))),
         }
@@ -86,20 +100,32 @@ impl Mysql {
         reader.take(4)?;
         let mut salt = reader.take(8)?.to_vec();
         self.greeted = true;
-        let Some(user) = self.user.clone() else { return Some(Step::Done(Ok(()))) };
-        // Filler, capabilities, character set, status, capabilities, length of the salt, filler.
-        reader.take(1 + 2 + 1 + 2 + 2 + 1 + 10)?;
+        if !self.tls && self.user.is_none() {
+            return Some(Step::Done(Ok(())));
+        }
+        reader.u8()?;
+        let offered = u32::from(reader.array().map(u16::from_le_bytes)?);
+        if self.tls && offered & flag::TLS == 0 {
+            return Some(Step::Done(Err(String::from("the server does not offer TLS"))));
+        }
+        // Character set, status, capabilities, length of the salt, filler.
+        reader.take(1 + 2 + 2 + 1 + 10)?;
         salt.extend_from_slice(reader.take(12)?);
         reader.u8()?;
         let plugin = reader.text().unwrap_or(b"mysql_native_password");
         let known = [b"mysql_native_password".as_slice(), b"caching_sha2_password"];
         let plugin = if known.contains(&plugin) { plugin } else { b"mysql_native_password" };
         let proof = self.proof(plugin, &salt)?;
-        let flags = flag::BASE | if self.database.is_some() { flag::DATABASE } else { 0 };
+        let flags = flag::BASE
+            | if self.database.is_some() { flag::DATABASE } else { 0 }
+            | if self.tls { flag::TLS } else { 0 };
         let mut answer = flags.to_le_bytes().to_vec();
         answer.extend_from_slice(&0x0100_0000_u32.to_le_bytes());
         answer.push(45);
         answer.resize(32, 0);
+        let wish = framed(number.wrapping_add(1), &answer);
+        // Without a user the handshake of TLS is all.
+        let user = self.user.clone().unwrap_or_default();
         answer.extend_from_slice(user.as_bytes());
         answer.push(0);
         answer.push(u8::try_from(proof.len()).ok()?);
@@ -110,7 +136,13 @@ impl Mysql {
         }
         answer.extend_from_slice(plugin);
         answer.push(0);
-        Some(Step::SendSecret(framed(number.wrapping_add(1), &answer)))
+        if !self.tls {
+            return Some(Step::SendSecret(framed(number.wrapping_add(1), &answer)));
+        }
+        let inside = Step::SendSecret(framed(number.wrapping_add(2), &answer));
+        self.waiting = Some(if self.user.is_some() { inside } else { Step::Done(Ok(())) });
+        self.securing = true;
+        Some(Step::Send(wish))
     }
 
     /// What proves the password under a plugin.
@@ -158,6 +190,18 @@ impl Machine for Mysql {
         Step::Wait
     }
 
+    fn clear_first(&self) -> bool {
+        true
+    }
+
+    fn secures(&mut self) -> bool {
+        core::mem::take(&mut self.securing)
+    }
+
+    fn secured(&mut self) -> Step {
+        self.waiting.take().unwrap_or(Step::Wait)
+    }
+
     fn feed(&mut self, bytes: &[u8]) -> Step {
         self.have.extend_from_slice(bytes);
         // Each round takes a packet out of `have`.
@@ -200,16 +244,27 @@ pub(super) struct Postgresql {
     database: Option<String>,
     have: Vec<u8>,
     asked: bool,
+    tls: bool,
+    /// TLS is wished for, and the server has not said whether.
+    wishes_tls: bool,
+    securing: bool,
+    scram: Option<Scram>,
+    nonce: u64,
 }
 
 impl Postgresql {
-    pub(super) fn new(login: &Login, sql: Option<&Sql>) -> Self {
+    pub(super) fn new(login: &Login, sql: Option<&Sql>, tls: bool, id: ProbeId) -> Self {
         Self {
             user: login.user.as_ref().map(|user| user.as_str().into()),
             password: login.password.as_ref().map(|password| password.reveal().into()),
             database: sql.and_then(|sql| sql.database.as_ref()).map(|name| name.as_str().into()),
             have: Vec::new(),
             asked: false,
+            tls,
+            wishes_tls: tls,
+            securing: false,
+            scram: None,
+            nonce: id.0,
         }
     }
 
@@ -230,9 +285,28 @@ impl Postgresql {
                     }
                     None => Step::Done(Err(String::from("damaged answer to the login"))),
                 },
-                (Some(10), Some(_)) => Step::Done(Err(String::from(
-                    "wants a SCRAM login, which this check cannot do: delete the password, or use md5 for this user",
-                ))),
+                // Kinds of SASL, of which the plain SCRAM is always one.
+                (Some(10), Some(_)) => {
+                    let (scram, first) = Scram::new(self.nonce);
+                    self.scram = Some(scram);
+                    let mut body = b"SCRAM-SHA-256\0".to_vec();
+                    body.extend(u32::try_from(first.len()).unwrap_or(0).to_be_bytes());
+                    body.extend(first.into_bytes());
+                    self.prove(&body)
+                }
+                (Some(11), Some(password)) => {
+                    let answer = self.scram.as_mut().and_then(|scram| scram.answer(reader.0, password));
+                    match answer {
+                        Some(answer) => tagged(answer.as_bytes()),
+                        None => Step::Done(Err(String::from("damaged answer to the login"))),
+                    }
+                }
+                (Some(12), Some(_)) if self.scram.as_ref().is_some_and(|scram| scram.proven(reader.0)) => {
+                    Step::Wait
+                }
+                (Some(12), Some(_)) => {
+                    Step::Done(Err(String::from("the server does not know the password itself")))
+                }
                 (Some(kind), Some(_)) => {
                     Step::Done(Err(format!("wants a login of kind {kind}, not known here")))
                 }
@@ -245,16 +319,16 @@ impl Postgresql {
     }
 
     fn login(&mut self, proof: String) -> Step {
+        let mut body = proof.into_bytes();
+        body.push(0);
+        self.prove(&body)
+    }
+
+    fn prove(&mut self, body: &[u8]) -> Step {
         if core::mem::replace(&mut self.asked, true) {
             return Step::Done(Err(String::from("asks for the password twice")));
         }
-        let mut body = proof.into_bytes();
-        body.push(0);
-        let mut message = Vec::from([b'p']);
-        let length = u32::try_from(body.len().saturating_add(4)).unwrap_or(u32::MAX);
-        message.extend_from_slice(&length.to_be_bytes());
-        message.append(&mut body);
-        Step::SendSecret(message)
+        tagged(body)
     }
 
     /// Fields of a letter and text each. An unknown user or data base shows a server that works, when none was set.
@@ -277,6 +351,15 @@ impl Postgresql {
     }
 }
 
+/// A message about a password.
+fn tagged(body: &[u8]) -> Step {
+    let mut message = Vec::from([b'p']);
+    let length = u32::try_from(body.len().saturating_add(4)).unwrap_or(u32::MAX);
+    message.extend_from_slice(&length.to_be_bytes());
+    message.extend_from_slice(body);
+    Step::SendSecret(message)
+}
+
 fn hex(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in bytes {
@@ -287,7 +370,24 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Machine for Postgresql {
+    fn clear_first(&self) -> bool {
+        self.tls
+    }
+
+    fn secures(&mut self) -> bool {
+        core::mem::take(&mut self.securing)
+    }
+
+    fn secured(&mut self) -> Step {
+        self.wishes_tls = false;
+        self.open()
+    }
+
     fn open(&mut self) -> Step {
+        if self.wishes_tls {
+            // SSLRequest.
+            return Step::Send(b"\0\0\0\x08\x04\xd2\x16\x2f".to_vec());
+        }
         let mut body = 196_608_u32.to_be_bytes().to_vec();
         let user = self.user.as_deref().unwrap_or("director");
         let mut pairs = Vec::from([("user", user)]);
@@ -308,6 +408,16 @@ impl Machine for Postgresql {
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Step {
+        if self.wishes_tls {
+            return match bytes {
+                b"S" => {
+                    self.securing = true;
+                    Step::Wait
+                }
+                [b'N', ..] => Step::Done(Err(String::from("the server does not offer TLS"))),
+                _ => Step::Done(Err(format!("not a PostgreSQL answer: {}", quote(bytes)))),
+            };
+        }
         self.have.extend_from_slice(bytes);
         // Each round takes a message out of `have`.
         loop {

@@ -8,6 +8,8 @@ use crate::model::check;
 use alloc::vec;
 use proptest::prelude::*;
 
+mod secure;
+
 fn check(question: Question) -> Check {
     let escaped = |text: &str| Some(text.parse().unwrap());
     let step = |send: &str, expect: &str| check::Dialogue {
@@ -48,7 +50,7 @@ fn check(question: Question) -> Check {
 fn dialogue(check: Check) -> Dialogue {
     let target = "10.0.0.1:99".parse().unwrap();
     let kind = ProbeKind::Named(Shared::new(check));
-    match open(&ProbeSpec { target, source: None, kind }, ProbeId(7)) {
+    match open(&ProbeSpec { target, at: None, source: None, kind }, ProbeId(7), &mut |_| None) {
         Opening::Stream(dialogue) | Opening::Datagram(dialogue) => dialogue,
         other @ (Opening::Decided(_) | Opening::Connect | Opening::Echo(_)) => panic!("{other:?}"),
     }

@@ -14,6 +14,8 @@ enum Who {
     Us,
     Secret,
     Server,
+    /// What happened beside the words.
+    Remark,
 }
 
 /// Both directions in order, cut when either is full.
@@ -37,6 +39,11 @@ impl Transcript {
         self.add(Who::Secret, b"", KEPT_BYTES_MAX);
     }
 
+    /// Something happened that changes what the words mean.
+    pub(super) fn remark(&mut self, words: &str) {
+        self.add(Who::Remark, words.as_bytes(), KEPT_BYTES_MAX);
+    }
+
     pub(super) fn received(&mut self, bytes: &[u8]) {
         let room = KEPT_BYTES_MAX.saturating_sub(self.received);
         self.received = self.received.saturating_add(bytes.len());
@@ -51,7 +58,9 @@ impl Transcript {
         }
         let room = self.pieces.len() < PIECES_MAX;
         match self.pieces.last_mut() {
-            Some((last, piece)) if *last == who && who != Who::Secret => piece.extend_from_slice(kept),
+            Some((last, piece)) if *last == who && matches!(who, Who::Us | Who::Server) => {
+                piece.extend_from_slice(kept)
+            }
             _ if room => self.pieces.push((who, kept.to_vec())),
             _ => self.cut = true,
         }
@@ -67,6 +76,7 @@ impl Transcript {
                 Who::Us => "> ",
                 Who::Secret => "> (login, not shown)",
                 Who::Server => "< ",
+                Who::Remark => "- ",
             });
             for byte in bytes {
                 // Writing to a String cannot fail.

@@ -48,13 +48,17 @@ impl Health {
 
 fn status(probe: &Probe, users: usize, with_transcript: bool, now: Mono) -> CheckStatus {
     let key = probe.key();
+    let mut question = match &key.spec.kind {
+        ProbeKind::Tcp => String::from("tcp"),
+        ProbeKind::Http(check) => format!("http {}", check.path),
+        ProbeKind::Named(check) => check.question.word().to_string(),
+    };
+    if let Some(server) = key.spec.at {
+        question.push_str(&format!(" at {server}"));
+    }
     CheckStatus {
         target: key.spec.target,
-        question: match &key.spec.kind {
-            ProbeKind::Tcp => String::from("tcp"),
-            ProbeKind::Http(check) => format!("http {}", check.path),
-            ProbeKind::Named(check) => check.question.word().to_string(),
-        },
+        question,
         interval: key.interval,
         timeout: key.timeout,
         users: u32::try_from(users).unwrap_or(u32::MAX),
@@ -62,6 +66,7 @@ fn status(probe: &Probe, users: usize, with_transcript: bool, now: Mono) -> Chec
         took_us: probe.took_us,
         failures: probe.failures,
         trouble: probe.trouble(now).map(words),
+        certificate_left_s: probe.certificate_left_s(now),
         transcript: probe.transcript.as_deref().filter(|_| with_transcript).map(String::from),
     }
 }
@@ -73,5 +78,11 @@ pub(super) fn words(trouble: Trouble<'_>) -> String {
         Trouble::Stale(None) => String::from("has never finished"),
         Trouble::Lost => String::from("did not finish"),
         Trouble::NotAsked(words) => format!("could not be made: {words}"),
+        Trouble::Certificate(left_s) if left_s < 0 => String::from("sees a certificate that has expired"),
+        Trouble::Certificate(left_s) => {
+            let left = Mono::from_millis(u64::try_from(left_s).unwrap_or(0).saturating_mul(1000));
+            let left = crate::cli::show::words::span(left.micros());
+            format!("sees a certificate that ends in {left}")
+        }
     }
 }

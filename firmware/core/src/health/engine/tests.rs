@@ -163,7 +163,7 @@ impl World {
             false if self.not_asked.contains(&id) => Err(Failure::NotAsked("out of file descriptors".into())),
             false => Err("connection refused".into()),
         };
-        ProbeOutcome { result, took_us: 700, transcript: None }
+        ProbeOutcome { result, took_us: 700, transcript: None, learned: Default::default() }
     }
 
     fn for_seconds(&mut self, seconds: u64) {
@@ -254,7 +254,12 @@ fn each_port_has_its_own_verdict_unless_one_port_is_checked_for_all() {
         })
         .collect();
     assert_eq!(probes.iter().map(|(_, port)| *port).collect::<Vec<_>>(), [80, 443]);
-    health.probed(probes[0].0, ProbeOutcome { result: Ok(()), took_us: 1, transcript: None }, s(2), &mut out);
+    health.probed(
+        probes[0].0,
+        ProbeOutcome { result: Ok(()), took_us: 1, transcript: None, learned: Default::default() },
+        s(2),
+        &mut out,
+    );
     assert!(health.usable(&name("web"), &server_name(0), 80));
     assert!(!health.usable(&name("web"), &server_name(0), 443));
     assert!(health.verdict(&name("web"), &server_name(0)).unwrap().reason.starts_with("port 443: "));
@@ -344,13 +349,13 @@ fn late_and_repeated_answers_change_nothing() {
     let mut out = Vec::new();
     world.health.probed(
         id,
-        ProbeOutcome { result: Ok(()), took_us: 1, transcript: None },
+        ProbeOutcome { result: Ok(()), took_us: 1, transcript: None, learned: Default::default() },
         world.now,
         &mut out,
     );
     world.health.probed(
         ProbeId(999),
-        ProbeOutcome { result: Ok(()), took_us: 1, transcript: None },
+        ProbeOutcome { result: Ok(()), took_us: 1, transcript: None, learned: Default::default() },
         world.now,
         &mut out,
     );

@@ -1,11 +1,11 @@
 //! What the named checks say to a server must be sound.
 
 use super::Findings;
-use crate::health::RAMP_STEPS;
-use crate::health::dialogue::{check_filter, check_pattern};
-use crate::model::check::{Check, Compare, HttpProbe, Question};
+use crate::health::dialogue::{check_filter, check_pattern, takes_tls};
+use crate::health::{RAMP_STEPS, asked_by_stream, beside};
+use crate::model::check::{Certificate, Check, Compare, HttpProbe, Question, Tls};
 use crate::model::choice::Chosen as _;
-use crate::model::config::{Config, OnFailure, Pool};
+use crate::model::config::{CheckKind, Config, Forward, OnFailure, Pool};
 use crate::model::text::Escaped;
 use alloc::format;
 
@@ -15,12 +15,48 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     for (name, pool) in &config.pools {
         verdicts(&format!("pool {name}"), pool, found);
+        if pool.watch.via_virtual {
+            via_virtual(config, &format!("pool {name} check-virtual"), pool, found);
+        }
         let Some(role) = &pool.watch.source else { continue };
         if config.interfaces.contains_key(role)
             && config.primary.addresses.get(role).is_none_or(|addresses| addresses.is_empty())
         {
             let text = format!("the node has no address there: set node primary interface {role} address");
             found.error(format!("pool {name} check-source {role}"), text);
+        }
+    }
+}
+
+/// A server is asked for a virtual address at its hardware address, so it must be beside us.
+fn via_virtual(config: &Config, path: &str, pool: &Pool, found: &mut Findings) {
+    if pool.forwards().all(|forward| forward != Forward::Direct) {
+        found.error(
+            path.into(),
+            "is for direct routing only: servers behind NAT and tunnels are asked by their own address",
+        );
+    }
+    let by_stream = |name| config.questions.checks.get(name).is_none_or(asked_by_stream);
+    if let Some(name) = pool.watch.checks.iter().find(|name| !by_stream(name)) {
+        let text = format!("check {name} does not ask over TCP, so it goes to the servers' own addresses");
+        found.warning(path.into(), text);
+    }
+    if pool.check == CheckKind::None && pool.watch.checks.is_empty() {
+        found.warning(path.into(), "has no effect with check none");
+    }
+    for node in core::iter::once(&config.primary).chain(&config.backup) {
+        // An interface that is lent its address may be in any network.
+        if config.interfaces.values().any(|interface| interface.dhcp) {
+            continue;
+        }
+        let direct = pool.servers.iter().filter(|(_, member)| pool.forward_of(member) == Forward::Direct);
+        let addressed = direct.filter_map(|(name, _)| Some((name, config.real_servers.get(name)?.address?)));
+        if let Some((server, address)) = addressed.into_iter().find(|(_, a)| beside(node, *a).is_none()) {
+            let text = format!(
+                "server {server} ({address}) is in no network of the node: direct routing cannot reach it"
+            );
+            found.error(path.into(), text);
+            break;
         }
     }
 }
@@ -63,8 +99,8 @@ fn verdicts(path: &str, pool: &Pool, found: &mut Findings) {
 }
 
 fn question(path: &str, check: &Check, found: &mut Findings) {
-    if check.tls.is_some() {
-        found.error(format!("{path} tls"), "not in this firmware yet: delete it");
+    if let Some(tls) = &check.tls {
+        self::tls(path, tls, check, found);
     }
     for (number, step) in &check.steps {
         pattern(&format!("{path} step {number} expect"), step.expect.as_ref(), step.compare, found);
@@ -111,6 +147,25 @@ fn question(path: &str, check: &Check, found: &mut Findings) {
     if check.login.is_some() && !takes_login {
         let text = format!("has no effect on question {}: delete it", check.question.word());
         found.warning(format!("{path} login"), text);
+    }
+}
+
+fn tls(path: &str, tls: &Tls, check: &Check, found: &mut Findings) {
+    let over_tcp = check.sip.as_ref().is_some_and(|sip| sip.tcp);
+    if !takes_tls(check.question, over_tcp) {
+        let more = if check.question == Question::Sip { ", unless sip tcp is on" } else { "" };
+        let text = format!("question {} is not asked inside TLS{more}: delete it", check.question.word());
+        found.error(format!("{path} tls"), text);
+    }
+    match (tls.certificate, &tls.fingerprint) {
+        (Certificate::Any, Some(_)) => found.error(
+            format!("{path} tls fingerprint"),
+            "has no effect with certificate any: set certificate pin or ca, or delete it",
+        ),
+        (Certificate::Pin | Certificate::Ca, None) => {
+            found.error(format!("{path} tls fingerprint"), format!("missing: set {path} tls fingerprint"));
+        }
+        (Certificate::Any, None) | (Certificate::Pin | Certificate::Ca, Some(_)) => {}
     }
 }
 

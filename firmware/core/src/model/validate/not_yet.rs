@@ -4,7 +4,6 @@
 use super::Findings;
 use crate::model::Config;
 use crate::model::cluster::Pairing;
-use crate::model::config::Pool;
 use crate::model::system::{SyslogTransport, System};
 use alloc::format;
 use alloc::string::String;
@@ -27,16 +26,12 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     for (name, server) in &config.real_servers {
         refuse(found, server.load_monitor.is_some(), || format!("real-server {name} load-monitor"));
     }
-    for (name, pool) in &config.pools {
-        check_pool(&format!("pool {name}"), pool, found);
-    }
 }
 
 fn system(system: &System, found: &mut Findings) {
-    let System { domain, time_servers, syslog, idle_timeout: _, password: _ } = system;
+    let System { domain, time_servers: _, syslog, idle_timeout: _, password: _ } = system;
     for (word, set) in [
         ("domain", domain.is_some()),
-        ("time-server", !time_servers.is_empty()),
         ("syslog transport", syslog.as_ref().is_some_and(|s| s.transport != SyslogTransport::Udp)),
     ] {
         refuse(found, set, || format!("system {word}"));
@@ -72,8 +67,4 @@ fn pairing(pairing: &Pairing, found: &mut Findings) {
     ] {
         refuse(found, set, || format!("cluster {word}"));
     }
-}
-
-fn check_pool(path: &str, pool: &Pool, found: &mut Findings) {
-    refuse(found, pool.watch.via_virtual, || format!("{path} check-virtual"));
 }

@@ -1,7 +1,7 @@
 //! References, bounds and combinations of the settings beside addresses, pools and services themselves.
 
 use super::{Findings, not_a_host};
-use crate::model::check::{Certificate, Check, Tls};
+use crate::model::check::Check;
 use crate::model::choice::Chosen;
 use crate::model::cluster::Transport;
 use crate::model::config::{Pool, Protocol, Scheduler, Service};
@@ -14,6 +14,7 @@ use alloc::format;
 pub(super) fn check(config: &Config, found: &mut Findings) {
     vlans(config, found);
     cluster(config, found);
+    time_servers(config, found);
     let idle = config.system.idle_timeout;
     if idle.get() > 0 && idle < IDLE_MIN {
         found.error(
@@ -81,6 +82,17 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     config.pools.iter().for_each(|(name, pool)| check_pool(config, name, pool, found));
     config.services.iter().for_each(|(name, service)| check_service(config, name, service, found));
+}
+
+fn time_servers(config: &Config, found: &mut Findings) {
+    for (n, server) in config.system.time_servers.iter().enumerate() {
+        let path = || format!("system time-server {server}");
+        if let Some(why) = not_a_host(*server) {
+            found.error(path(), format!("{why}: use a host's address"));
+        } else if config.system.time_servers.iter().take(n).any(|other| other == server) {
+            found.error(path(), "is listed twice: delete one");
+        }
+    }
 }
 
 /// A name must be that of an entry.
@@ -161,11 +173,6 @@ fn named_check(name: &Name, check: &Check, found: &mut Findings) {
     use crate::model::check::Question as Q;
     if check.question == Q::SendExpect && check.steps.is_empty() {
         found.error(format!("check {name} step"), format!("missing: set check {name} step 1 send"));
-    }
-    let pinned = |t: &Tls| t.certificate != Certificate::Any && t.fingerprint.is_none();
-    if check.tls.as_ref().is_some_and(pinned) {
-        let text = format!("missing: set check {name} tls fingerprint");
-        found.error(format!("check {name} tls fingerprint"), text);
     }
     if check.question == Q::Radius && check.radius.as_ref().is_none_or(|r| r.secret.is_none()) {
         let text = format!("missing: set check {name} radius secret");

@@ -26,8 +26,6 @@ fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
     for (line, path) in [
         ("set system domain example.org", "system domain"),
         ("set cluster witness 1.2.3.254", "cluster witness"),
-        ("set check c tls sni www.example.org", "check c tls"),
-        ("set pool web check-virtual on", "pool web check-virtual"),
     ] {
         assert_eq!(refused(line), [format!("error: {path}: not in this firmware yet: delete it")], "{line}");
     }
@@ -37,6 +35,14 @@ fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
 #[test]
 fn settings_that_do_not_fit_together_are_found_with_the_fix() {
     for (lines, finding) in [
+        (
+            "set check c question dns\nset check c tls sni www.example.org",
+            "error: check c tls: question dns is not asked inside TLS: delete it",
+        ),
+        (
+            "set check c tls certificate pin",
+            "error: check c tls fingerprint: missing: set check c tls fingerprint",
+        ),
         (
             "set service web scheduler-flag sh-port",
             "error: service web scheduler-flag sh-port: is not a flag of scheduler wlc",

@@ -85,6 +85,7 @@ impl Sim {
             | Reply::Checks { .. }
             | Reply::Have(_)
             | Reply::Why(_)
+            | Reply::Doctor(_)
             | Reply::Emptied { .. }
             | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
         }

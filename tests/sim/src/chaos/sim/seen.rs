@@ -50,6 +50,7 @@ pub(super) fn word(request: &Request) -> String {
         Request::Maintain(_) => "maintain".to_string(),
         Request::Checks => "checks".to_string(),
         Request::Why { .. } => "why".to_string(),
+        Request::Doctor { .. } => "doctor".to_string(),
         Request::Cluster(_) => "cluster".to_string(),
         Request::Upgrade(_) => "upgrade".to_string(),
     }

@@ -125,6 +125,7 @@ fn the_last_server_is_drained_only_after_a_question() {
     for line in [
         "server",
         "server rs1",
+        "server drain rs1",
         "server rs1 weight 70000",
         "server rs1 drain for ever",
         "server rs1 drain",

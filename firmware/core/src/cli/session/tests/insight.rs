@@ -17,6 +17,7 @@ fn check() -> CheckStatus {
         took_us: Some(1234),
         failures: 3,
         trouble: None,
+        certificate_left_s: None,
         transcript: None,
     }
 }
@@ -68,7 +69,7 @@ fn checks_and_the_reasons_of_one_server_are_shown() {
         "show checks | match never",
         "show checks | json | count",
         "why server web rs1",
-        "why server web",
+        "why server rs1 | match rule",
         "why server web rs1 | json",
     ] {
         bench.keys(line);

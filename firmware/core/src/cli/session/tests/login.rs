@@ -66,6 +66,7 @@ impl Gate {
                 other @ (Output::Write(_)
                 | Output::Request(_)
                 | Output::ShowLog { .. }
+                | Output::ShowConnections(_)
                 | Output::DirectPower(_)
                 | Output::RestartDirector
                 | Output::ShowHardware

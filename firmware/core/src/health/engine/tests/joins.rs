@@ -28,7 +28,12 @@ fn answer(health: &mut Health, good: [bool; 2], now: Mono) -> Vec<(State, State,
     assert_eq!(probes.len(), 2);
     for (id, port) in probes {
         let result = if good[usize::from(port - 80)] { Ok(()) } else { Err("refused".into()) };
-        health.probed(id, ProbeOutcome { result, took_us: 1, transcript: None }, now, &mut out);
+        health.probed(
+            id,
+            ProbeOutcome { result, took_us: 1, transcript: None, learned: Default::default() },
+            now,
+            &mut out,
+        );
     }
     out.into_iter()
         .filter_map(|output| match output {
