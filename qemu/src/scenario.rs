@@ -14,6 +14,9 @@ const FIVE_NODE_TEST: &str = include_str!("../scenarios/five-node-test.set");
 /// What is added where both directors run.
 const FIVE_NODE_PAIR: &str = include_str!("../scenarios/five-node-pair.set");
 
+/// What is added where connections go on through a takeover.
+const PAIR_CONNECTIONS: &str = include_str!("../scenarios/pair-connections.set");
+
 /// A topology.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -130,10 +133,11 @@ pub struct Lends {
 }
 
 /// Every scenario.
-pub const ALL: [fn() -> Scenario; 10] = [
+pub const ALL: [fn() -> Scenario; 11] = [
     five_node,
     five_node_blank,
     five_node_pair,
+    pair_connections,
     five_node_test,
     balancing,
     seeds::ldirectord,
@@ -205,6 +209,17 @@ fn five_node_pair() -> Scenario {
     scenario
 }
 
+/// Both directors, a sync daemon, and servers of both kinds.
+fn pair_connections() -> Scenario {
+    let mut scenario = five_node_pair();
+    scenario.name = "pair-connections";
+    scenario.about =
+        "the pair with a sync daemon and two servers of direct routing, whose clients stay with them";
+    scenario.config.push_str(PAIR_CONNECTIONS);
+    scenario.hosts.extend([near("d1", 11), near("d2", 12)]);
+    scenario
+}
+
 fn five_node_test() -> Scenario {
     let mut scenario = five_node();
     scenario.name = "five-node-test";
@@ -214,14 +229,17 @@ fn five_node_test() -> Scenario {
     scenario
 }
 
+/// A server beside the clients.
+fn near(name: &'static str, last: u8) -> Host {
+    Host { web: &[80, 443], ..Host::at(name, "public", Ipv4Addr::new(1, 2, 3, last), 24) }
+}
+
 /// Servers of both kinds: behind NAT, and beside the clients for direct routing.
 fn balancing() -> Scenario {
     let mut scenario = five_node();
     scenario.name = "balancing";
     scenario.about = "the same with two servers on the clients' segment: direct routing, a mark";
     scenario.config.push_str(BALANCING);
-    let near =
-        |name, last| Host { web: &[80, 443], ..Host::at(name, "public", Ipv4Addr::new(1, 2, 3, last), 24) };
     scenario.hosts.extend([near("d1", 11), near("d2", 12)]);
     scenario
 }

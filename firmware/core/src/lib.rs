@@ -30,6 +30,7 @@ pub mod page;
 pub mod plan;
 pub mod sntp;
 pub mod store;
+pub mod sync;
 pub mod syslog;
 pub mod upgrade;
 pub mod wire;

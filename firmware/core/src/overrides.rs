@@ -8,6 +8,7 @@
 
 use crate::gather::Gather as _;
 use crate::model::{Millis, Mono, Name};
+use crate::sync::Override;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -123,15 +124,13 @@ impl Overrides {
     /// The persistent ones, for the flash.
     #[must_use]
     pub fn kept(&self, now: Mono) -> Vec<Kept> {
-        let left =
-            |until: Mono| Millis::new(u32::try_from(until.micros_since(now) / 1000).unwrap_or(u32::MAX));
         let persistent = self.entries.iter().filter(|(_, entry)| entry.persistent);
         persistent
             .map(|((server, pool), entry)| Kept {
                 server: server.clone(),
                 pool: pool.clone(),
                 forced: entry.forced,
-                left: entry.until.map(left),
+                left: entry.until.map(|until| left(until, now)),
             })
             .collect()
     }
@@ -144,6 +143,37 @@ impl Overrides {
             ((k.server, k.pool), Entry { forced: k.forced, until, persistent: true })
         };
         Self { version: 0, entries: kept.into_iter().take(OVERRIDES_MAX).map(entry).gather() }
+    }
+
+    /// All of them for the peer.
+    #[must_use]
+    pub fn to_share(&self, now: Mono) -> Vec<Override> {
+        let share = |((server, pool), entry): (&(Name, Option<Name>), &Entry)| Override {
+            server: server.clone(),
+            pool: pool.clone(),
+            forced: entry.forced,
+            left: entry.until.map(|until| left(until, now)),
+            persistent: entry.persistent,
+        };
+        self.entries.iter().map(share).collect()
+    }
+
+    /// What the peer has in place of ours.
+    pub fn take(&mut self, version: u64, shared: Vec<Override>, now: Mono) {
+        let entry = |o: Override| {
+            let until = o.left.map(|left| now.after(left));
+            ((o.server, o.pool), Entry { forced: o.forced, until, persistent: o.persistent })
+        };
+        self.entries = shared.into_iter().take(OVERRIDES_MAX).map(entry).gather();
+        self.version = version;
+    }
+
+    /// Whether the same is done to the same servers, whatever time is left.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let what = |e: &Entry| (e.forced, e.persistent, e.until.is_some());
+        self.entries.keys().eq(other.entries.keys())
+            && self.entries.values().map(what).eq(other.entries.values().map(what))
     }
 
     /// Whether the same is persistent in both, whatever time is left.
@@ -160,6 +190,10 @@ impl Overrides {
     pub fn version(&self) -> u64 {
         self.version
     }
+}
+
+fn left(until: Mono, now: Mono) -> Millis {
+    Millis::new(u32::try_from(until.micros_since(now) / 1000).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -104,6 +104,8 @@ impl Box_ {
                     | Effect::Hostname(_)
                     | Effect::Beat(_)
                     | Effect::Listen(_)
+                    | Effect::Tell(_)
+                    | Effect::SendTable { .. }
                     | Effect::Access(_)
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)

@@ -39,6 +39,7 @@ impl Pair {
             usable: 1,
             connections: 0,
             boots: 1,
+            table: true,
         };
         let nodes = [(Role::Primary, 100), (Role::Backup, 90)].map(|(own, priority)| {
             let settings = Settings { own, priority, ..settings };

@@ -332,6 +332,7 @@ impl World {
                 }
                 Effect::Examine(_) => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
+                Effect::Tell(_) | Effect::SendTable { .. } => {}
                 Effect::Access(_) | Effect::Pages(_) => {}
                 Effect::Power(power) => self.powers.push(power),
                 Effect::Upgrade(task) => self.tasks.push(task),
@@ -362,7 +363,7 @@ impl World {
         let commit = |config: &Config| Commit { config: config.clone(), ..Commit::default() };
         match what {
             Recall::List => Ok(Recalled::List(Vec::new())),
-            Recall::Rescue | Recall::Usage | Recall::Systems => Err(StoreError::NoRescue),
+            Recall::Rescue | Recall::Usage | Recall::Systems | Recall::Lineage => Err(StoreError::NoRescue),
             Recall::Back(back) => {
                 let mut good = self.flash.range(..running).rev().filter(|(_, (s, _))| *s == SlotState::Good);
                 let found = good.nth(usize::from(back) - 1).map(|(generation, (_, config))| {

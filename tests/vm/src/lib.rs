@@ -2,6 +2,7 @@
 
 pub mod ailments;
 pub mod balancing;
+pub mod carried;
 pub mod counters;
 pub mod director;
 pub mod login;

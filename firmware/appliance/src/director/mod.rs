@@ -5,6 +5,7 @@
 //!  deadline ──────────────┐                          ┌─> kernel shell  (dump, apply; in order, one at a time)
 //!  SIGTERM ───────────────┤                          ├─> heartbeats    (a task for each network)
 //!  heartbeats    (64) ────┤                          ├─> prober        (a task for each probe)
+//!  peer          (16) ────┤                          ├─> peer          (one connection, sealed)
 //!  kernel shell  (16) ────┼──> Director::handle ─────┼─> flash thread  (save, mark; in order)
 //!  prober      (1024) ────┤    (pure, never waits)   ├─> consoles      (replies)
 //!  flash thread  (16) ────┤                          └─> /run, kmsg    (checkpoint, log; written at once)

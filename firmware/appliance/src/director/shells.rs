@@ -13,8 +13,10 @@ use crate::platform::doctor;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
+use crate::platform::peer::Peer;
 use crate::platform::probe::Prober;
 use crate::platform::sysctl;
+use crate::platform::table;
 use crate::platform::tap::Taps;
 use crate::platform::upgrade::Upgrader;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
@@ -38,6 +40,8 @@ use tokio::sync::mpsc;
 const KERNEL_QUEUE: usize = 16;
 /// Heartbeats that passed the filter and were not taken yet: some of each path. More are dropped, newer ones follow.
 const HEARTBEAT_QUEUE: usize = 64;
+/// What the peer said and was not taken yet. Full: its socket is not read.
+const PEER_QUEUE: usize = 16;
 /// Jobs for the kernel: the machine has one under way; the rest are repeated announcements.
 const KERNEL_JOBS: usize = 64;
 /// Ended probes that were not taken yet. Full: the probes wait, the loop does not.
@@ -56,6 +60,7 @@ const TIME_QUEUE: usize = 8;
 pub(super) struct Inputs {
     stop: Signal,
     heartbeats: mpsc::Receiver<Event>,
+    peer: mpsc::Receiver<Event>,
     kernel: mpsc::Receiver<Event>,
     probes: mpsc::Receiver<(ProbeId, ProbeOutcome)>,
     flash: mpsc::Receiver<Event>,
@@ -73,6 +78,7 @@ impl Inputs {
             biased;
             _ = self.stop.recv() => Event::Stop,
             Some(event) = self.heartbeats.recv() => event,
+            Some(event) = self.peer.recv() => event,
             Some(event) = self.kernel.recv() => event,
             Some((id, outcome)) = self.probes.recv() => Event::Probed { id, outcome },
             Some(event) = self.flash.recv() => event,
@@ -86,6 +92,9 @@ impl Inputs {
     /// An event that is there already. Consoles are not asked: they come last, after a look at the deadline.
     pub(super) fn waiting(&mut self) -> Option<Event> {
         if let Ok(event) = self.heartbeats.try_recv() {
+            return Some(event);
+        }
+        if let Ok(event) = self.peer.try_recv() {
             return Some(event);
         }
         if let Ok(event) = self.kernel.try_recv() {
@@ -109,6 +118,9 @@ impl Inputs {
 pub(super) struct Shells {
     kernel: mpsc::Sender<Job>,
     heartbeats: Heartbeats,
+    peer: Peer,
+    /// For those whose answers come with the peer's.
+    peer_events: mpsc::Sender<Event>,
     prober: Prober,
     flash: Option<FlashWorker>,
     upgrader: Option<Upgrader>,
@@ -130,6 +142,7 @@ impl Shells {
         let (jobs, job_queue) = mpsc::channel(KERNEL_JOBS);
         let (kernel_events, kernel) = mpsc::channel(KERNEL_QUEUE);
         let (heartbeat_events, heartbeats) = mpsc::channel(HEARTBEAT_QUEUE);
+        let (peer_events, peer) = mpsc::channel(PEER_QUEUE);
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
         let (dhcp_events, dhcp) = mpsc::channel(DHCP_QUEUE);
         let (time_events, time) = mpsc::channel(TIME_QUEUE);
@@ -143,6 +156,8 @@ impl Shells {
             upgrader: data.map(|data| Upgrader::new(data, flash_events.clone())),
             kernel: jobs,
             heartbeats: Heartbeats::new(heartbeat_events, Rc::clone(log)),
+            peer: Peer::new(peer_events.clone(), Rc::clone(log)),
+            peer_events,
             prober: Prober::new(probe_events, boot::nonce(&mut Vec::new())),
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             sorry: Sorry::new(Rc::clone(log)),
@@ -159,7 +174,18 @@ impl Shells {
         let consoles = ipc::Server::bind(Path::new(ipc::SOCKET))?;
         Ok((
             shells,
-            Inputs { stop, heartbeats, kernel, probes, flash: flash_queue, dhcp, time, doctor, consoles },
+            Inputs {
+                stop,
+                heartbeats,
+                peer,
+                kernel,
+                probes,
+                flash: flash_queue,
+                dhcp,
+                time,
+                doctor,
+                consoles,
+            },
         ))
     }
 
@@ -214,7 +240,14 @@ impl Shells {
                 Effect::Hostname(name) => self.set_hostname(&name),
                 Effect::Examine(looks) => self.examine(looks),
                 Effect::Beat(frame) => self.heartbeats.send(&frame),
-                Effect::Listen(listen) => self.heartbeats.listen(listen.map(|l| *l)),
+                Effect::Listen(listen) => {
+                    self.peer.seek(listen.as_deref());
+                    self.heartbeats.listen(listen.map(|l| *l));
+                }
+                Effect::Tell(message) => self.peer.tell(*message),
+                Effect::SendTable { daemon, marks } => {
+                    table::send(&self.log, &self.peer_events, daemon, marks);
+                }
                 Effect::Power(power) => {
                     if let Err(error) = request::ask(Ask::Power(power)) {
                         self.log.write(Level::Error, format_args!("init does not take requests: {error}"));

@@ -262,6 +262,7 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
 pub(crate) fn recall(flash: &mut Flash, what: Recall, running: Generation) -> Result<Recalled, StoreError> {
     match what {
         Recall::List => Ok(Recalled::List(slots::history(flash))),
+        Recall::Lineage => Ok(Recalled::Lineage(slots::lineage(flash))),
         Recall::Usage => Ok(Recalled::Usage(Box::new(usage::usage(flash)))),
         Recall::Rescue => rescue::load(flash).map(|commit| Recalled::Rescue(Box::new(commit))),
         Recall::Systems => Ok(Recalled::Systems(Box::new(systems(&flash.path)), SystemsNow::default())),

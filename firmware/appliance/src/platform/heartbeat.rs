@@ -46,7 +46,7 @@ impl Heartbeats {
         for (_, task) in self.paths.drain(..) {
             task.abort();
         }
-        let Some(Listen { guard, port, paths }) = listen else {
+        let Some(Listen { guard, port, paths, .. }) = listen else {
             self.guard = None;
             return;
         };

@@ -3,6 +3,7 @@
 mod action;
 mod args;
 mod ipvs;
+mod pipes;
 mod small;
 
 pub(crate) use action::{Action, Terminal, Upgrade, View};
@@ -20,6 +21,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use args::BACK_MAX;
 use ipvs::IPVS;
+use pipes::{Filter, FilterKind};
+pub(crate) use pipes::{Pipe, filters};
 pub(crate) use small::LIMITED;
 use small::{DOCTOR, RESCUE, RESTART, TERMINAL, UPGRADE};
 
@@ -97,6 +100,7 @@ pub(crate) static OPERATIONAL: &[Command] = &[
 ];
 
 static CLUSTER: &[Command] = &[
+    command("configuration", "Make two different configurations one", Next::Words(CLUSTER_CONFIGURATION)),
     command(
         "standby",
         "Hand the floating addresses to the peer, until takeover",
@@ -106,6 +110,18 @@ static CLUSTER: &[Command] = &[
         "takeover",
         "Take the floating addresses from the peer",
         Next::Do(Action::Cluster(ClusterAction::Takeover), &[]),
+    ),
+];
+static CLUSTER_CONFIGURATION: &[Command] = &[
+    command(
+        "give",
+        "The peer runs this box's configuration",
+        Next::Do(Action::Cluster(ClusterAction::Give), &[]),
+    ),
+    command(
+        "take",
+        "This box runs the peer's configuration",
+        Next::Do(Action::Cluster(ClusterAction::Take), &[]),
     ),
 ];
 static WHY: &[Command] = &[command(
@@ -238,6 +254,11 @@ pub(crate) static CONFIGURE: &[Command] = &[
                     "Do not ask, whatever it costs (check says what)",
                     Next::Do(Action::CommitForce, &[]),
                 ),
+                command(
+                    "local",
+                    "On this box alone, while the peer is not there",
+                    Next::Do(Action::CommitLocal, &[]),
+                ),
             ],
         ),
     ),
@@ -266,102 +287,6 @@ pub(crate) static CONFIGURE: &[Command] = &[
     ),
     command("up", "One level up", Next::Do(Action::Up, &[])),
 ];
-
-/// A word after `|`.
-#[derive(Debug)]
-pub(crate) struct Filter {
-    word: &'static str,
-    help: &'static str,
-    kind: FilterKind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum FilterKind {
-    Count,
-    Json,
-    Match,
-    More,
-    NoMore,
-    Set,
-}
-
-impl Worded for Filter {
-    fn word(&self) -> &'static str {
-        self.word
-    }
-    fn help(&self) -> &'static str {
-        self.help
-    }
-}
-
-const COUNT: Filter = Filter { word: "count", help: "Only the number of lines", kind: FilterKind::Count };
-const JSON: Filter = Filter { word: "json", help: "As JSON", kind: FilterKind::Json };
-const MATCH: Filter =
-    Filter { word: "match", help: "Only lines that contain a text", kind: FilterKind::Match };
-const MORE: Filter = Filter { word: "more", help: "Stop after each screen", kind: FilterKind::More };
-const NO_MORE: Filter = Filter { word: "no-more", help: "Do not stop", kind: FilterKind::NoMore };
-const SET: Filter = Filter { word: "set", help: "As set lines", kind: FilterKind::Set };
-
-static LINE_FILTERS: &[Filter] = &[COUNT, MATCH, MORE, NO_MORE];
-static VIEW_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE];
-static CONFIG_FILTERS: &[Filter] = &[COUNT, JSON, MATCH, MORE, NO_MORE, SET];
-
-/// Filters that may follow the output of an action.
-pub(crate) fn filters(action: Action) -> &'static [Filter] {
-    match action {
-        Action::View(_)
-        | Action::Log
-        | Action::Hardware
-        | Action::ShowUpgrade
-        | Action::Commits
-        | Action::Flash
-        | Action::Checks
-        | Action::Connections
-        | Action::RealServerSetup
-        | Action::Doctor
-        | Action::Why => VIEW_FILTERS,
-        Action::Running | Action::ShowCommit | Action::ShowRescue | Action::Candidate => CONFIG_FILTERS,
-        Action::Compare | Action::Check | Action::Defaults => LINE_FILTERS,
-        Action::Configure
-        | Action::Power(_)
-        | Action::RestartControlPlane
-        | Action::Setup
-        | Action::Terminal(_)
-        | Action::Help
-        | Action::Exit
-        | Action::Set
-        | Action::Delete
-        | Action::Edit
-        | Action::Commit
-        | Action::CommitComment
-        | Action::CommitForce
-        | Action::CommitConfirmed
-        | Action::Confirm
-        | Action::Rollback
-        | Action::Rescue(_)
-        | Action::FactoryReset
-        | Action::Server
-        | Action::Cluster(_)
-        | Action::Upgrade(_)
-        | Action::Discard
-        | Action::Up
-        | Action::Top
-        | Action::Load(_)
-        | Action::Export(_)
-        | Action::Transfer => &[],
-    }
-}
-
-/// A filter as typed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Pipe {
-    Count,
-    Json,
-    Match(String),
-    More,
-    NoMore,
-    Set,
-}
 
 /// Most filters of one line. Chosen: more than anybody chains.
 const PIPES: usize = 8;

@@ -14,8 +14,9 @@ use crate::model::cluster::Authentication;
 use crate::model::config::{Interface, Node};
 use crate::model::{Config, Device, Millis, Mono, Name};
 use crate::plan::Observed;
-use crate::store::blob::SCHEMA;
+use crate::store::blob::{self, SCHEMA};
 use crate::store::identity::Role;
+use crate::sync::session::Credentials;
 use crate::wire::heartbeat::{Frame, Guard, Key, Keyring, Running};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -25,7 +26,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// Priority of a primary without one.
 const PRIMARY_PRIORITY: u8 = 100;
@@ -56,18 +56,20 @@ pub struct Listen {
     pub port: u16,
     /// Paths by number.
     pub paths: Vec<HeartbeatPath>,
+    /// What the connection to the peer is sealed with; `None`: there is none.
+    pub credentials: Option<Credentials>,
 }
 
 /// The pair's part of the director.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
-    election: Option<Election>,
-    listen: Option<Listen>,
+    pub(super) election: Option<Election>,
+    pub(super) listen: Option<Listen>,
     /// Why there is no heartbeat although a backup is configured.
     silent: Option<&'static str>,
     second_box: bool,
     /// What runs, as heartbeats say it.
-    running: Running,
+    pub(super) running: Running,
     /// Devices with a link in the last dump.
     linked: Option<BTreeSet<Device>>,
     /// Configuration seen once: what comes later is a commit, not a start.
@@ -124,6 +126,9 @@ impl Cluster {
             paths: names.iter().zip(peer.paths()).map(path).collect(),
             round_us: peer.round_us(),
             old_frames: peer.old(),
+            configuration: String::new(),
+            connections: election.connections(),
+            table: None,
         })
     }
 
@@ -208,15 +213,11 @@ fn pairing(config: &Config, identity: Role) -> Result<(Settings, Listen), &'stat
         failback_delay: pairing.failback_delay,
     };
     let guard = Guard { group: pairing.group, own: identity, mode: pairing.authentication, keys };
-    Ok((settings, Listen { guard, port: cluster.heartbeat_port, paths: paths(config, own, peer) }))
-}
-
-/// First bytes of the configuration's SHA-256.
-fn hash_of(config: &Config) -> u64 {
-    // Serialising to memory has no way to fail for this type.
-    let encoded = postcard::to_allocvec(config).unwrap_or_default();
-    let digest: [u8; 32] = Sha256::digest(encoded).into();
-    digest.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
+    let key = pairing.key.unwrap_or(KEY_ID);
+    let secret = pairing.secret.as_ref();
+    let credentials = secret.map(|s| Credentials::new(pairing.group, identity, key, s.reveal()));
+    let paths = paths(config, own, peer);
+    Ok((settings, Listen { guard, port: cluster.heartbeat_port, paths, credentials }))
 }
 
 /// The networks on which both nodes have an address, in order of their names: ours and the peer's.
@@ -272,7 +273,7 @@ impl Director {
             }
         };
         self.cluster.silent = None;
-        self.cluster.running = Running { generation: self.generation.0, hash: hash_of(&self.config) };
+        self.cluster.running = Running { generation: self.generation.0, hash: blob::hash(&self.config) };
         self.listen_on(listen, out);
         let local = self.local();
         let mut outputs = Vec::new();
@@ -367,9 +368,13 @@ impl Director {
         now: Mono,
         out: &mut Vec<Effect>,
     ) -> Result<String, String> {
+        if let Some(text) = self.table_first(ask, now, out) {
+            return Ok(text);
+        }
         let (word, result) = match ask {
             ClusterAction::Takeover => ("active", self.with_election(now, out, Election::take_over)),
             ClusterAction::Standby => ("standby", self.with_election(now, out, Election::stand_by)),
+            ClusterAction::Take | ClusterAction::Give => return self.take(out),
         };
         match result {
             None => Err(self.cluster.silent.unwrap_or("no backup node is configured").to_string()),
@@ -454,6 +459,7 @@ impl Director {
             usable: u32::try_from(usable).unwrap_or(u32::MAX),
             connections,
             boots: self.start.boots,
+            table: self.table_here(),
         }
     }
 }

@@ -7,6 +7,8 @@
 //!                    refused                         old configuration again, refused     old configuration again, refused
 //! ```
 //!
+//! In a pair the peer tries it before Saving (Asking), and keeps it after Marking ([`super::sync`]).
+//!
 //! `commit confirmed` leaves the record tentative after Applying and begins a [`super::trial`].
 //!
 //! An operation that the kernel refused before the commit and still refuses is not the commit's fault: it is reported as
@@ -29,6 +31,8 @@ pub const APPLY_TIMEOUT: Millis = Millis::from_secs(60);
 /// Where the transaction is.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Stage {
+    /// The peer tries it first.
+    Asking,
     /// The tentative record is being written.
     Saving,
     /// The new configuration runs; its first plan is under way.
@@ -48,6 +52,8 @@ pub struct Transaction {
     pub other: Box<Config>,
     /// Warnings to pass on.
     pub findings: Vec<Finding>,
+    /// The peer has it on trial, or is to have it.
+    pub shared: bool,
     /// How it was asked for.
     pub options: CommitOptions,
     /// Where it is.
@@ -63,8 +69,9 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// When it must have left the stage it is in. The flash answers always, so that saving and marking need none.
+    /// When it must have left the stage it is in. The flash answers always, so that saving and marking
+    /// need none.
     pub fn deadline(&self) -> Option<Mono> {
-        (self.stage == Stage::Applying).then_some(self.until)
+        matches!(self.stage, Stage::Asking | Stage::Applying).then_some(self.until)
     }
 }

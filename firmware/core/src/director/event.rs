@@ -10,8 +10,10 @@ use crate::login::Access;
 use crate::model::{Config, Device, Mono};
 use crate::overrides::Kept;
 use crate::plan::fallback::Pages;
-use crate::plan::{Observed, Op, OpError};
+use crate::plan::rules::MarkRule;
+use crate::plan::{DaemonSpec, Observed, Op, OpError};
 use crate::store::{Comment, Generation, StoreError, record::SlotState};
+use crate::sync::Message;
 use crate::upgrade::running::Running;
 use crate::wire::heartbeat::Frame;
 use alloc::boxed::Box;
@@ -60,6 +62,12 @@ pub enum Event {
         /// What it says.
         frame: Box<Frame>,
     },
+    /// The connection to the peer is there and proven, or gone.
+    Linked(bool),
+    /// The peer says something over it.
+    Told(Box<Message>),
+    /// The answer to [`Effect::SendTable`]: so many connections were sent.
+    TableSent(u32),
     /// A DHCP message came in on a device.
     Dhcp {
         /// Which.
@@ -199,6 +207,16 @@ pub enum Effect {
     },
     /// Send this on every path of [`Effect::Listen`].
     Beat(Box<Frame>),
+    /// Say this to the peer over the connection, if there is one.
+    Tell(Box<Message>),
+    /// Send the kernel's connections to the peer as sync messages, as the daemon
+    /// sends them, and send [`Event::TableSent`].
+    SendTable {
+        /// Where to and how.
+        daemon: DaemonSpec,
+        /// The marks of services, which the kernel does not list.
+        marks: Vec<MarkRule>,
+    },
     /// Open these heartbeat paths in place of those before, or none.
     Listen(Option<Box<Listen>>),
     /// Ask init to stop the machine; init sends [`Event::Stop`] in turn.

@@ -12,6 +12,7 @@ pub mod announce;
 pub mod cluster;
 pub mod commit;
 mod doctor;
+mod ending;
 pub mod event;
 pub mod frame;
 mod hardware;
@@ -26,6 +27,7 @@ pub mod reconcile;
 mod requests;
 mod servers;
 pub mod status;
+pub(crate) mod sync;
 mod system;
 mod time;
 pub mod trial;
@@ -181,6 +183,7 @@ pub struct Director {
     time: sntp::Client,
     system: System,
     upgrading: upgrading::Upgrading,
+    sync: sync::Sync,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
     /// When changed verdicts are acted on next.
@@ -230,6 +233,7 @@ impl Director {
             time: sntp::Client::new(start.nonce),
             system: System::new(start.running, now),
             upgrading: upgrading::Upgrading::default(),
+            sync: sync::Sync::default(),
             unsaved: false,
             verdicts_due: now,
             start,
@@ -259,6 +263,9 @@ impl Director {
                 self.on_time(server, (sent, received), datagram.as_deref(), now, out);
             }
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
+            Event::Linked(up) => self.on_linked(up, now, out),
+            Event::Told(message) => self.on_told(*message, now, out),
+            Event::TableSent(connections) => self.table_sent(connections, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, now, out),
             Event::Maintained { session, what, result } => {
                 self.on_maintained(session, what, result, now, out)
@@ -270,25 +277,16 @@ impl Director {
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
-            Event::Stop => self.stop(now, out),
+            Event::Stop => self.stop_after_table(now, out),
         }
         self.drive(now, out);
+        self.say_state(now, out);
+        sync::turn_answers(self.sync.proposal, out);
+        self.forget_proposal();
         // Last, because nothing may follow it.
         if self.reconcile.settled() {
             self.end(out);
         }
-    }
-
-    fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        self.log(Level::Notice, "stopping: releasing the floating addresses", out);
-        self.stopping = true;
-        self.with_election(now, out, crate::election::Election::leave);
-        // One that is being marked is whole in the kernel and ends by itself.
-        if self.transaction.as_ref().is_some_and(|t| t.stage != Stage::Marking) {
-            self.take_back("the director is stopping", now, out);
-        }
-        self.reconcile.desired_changed();
-        self.reconcile.retry_now();
     }
 
     /// When [`Event::Deadline`] is due.
@@ -310,6 +308,7 @@ impl Director {
             self.keeping.again,
             self.system.next_deadline(),
             self.upgrading.next_deadline(),
+            self.sync.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -319,8 +318,9 @@ impl Director {
 
     fn on_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
         if self.transaction.as_ref().and_then(Transaction::deadline).is_some_and(|until| until <= now) {
-            let why =
-                self.last_error.clone().unwrap_or_else(|| "the kernel does not come to rest".to_string());
+            let asking = self.transaction.as_ref().is_some_and(|t| t.stage == Stage::Asking);
+            let unsettled = if asking { sync::NO_ANSWER } else { "the kernel does not come to rest" };
+            let why = self.last_error.clone().filter(|_| !asking).unwrap_or_else(|| unsettled.to_string());
             self.take_back(&why, now, out);
         }
         self.cluster_deadline(now, out);
@@ -335,6 +335,7 @@ impl Director {
         self.trial_deadline(now, out);
         self.undo_again(now, out);
         self.leases_due(now, out);
+        self.sync_deadline(now, out);
         self.ask_time(now, out);
         self.prove_late(now, out);
         self.upgrade_due(now, out);
@@ -423,8 +424,9 @@ impl Director {
     /// Keeps in `/run` what a restarted director needs.
     fn checkpoint(&mut self, out: &mut Vec<Effect>) {
         self.unsaved = false;
-        let trial =
-            self.trial.as_ref().map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
+        // One that the peer decides about is over when this process ends, as it is when the connection does.
+        let own = self.trial.as_ref().filter(|t| t.with != trial::With::ForPeer);
+        let trial = own.map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
         out.push(Effect::Checkpoint(Box::new(Checkpoint {
             health: self.health.checkpoint(),
             trial,
@@ -578,22 +580,8 @@ impl Director {
         self.commit_settled(now, out);
         self.prove_settled(now, out);
         self.cluster_settled(now, out);
+        self.want_table(now, out);
         self.released = self.stopping;
-    }
-
-    /// Ends, when asked to, unless the flash is at work for us. All is released.
-    fn end(&mut self, out: &mut Vec<Effect>) {
-        let told = self.cluster.done();
-        if self.released
-            && !self.stopped
-            && told
-            && self.transaction.is_none()
-            && self.marks.idle()
-            && !self.keeping.busy
-        {
-            self.stopped = true;
-            out.push(Effect::Stopped);
-        }
     }
 
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {

@@ -15,6 +15,7 @@ use crate::store::slots::Past;
 use crate::store::usage::Usage;
 use crate::store::{Comment, Commit, Generation, StoreError};
 use crate::upgrade::systems::Systems;
+use crate::wire::heartbeat::Running;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -92,6 +93,22 @@ pub struct CommitOptions {
     pub confirm: Option<Millis>,
     /// The operator knows that it leaves services without a server, or ends one that is in use.
     pub agreed: bool,
+    /// On this box alone: the peer is not there.
+    pub local: bool,
+}
+
+impl CommitOptions {
+    /// Whatever it costs.
+    #[must_use]
+    pub fn forced() -> Self {
+        Self { agreed: true, ..Self::default() }
+    }
+
+    /// On this box alone.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self { local: true, ..Self::default() }
+    }
 }
 
 /// What to do to a running server.
@@ -118,6 +135,10 @@ pub enum ClusterAction {
     Standby,
     /// This box is to be active.
     Takeover,
+    /// This box is to run the peer's configuration.
+    Take,
+    /// The peer is to run this box's configuration.
+    Give,
 }
 
 /// What is read from flash.
@@ -133,6 +154,8 @@ pub enum Recall {
     Rescue,
     /// Both systems on the disk.
     Systems,
+    /// What every good commit is, as heartbeats say it.
+    Lineage,
 }
 
 /// What was read from flash.
@@ -151,6 +174,8 @@ pub enum Recalled {
     },
     /// The rescue configuration.
     Rescue(Box<Commit>),
+    /// Good commits.
+    Lineage(Vec<Running>),
     /// Both systems on the disk, and how an upgrade goes.
     Systems(Box<Systems>, SystemsNow),
 }

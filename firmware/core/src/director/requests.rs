@@ -3,7 +3,10 @@
 use super::commit::{APPLY_TIMEOUT, Stage, Transaction};
 use super::event::{Effect, Level};
 use super::impact::Impact;
-use super::protocol::{CommitOptions, Power, Recall, Recalled, Reply, Request, SessionId, SystemsNow};
+use super::protocol::{
+    ClusterAction, CommitOptions, Power, Recall, Recalled, Reply, Request, SessionId, SystemsNow,
+};
+use super::sync::PEER;
 use super::{Director, READS_MAX, REFUSALS_LOGGED, STATUS_WAITERS_MAX};
 use crate::cli::show::ops::describe;
 use crate::model::validate::{Finding, Severity, validate};
@@ -31,7 +34,8 @@ impl Director {
             Request::Status => answer(session, Reply::Status(self.status(now)), out),
             Request::Config => {
                 // A commit under way may still be taken back: the committed one is what a candidate starts from.
-                let tried = self.transaction.as_ref().filter(|t| t.stage != Stage::Saving);
+                let running = |t: &&Transaction| !matches!(t.stage, Stage::Asking | Stage::Saving);
+                let tried = self.transaction.as_ref().filter(running);
                 let config = (**tried.map_or(&self.config, |t| &t.other)).clone();
                 let reply = Reply::Config { generation: self.generation, config };
                 answer(session, reply, out);
@@ -51,6 +55,7 @@ impl Director {
             Request::Doctor { service } => self.examine(session, service.as_ref(), out),
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
+            Request::Cluster(ClusterAction::Give) => self.give(session, now, out),
             Request::Cluster(ask) => {
                 let reply = match self.cluster_action(ask, now, out) {
                     Ok(text) => Reply::Done { text },
@@ -80,7 +85,7 @@ impl Director {
     }
 
     /// Findings of the model, and those that need the box at hand.
-    fn findings(&self, config: &Config) -> Vec<Finding> {
+    pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings = validate(config);
         if let Some(observed) = self.reconcile.observed() {
             findings.extend(self.missing_cards(config, observed));
@@ -121,7 +126,7 @@ impl Director {
         if self.stopping || self.resetting {
             return refuse("the director is stopping".to_string(), Vec::new(), out);
         }
-        if self.transaction.is_some() {
+        if self.transaction.is_some() || self.sync.busy() {
             return refuse("another commit is under way; try again in a moment".to_string(), Vec::new(), out);
         }
         if base != self.generation {
@@ -136,7 +141,7 @@ impl Director {
             let reason = "the devices of this box are not known yet; try again in a moment".to_string();
             return refuse(reason, Vec::new(), out);
         };
-        let findings = self.findings(&config);
+        let mut findings = self.findings(&config);
         if has_errors(&findings) {
             return refuse("the configuration has errors".to_string(), findings, out);
         }
@@ -150,33 +155,56 @@ impl Director {
                 return answer(session, Reply::Harmful { impact }, out);
             }
         }
-        let generation = Generation(self.newest.0.saturating_add(1));
+        let shared = match self.sharing(options.local, &mut findings, now) {
+            Ok(shared) => shared,
+            Err(reason) => return refuse(reason, Vec::new(), out),
+        };
+        self.begin(session, config, findings, options, shared, now, out);
+    }
+
+    /// Begins a transaction with a configuration that was found good.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a transaction")]
+    pub(super) fn begin(
+        &mut self,
+        session: SessionId,
+        config: Box<Config>,
+        findings: Vec<Finding>,
+        options: CommitOptions,
+        shared: bool,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        let generation = self.next_generation(shared);
         self.newest = generation;
-        if self.start.flash {
-            let comment = options.comment.clone();
-            out.push(Effect::Save {
-                generation,
-                state: SlotState::Tentative,
-                comment,
-                config: config.clone(),
-            });
-        }
-        let stage = Stage::Saving;
         self.transaction = Some(Transaction {
             session,
             generation,
             other: config,
             findings,
+            shared,
             options,
-            stage,
+            stage: Stage::Asking,
             operations: 0,
             after_batch: 0,
             failing_before: Vec::new(),
             until: now,
         });
+        if shared { self.propose(now, out) } else { self.save_new(now, out) }
+    }
+
+    /// Writes the tentative record of the transaction.
+    pub(super) fn save_new(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let Some(transaction) = &mut self.transaction else { return };
+        transaction.stage = Stage::Saving;
         if !self.start.flash {
-            self.run_new(now, out);
+            return self.run_new(now, out);
         }
+        out.push(Effect::Save {
+            generation: transaction.generation,
+            state: SlotState::Tentative,
+            comment: transaction.options.comment.clone(),
+            config: transaction.other.clone(),
+        });
     }
 
     /// A commit of what runs already: it confirms or prolongs a trial.
@@ -233,13 +261,14 @@ impl Director {
             (Stage::Saving, Ok(())) => self.run_new(now, out),
             (Stage::Saving, Err(error)) => {
                 if let Some(transaction) = self.transaction.take() {
+                    self.drop_shared(&transaction, out);
                     let reason = format!("not stored: {error}");
                     self.log(Level::Error, format!("commit {generation} {reason}"), out);
                     answer(transaction.session, Reply::Refused { reason, findings: Vec::new() }, out);
                 }
             }
-            (Stage::Applying, _) => {}
-            (Stage::Marking, Ok(())) => self.committed(out),
+            (Stage::Asking | Stage::Applying, _) => {}
+            (Stage::Marking, Ok(())) => self.committed(now, out),
             (Stage::Marking, Err(error)) => self.take_back(&format!("the flash failed: {error}"), now, out),
         }
     }
@@ -304,13 +333,13 @@ impl Director {
         if self.start.flash {
             self.mark(generation, SlotState::Good, out);
         } else {
-            self.committed(out);
+            self.committed(now, out);
         }
     }
 
-    fn committed(&mut self, out: &mut Vec<Effect>) {
+    fn committed(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let Some(transaction) = self.transaction.take() else { return };
-        let Transaction { session, generation, findings, operations, .. } = transaction;
+        let Transaction { session, generation, findings, operations, shared, .. } = transaction;
         self.generation = generation;
         if self.start.flash {
             self.notes.clear();
@@ -320,16 +349,18 @@ impl Director {
         self.outranked(generation, out);
         self.trial_outlived(out);
         self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
-        answer(session, Reply::Committed { generation, operations, findings }, out);
+        let reply = Reply::Committed { generation, operations, findings };
+        self.acknowledge((session, generation, shared), reply, now, out);
     }
 
     /// Runs the old configuration again and says why.
     pub(super) fn take_back(&mut self, why: &str, now: Mono, out: &mut Vec<Effect>) {
         let Some(transaction) = self.transaction.take() else { return };
-        let ran = transaction.stage != Stage::Saving;
+        self.drop_shared(&transaction, out);
+        let ran = !matches!(transaction.stage, Stage::Asking | Stage::Saving);
         match transaction.stage {
             // Not running yet: nothing to put back.
-            Stage::Saving => {}
+            Stage::Asking | Stage::Saving => {}
             Stage::Applying => self.config = transaction.other,
             Stage::Marking => {
                 self.config = transaction.other;
@@ -340,7 +371,9 @@ impl Director {
             }
         }
         self.log(Level::Error, format!("commit {} taken back: {why}", transaction.generation), out);
-        let reason = format!("taken back, the previous configuration runs again: {why}");
+        let what =
+            if ran { "taken back, the previous configuration runs again" } else { "nothing was changed" };
+        let reason = format!("{what}: {why}");
         answer(transaction.session, Reply::Refused { reason, findings: Vec::new() }, out);
         if ran {
             self.configured(now, out);
@@ -370,6 +403,9 @@ impl Director {
         now: Mono,
         out: &mut Vec<Effect>,
     ) {
+        if session == PEER {
+            return self.lineage_read(result, now, out);
+        }
         self.reads = self.reads.saturating_sub(1);
         if let Ok(Recalled::Systems(_, known)) = &mut result {
             *known = SystemsNow {
@@ -382,7 +418,7 @@ impl Director {
     }
 }
 
-fn has_errors(findings: &[Finding]) -> bool {
+pub(super) fn has_errors(findings: &[Finding]) -> bool {
     findings.iter().any(|f| f.severity == Severity::Error)
 }
 

@@ -120,6 +120,7 @@ impl Director {
         let before = core::mem::replace(&mut self.overrides, next);
         let text = format!("server {}: {}", ask.server, words(&entry, now));
         self.log(Level::Notice, text.clone(), out);
+        self.tell_overrides(now, out);
         self.overridden(&before, now, out);
         answer(session, Reply::Done { text }, out);
     }

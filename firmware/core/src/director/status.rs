@@ -107,6 +107,12 @@ pub struct ClusterStatus {
     pub round_us: Option<u64>,
     /// Frames refused because they were old or repeated.
     pub old_frames: u64,
+    /// How the configurations of both boxes stand, in words.
+    pub configuration: String,
+    /// Connections in the table of this box.
+    pub connections: u32,
+    /// Connections that the peer sent when this box joined it.
+    pub table: Option<u32>,
 }
 
 /// What the peer said last.

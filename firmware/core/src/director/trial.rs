@@ -14,11 +14,13 @@
 use super::event::{Effect, Level};
 use super::protocol::{Reply, SessionId};
 use super::requests::answer;
+use super::sync::PEER;
 use super::{Director, commit::Stage};
 use crate::cli::show::words::span;
 use crate::model::{Config, Millis, Mono};
 use crate::store::record::SlotState;
 use crate::store::{Generation, StoreError};
+use crate::sync::Message;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -55,6 +57,19 @@ pub struct Trial {
     pub doubtful: bool,
     /// When every console is told next.
     pub remind: Option<Mono>,
+    /// Whether the peer has a part in it.
+    pub with: With,
+}
+
+/// Whose trial it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum With {
+    /// This box alone.
+    Nobody,
+    /// The peer runs it, too, and keeps it when it is told to.
+    Peer,
+    /// The peer wants it; it decides.
+    ForPeer,
 }
 
 /// What of a trial lies in `/run`.
@@ -98,6 +113,7 @@ impl Director {
                     confirming: None,
                     doubtful: false,
                     remind: remind(deadline, now),
+                    with: With::Nobody,
                 });
                 let text = format!(
                     "commit {generation} is still on trial after the restart: {}",
@@ -127,6 +143,11 @@ impl Director {
         self.generation = t.generation;
         self.source = format!("configuration {}, on trial", t.generation);
         let deadline = now.after(window);
+        let with = match t.session {
+            PEER => With::ForPeer,
+            _ if t.shared => With::Peer,
+            _ => With::Nobody,
+        };
         self.trial = Some(Trial {
             generation: t.generation,
             back,
@@ -135,7 +156,8 @@ impl Director {
             deadline,
             confirming: None,
             doubtful: false,
-            remind: remind(deadline, now),
+            remind: remind(deadline, now).filter(|_| with != With::ForPeer),
+            with,
         });
         self.fell_back = None;
         self.checkpoint(out);
@@ -154,6 +176,10 @@ impl Director {
             back: back_generation,
         };
         answer(t.session, reply, out);
+        if with == With::ForPeer {
+            let text = format!("The other box commits {}; it runs here on trial.", t.generation);
+            return self.tell_all(None, text, out);
+        }
         self.tell_all(Some(t.session), self.trial_notice(now), out);
     }
 
@@ -169,6 +195,9 @@ impl Director {
             None => refuse("no commit waits for a confirmation", out),
             Some(_) if stopping => refuse("the director is stopping", out),
             Some(_) if busy => refuse("another commit is under way; its end confirms this one too", out),
+            Some(Trial { with: With::ForPeer, .. }) => {
+                refuse("the other box has it on trial: confirm it there", out);
+            }
             Some(Trial { confirming: Some(_), .. }) => refuse("it is being confirmed just now", out),
             Some(trial) => {
                 trial.confirming = Some(session);
@@ -202,15 +231,17 @@ impl Director {
         let generation = trial.generation;
         match result {
             Ok(()) => {
+                let with = trial.with;
                 self.trial = None;
                 if self.start.flash {
                     self.notes.clear();
                 }
-                self.source = format!("configuration {generation}, committed on this console");
+                self.source = source(generation, with);
                 self.outranked(generation, out);
                 self.checkpoint(out);
                 self.log(Level::Notice, format!("commit {generation} confirmed"), out);
-                answer(session, Reply::Confirmed { generation }, out);
+                let reply = Reply::Confirmed { generation };
+                self.acknowledge((session, generation, with == With::Peer), reply, now, out);
                 self.tell_all(Some(session), format!("Commit {generation} was confirmed."), out);
             }
             Err(error) => {
@@ -268,9 +299,12 @@ impl Director {
         [self.trial_due(), remind].into_iter().flatten().min()
     }
 
-    fn go_back(&mut self, now: Mono, out: &mut Vec<Effect>) {
+    pub(super) fn go_back(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let Some(trial) = self.trial.take() else { return };
-        let Trial { generation, back, back_generation, back_source, confirming, doubtful, .. } = trial;
+        let Trial { generation, back, back_generation, back_source, confirming, doubtful, with, .. } = trial;
+        if with == With::Peer {
+            self.tell_peer(Message::Drop(generation), out);
+        }
         if self.start.flash && (doubtful || confirming.is_some()) {
             // Behind the write that failed or hangs: whatever that did, this undoes it.
             self.undo(generation, out);
@@ -278,8 +312,9 @@ impl Director {
         self.config = back;
         self.generation = back_generation;
         self.source = back_source;
+        let why = if with == With::ForPeer { "by the other box" } else { "in time" };
         let text = format!(
-            "commit {generation} was not confirmed in time: configuration {back_generation} runs again"
+            "commit {generation} was not confirmed {why}: configuration {back_generation} runs again"
         );
         if let Some(session) = confirming {
             answer(session, Reply::Refused { reason: text.clone(), findings: Vec::new() }, out);
@@ -313,6 +348,12 @@ impl Director {
     fn tell_all(&self, but: Option<SessionId>, text: String, out: &mut Vec<Effect>) {
         out.push(Effect::Notify { but, text });
     }
+}
+
+/// Where a configuration came from.
+pub(super) fn source(generation: Generation, with: With) -> String {
+    let place = if with == With::ForPeer { "the other box" } else { "this console" };
+    format!("configuration {generation}, committed on {place}")
 }
 
 fn capital(text: &str) -> String {

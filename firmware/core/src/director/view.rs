@@ -4,8 +4,8 @@ use super::Director;
 use super::event::Level;
 use super::servers::effective;
 use super::status::{
-    AddressStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus, Status, SystemStatus,
-    TrialStatus,
+    AddressStatus, ClusterStatus, InterfaceStatus, IpvsDest, IpvsService, ServerStatus, ServiceStatus,
+    Status, SystemStatus, TrialStatus,
 };
 use crate::gather::Gather as _;
 use crate::health::State;
@@ -47,7 +47,11 @@ impl Director {
         Status {
             at: now,
             system: self.system_status(),
-            cluster: self.cluster.status(now),
+            cluster: self.cluster.status(now).map(|status| ClusterStatus {
+                configuration: self.configuration_words(),
+                table: self.table_words(),
+                ..status
+            }),
             interfaces: self.interface_status(observed),
             addresses: self.address_status(observed),
             services: self.service_status(observed),
@@ -273,6 +277,7 @@ impl Director {
         }
         alarms.extend(self.time.alarm(now));
         alarms.extend(self.cluster.alarms(now));
+        alarms.extend(self.sync_alarm());
         for service in self.service_status(observed) {
             if service.usable == 0 {
                 let shown = place(&service.key).is_some_and(|place| self.pages.contains_key(&place));

@@ -199,7 +199,10 @@ impl Election {
     fn forget_claims(&mut self, now: Mono) {
         let active_peer =
             self.peer.word().filter(|w| w.state == State::Active && self.peer.alive(now)).map(|w| {
-                w.priority < self.settings.priority && self.local.fitness.level() >= w.fitness && !self.aside
+                w.priority < self.settings.priority
+                    && self.local.fitness.level() >= w.fitness
+                    && self.local.table
+                    && !self.aside
             });
         let wants = self.role == Role::Standby && active_peer.unwrap_or(false);
         match (wants, self.better) {

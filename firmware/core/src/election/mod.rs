@@ -139,6 +139,8 @@ pub struct Local {
     pub connections: u32,
     /// Boots counted in flash.
     pub boots: u32,
+    /// The peer's connections are here, as far as they can be: it may claim its role back.
+    pub table: bool,
 }
 
 /// What this node is.
@@ -433,6 +435,11 @@ impl Election {
     /// How well this node could serve.
     pub fn fitness(&self) -> Fitness {
         self.local.fitness
+    }
+
+    /// Connections in its table.
+    pub fn connections(&self) -> u32 {
+        self.local.connections
     }
 
     /// Whether an operator set this node aside.

@@ -31,6 +31,7 @@ fn local() -> Local {
         usable: 1,
         connections: 0,
         boots: 1,
+        table: true,
     }
 }
 

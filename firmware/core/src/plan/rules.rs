@@ -141,7 +141,7 @@ pub fn tracks(config: &Config) -> bool {
     })
 }
 
-pub(super) fn ruleset(config: &Config, node: &Node, active: bool) -> Ruleset {
+pub(crate) fn ruleset(config: &Config, node: &Node, active: bool) -> Ruleset {
     let networks: Vec<(Device, Cidr)> = node
         .addresses
         .iter()

@@ -6,9 +6,11 @@
 //! fail when the encoding changes without one.
 
 use super::{Commit, layout::PAYLOAD_MAX, v1};
+use crate::model::Config;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 /// Schema version that [`encode`] writes.
 pub const SCHEMA: u16 = 2;
@@ -48,6 +50,15 @@ impl core::error::Error for DecodeError {}
 #[must_use]
 pub fn encode(commit: &Commit) -> Vec<u8> {
     postcard::to_allocvec(commit).unwrap_or_default()
+}
+
+/// Identifies a configuration: first bytes of the SHA-256 of its encoding.
+#[must_use]
+pub fn hash(config: &Config) -> u64 {
+    // Serialising to memory has no way to fail for this type.
+    let encoded = postcard::to_allocvec(config).unwrap_or_default();
+    let digest: [u8; 32] = Sha256::digest(encoded).into();
+    digest.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// Reads a payload of the given schema. Allocates no more than what the bytes really contain.

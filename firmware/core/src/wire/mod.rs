@@ -7,6 +7,7 @@ pub mod arp;
 pub mod dhcp;
 pub mod ethernet;
 pub mod heartbeat;
+pub mod ipvs_sync;
 pub mod ndp;
 pub mod tcp;
 

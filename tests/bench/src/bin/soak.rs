@@ -9,11 +9,18 @@ use director_qemu::scenario::{self, BringUp};
 use director_qemu::vm::{Firmware, Hardware};
 use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
+use director_vm_tests::carried::{Carried, kill_return_and_standby};
 use director_vm_tests::{ailments, balancing, storm, upgrades};
 use std::process::{Command, ExitCode, Stdio};
 
 /// Issue: at 50 random moments of a commit storm.
 const CUTS: u64 = 50;
+
+/// Issue: each event, ten times.
+const DOWNLOAD_ROUNDS: u64 = 10;
+const DOWNLOAD_BYTES: usize = 200_000_000;
+/// Bytes a second: a download lasts longer than a boot.
+const DOWNLOAD_RATE: usize = 8_000_000;
 
 /// Fifty times what `make test` does.
 const CHAOS_SEEDS: u64 = 100_000;
@@ -28,6 +35,11 @@ const JOBS: &[Job<Round>] = &[
         name: "upgrade",
         about: "the power goes in an upgrade, the boot loader's writes included; one of the two systems boots",
         work: Work::Lab(upgrade_cuts),
+    },
+    Job {
+        name: "downloads",
+        about: "200 MB through NAT and direct routing, over kill -9, return and cluster standby of the active box",
+        work: Work::Lab(downloads),
     },
     Job {
         name: "doctor",
@@ -86,6 +98,22 @@ fn upgrade_cuts(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
     };
     found.push(Round { name: "upgrade".into(), seed: options.seed, count, seconds, found: words, passed });
     met.map(|_| ())
+}
+
+fn downloads(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let count = options.count.unwrap_or(DOWNLOAD_ROUNDS);
+    let (mut lab, carried) = Carried::start(folder, DOWNLOAD_BYTES)?;
+    for round in 0..count {
+        let start = lab.hub().elapsed();
+        let met = kill_return_and_standby(&mut lab, &carried, DOWNLOAD_RATE);
+        let seconds = (lab.hub().elapsed() - start).as_secs_f64();
+        let words =
+            met.as_ref().map_or_else(|error| format!("{error:#}"), |()| "all bytes as they were".into());
+        let name = format!("downloads {round}");
+        found.push(Round { name, seed: options.seed, count: 6, seconds, found: words, passed: met.is_ok() });
+        met?;
+    }
+    Ok(())
 }
 
 fn doctor(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {

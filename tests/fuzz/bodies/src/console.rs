@@ -200,6 +200,7 @@ impl Bench {
                 let commit = || Box::new(Commit { config: self.config.clone(), ..Commit::default() });
                 let found = match what {
                     Recall::List => Recalled::List(Vec::new()),
+                    Recall::Lineage => Recalled::Lineage(Vec::new()),
                     Recall::Usage => Recalled::Usage(Box::new(usage::usage(&mut Memory::default()))),
                     Recall::Systems => Recalled::Systems(
                         Box::new(Systems {

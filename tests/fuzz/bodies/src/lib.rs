@@ -12,6 +12,7 @@ mod dialogues;
 mod flash;
 mod memory;
 mod network;
+mod pair;
 mod tls;
 
 pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_login, fuzz_transfer, fuzz_wire};
@@ -20,6 +21,7 @@ pub use console::fuzz_console;
 pub use dialogues::fuzz_dialogues;
 pub use flash::{fuzz_kept, fuzz_records, fuzz_slots};
 pub use network::{fuzz_dhcp, fuzz_page};
+pub use pair::{fuzz_session, fuzz_table};
 pub use tls::fuzz_tls;
 
 /// A target: the name of its file in `fuzz_targets` and of its corpus, and its body.
@@ -42,7 +44,9 @@ pub const TARGETS: &[Target] = &[
     ("page", fuzz_page),
     ("records", fuzz_records),
     ("seal", fuzz_seal),
+    ("session", fuzz_session),
     ("slots", fuzz_slots),
+    ("table", fuzz_table),
     ("tls", fuzz_tls),
     ("transfer", fuzz_transfer),
     ("wire", fuzz_wire),

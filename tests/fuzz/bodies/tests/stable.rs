@@ -142,7 +142,9 @@ ten_thousand! {
     page_requests_keep_their_promises "page";
     flash_records_keep_their_promises "records";
     sealed_secrets_keep_their_promises "seal";
+    sessions_keep_their_promises "session";
     flash_slots_keep_their_promises "slots";
+    sync_messages_keep_their_promises "table";
     tls_servers_keep_their_promises "tls";
     serial_lines_keep_their_promises "transfer";
     wire_frames_keep_their_promises "wire";

@@ -430,6 +430,9 @@ impl Sim {
             | Event::Saved { .. }
             | Event::Recalled { .. }
             | Event::Heartbeat { .. }
+            | Event::Linked(_)
+            | Event::Told(_)
+            | Event::TableSent(_)
             | Event::Dhcp { .. }
             | Event::TimeAnswered { .. }
             | Event::Maintained { .. }
@@ -540,6 +543,7 @@ impl Sim {
                 Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Examine(_) => {}
                 Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
+                Effect::Tell(_) | Effect::SendTable { .. } => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::Upgrade(task) => panic!("nobody asked for it: {task:?}"),
                 Effect::Order(order) => panic!("there is no boot loader: {order:?}"),

@@ -40,6 +40,8 @@ pub struct Draw {
     pub operators: bool,
     /// A box does not see its servers.
     pub servers: bool,
+    /// Operators commit, on either box, together and alone.
+    pub commits: bool,
 }
 
 /// Delay of `failback delayed`, in milliseconds.
@@ -69,6 +71,7 @@ impl Draw {
             attacks: rng.chance(40),
             operators: rng.chance(40),
             servers: rng.chance(25),
+            commits: rng.chance(60),
         }
     }
 

@@ -4,9 +4,11 @@
 //! product's guard. What must hold is checked after every event ([`checks`]); a seed that fails prints its settings, what
 //! happened and one line of roles for each node, a character every 100 ms.
 
+pub mod book;
 pub mod checks;
 pub mod draw;
 pub mod lan;
+pub mod line;
 pub mod node;
 pub mod script;
 pub mod world;

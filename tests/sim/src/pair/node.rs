@@ -8,8 +8,9 @@ use director_core::director::{Checkpoint, Director, Effect, Start};
 use director_core::model::{Config, Mono};
 use director_core::store::Generation;
 use director_core::store::identity::Role;
+use director_core::store::record::SlotState;
 use director_core::wire::heartbeat::Counters;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 /// Whether it runs.
@@ -52,6 +53,8 @@ pub struct Node {
     pub servers: bool,
     /// An operator set it aside.
     pub aside: bool,
+    /// What lies in flash.
+    pub flash: BTreeMap<Generation, (SlotState, Config)>,
     boots: u32,
     ppm: i64,
     /// World's time and its own at one moment.
@@ -60,7 +63,7 @@ pub struct Node {
 
 impl Node {
     /// Without power.
-    pub fn new(identity: Role, ppm: i64) -> Self {
+    pub fn new(identity: Role, config: &Config, ppm: i64) -> Self {
         Self {
             identity,
             power: Power::Off,
@@ -74,6 +77,7 @@ impl Node {
             held: VecDeque::new(),
             servers: true,
             aside: false,
+            flash: BTreeMap::from([(Generation(1), (SlotState::Good, config.clone()))]),
             boots: 0,
             ppm,
             anchor: (0, 0),
@@ -92,21 +96,29 @@ impl Node {
         self.power = Power::Headless;
     }
 
+    /// The configuration that it would boot with.
+    pub fn good(&self) -> Option<(Generation, &Config)> {
+        let good = self.flash.iter().rev().find(|(_, (state, _))| *state == SlotState::Good);
+        good.map(|(generation, (_, config))| (*generation, config))
+    }
+
     /// Starts a director.
-    pub fn start(&mut self, config: &Config, nonce: u64, now: u64) -> Vec<Effect> {
+    pub fn start(&mut self, nonce: u64, now: u64) -> Vec<Effect> {
         self.process += 1;
         self.power = Power::Up;
         let before = self.checkpoint.as_ref().and_then(|c| c.cluster);
         self.role = before.map_or('s', |saved| if saved.active { 'a' } else { 'b' });
         self.listen = None;
+        let (generation, config) =
+            self.good().map(|(g, c)| (g, c.clone())).expect("the flash holds a good configuration");
         let start = Start {
             identity: self.identity,
             boots: self.boots,
             version: "0.0.0-sim".to_string(),
-            config: config.clone(),
-            generation: Generation(1),
+            config,
+            generation,
             nonce,
-            newest: Generation(1),
+            newest: self.flash.keys().next_back().copied().unwrap_or_default(),
             flash: true,
             source: "simulation".to_string(),
             notes: Vec::new(),

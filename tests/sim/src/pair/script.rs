@@ -1,5 +1,6 @@
 //! What happens in a run.
 
+use super::book::CANDIDATE;
 use super::draw::FAILBACK_DELAY_MS;
 use super::node::Power;
 use super::world::{Item, Mend, World};
@@ -72,7 +73,7 @@ fn act(world: &mut World) {
     let (draw, dead) = (world.draw.clone(), world.draw.dead_us());
     let (short, long) = (world.rng.between(0, 3 * dead), world.rng.between(0, 6_000_000));
     let after = if world.rng.chance(60) { short } else { long };
-    match world.rng.below(9) {
+    match world.rng.below(12) {
         0 if draw.crashes => {
             let forget = world.rng.chance(15);
             world.kill(n, forget);
@@ -120,7 +121,23 @@ fn act(world: &mut World) {
             world.lan.loss = 50;
             world.post(n, after, Item::Mend(Mend::Loss));
         }
+        9.. if draw.commits && world.nodes[n].power == Power::Up => commit(world, n),
         _ => {}
+    }
+}
+
+/// Somebody commits, resolves a difference, or drains a server.
+fn commit(world: &mut World, n: usize) {
+    match world.rng.below(10) {
+        0..=6 => world.ask_as(n, CANDIDATE, Request::Config),
+        7 => {
+            let give = world.rng.chance(50);
+            world.note(format!("operator on lvs{}: {}", n + 1, if give { "give" } else { "take" }));
+            world.book.resolve(world.now);
+            world.ask(n, Request::Cluster(if give { ClusterAction::Give } else { ClusterAction::Take }));
+        }
+        8 => world.tamper(),
+        _ => world.drain(n),
     }
 }
 
@@ -177,6 +194,7 @@ fn liveness(world: &mut World) {
     let limit = world.draw.serve_us() + world.draw.agree_us() + wait;
     world.advance(limit);
     if world.draw.loss <= 2 {
+        world.agreed();
         world.checks.settled(&world.draw, &world.nodes, &world.lan);
     }
     if world.draw.loss == 0 {

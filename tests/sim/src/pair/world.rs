@@ -1,17 +1,21 @@
 //! Both boxes, the LAN between them, and what happens when.
 
+use super::book::Book;
 use super::checks::Checks;
 use super::draw::Draw;
 use super::lan::{Lan, Recorded};
+use super::line::Line;
 use super::node::{Node, Power};
 use crate::chaos::rng::Rng;
-use director_core::director::protocol::{Request, SessionId};
+use director_core::director::protocol::{Recall, Recalled, Request, SessionId};
 use director_core::director::{Effect, Event};
 use director_core::health::{Failure, ProbeOutcome};
 use director_core::model::Config;
 use director_core::plan::{Op, OpError};
 use director_core::store::identity::Role;
-use director_core::wire::heartbeat::Frame;
+use director_core::store::record::SlotState;
+use director_core::store::{Generation, blob};
+use director_core::wire::heartbeat::{Frame, Running};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Lines kept of what happened.
@@ -53,6 +57,16 @@ pub enum Item {
     Resume(bool, u64),
     /// A fault ends.
     Mend(Mend),
+    /// The flash has written this.
+    Flash(Generation, SlotState, Option<Box<Config>>),
+    /// The two connect.
+    Connect,
+    /// Bytes of the connection with this number come.
+    Carry(u64),
+    /// That connection is given up by this end.
+    GiveUp(u64),
+    /// This end hears that the connection is over.
+    Lost(u64),
 }
 
 /// What ends.
@@ -83,7 +97,10 @@ pub struct World {
     pub lan: Lan,
     /// What must hold.
     pub checks: Checks,
-    config: Config,
+    /// The connection between them.
+    pub line: Line,
+    /// What was committed.
+    pub book: Book,
     queue: BTreeMap<(u64, u64), (usize, u64, Item)>,
     next: u64,
     timeline: VecDeque<String>,
@@ -96,13 +113,15 @@ impl World {
         let mut rng = Rng::new(seed);
         let draw = Draw::new(&mut rng);
         let [first, second] = draw.drift_ppm;
+        let config = draw.config();
         Self {
             rng,
-            config: draw.config(),
             now: 0,
-            nodes: [Node::new(Role::Primary, first), Node::new(Role::Backup, second)],
+            nodes: [Node::new(Role::Primary, &config, first), Node::new(Role::Backup, &config, second)],
             lan: Lan::default(),
             checks: Checks::default(),
+            line: Line::default(),
+            book: Book::default(),
             queue: BTreeMap::new(),
             next: 0,
             timeline: VecDeque::new(),
@@ -180,6 +199,7 @@ impl World {
 
     fn check(&mut self) {
         self.checks.look(self.now, &self.draw, &self.nodes, &self.lan);
+        self.tend();
     }
 
     fn happen(&mut self, n: usize, process: u64, item: Item) {
@@ -218,7 +238,15 @@ impl World {
                 let results = ops.iter().map(|op| self.operate(n, op)).collect();
                 self.handle(n, Event::Applied { batch, results });
             }
-            Item::Boot | Item::Revive | Item::Resume(..) => {}
+            Item::Flash(generation, state, config) if current => {
+                self.written(n, generation, state, config.map(|c| *c));
+            }
+            Item::Connect => self.connect(),
+            Item::Carry(number) => self.carry(n, number),
+            Item::GiveUp(number) => self.give_up(n, number),
+            Item::Lost(number) if current => self.lost(n, number),
+            Item::Lost(_) => {}
+            Item::Boot | Item::Revive | Item::Resume(..) | Item::Flash(..) => {}
             Item::Event(_) | Item::Observe(_) | Item::Apply(..) => {}
         }
     }
@@ -239,7 +267,7 @@ impl World {
     /// A director starts.
     pub fn start(&mut self, n: usize) {
         let nonce = self.rng.bits();
-        let effects = self.nodes[n].start(&self.config, nonce, self.now);
+        let effects = self.nodes[n].start(nonce, self.now);
         self.execute(n, effects);
     }
 
@@ -282,7 +310,28 @@ impl World {
                 Effect::Listen(listen) => self.nodes[n].listen = listen.map(|l| *l),
                 Effect::Beat(frame) => self.send(n, &frame),
                 Effect::Log { text, .. } => self.logged(n, &text),
-                Effect::Reply { .. } => {}
+                Effect::Reply { session, reply } => self.replied(n, session, *reply),
+                Effect::Save { generation, state, config, .. } => {
+                    self.flash(n, generation, state, Some(*config));
+                }
+                Effect::Mark { generation, state } => self.flash(n, generation, state, None),
+                Effect::Recall { session, what: Recall::Lineage, .. } => {
+                    let good = self.nodes[n].flash.iter().filter(|(_, (state, _))| *state == SlotState::Good);
+                    let running = |(generation, (_, config)): (&Generation, &(SlotState, Config))| Running {
+                        generation: generation.0,
+                        hash: blob::hash(config),
+                    };
+                    let result = Ok(Recalled::Lineage(good.map(running).collect()));
+                    self.post(n, 5000, Item::Event(Event::Recalled { session, result }));
+                }
+                Effect::Tell(message) => self.tell(n, &message),
+                Effect::SendTable { .. } => {
+                    let late = if self.rng.chance(10) { 5_000_000 } else { 20_000 };
+                    let took = self.rng.between(1000, late);
+                    self.post(n, took, Item::Event(Event::TableSent(3)));
+                }
+                Effect::Keep(_) => self.post(n, 1000, Item::Event(Event::Kept(Ok(())))),
+                Effect::Notify { .. } => {}
                 Effect::Stopped => {
                     let node = &mut self.nodes[n];
                     assert!(!node.holds(), "stopped and holds the address");
@@ -354,9 +403,37 @@ impl World {
         assert!(!old || self.nodes[n].role == role, "S3: a recorded frame changed the role");
     }
 
+    fn flash(&mut self, n: usize, generation: Generation, state: SlotState, config: Option<Config>) {
+        let took = self.rng.between(2000, 80_000);
+        self.post(n, took, Item::Flash(generation, state, config.map(Box::new)));
+    }
+
+    /// The process ends while the flash is at work: the first write is done, or is not.
+    fn flash_in_part(&mut self, n: usize) {
+        let process = self.nodes[n].process;
+        let first = self.queue.iter().find_map(|(key, (owner, of, item))| {
+            (*owner == n && *of == process && matches!(item, Item::Flash(..))).then_some(*key)
+        });
+        if let Some(key) = first.filter(|_| self.rng.chance(50))
+            && let Some((_, _, Item::Flash(generation, state, config))) = self.queue.remove(&key)
+        {
+            let _answer = self.write(n, generation, state, config.map(|c| *c));
+        }
+    }
+
+    fn written(&mut self, n: usize, generation: Generation, state: SlotState, config: Option<Config>) {
+        let result = self.write(n, generation, state, config);
+        self.handle(n, Event::Saved { generation, result });
+    }
+
     /// A console asks.
     pub fn ask(&mut self, n: usize, request: Request) {
-        self.post(n, 0, Item::Event(Event::Request { session: SessionId(1), request: Box::new(request) }));
+        self.ask_as(n, SessionId(1), request);
+    }
+
+    /// A console asks.
+    pub fn ask_as(&mut self, n: usize, session: SessionId, request: Request) {
+        self.post(n, 0, Item::Event(Event::Request { session, request: Box::new(request) }));
     }
 
     fn mend(&mut self, n: usize, mend: Mend) {
@@ -381,6 +458,7 @@ impl World {
 
     /// The power goes.
     pub fn power_cut(&mut self, n: usize) {
+        self.flash_in_part(n);
         let node = &mut self.nodes[n];
         node.power = Power::Off;
         node.behead();
@@ -394,6 +472,7 @@ impl World {
             return;
         }
         let process = self.nodes[n].process;
+        self.flash_in_part(n);
         let mut part = Vec::new();
         for (owner, of, item) in self.queue.values() {
             if let (true, true, Item::Apply(_, ops)) = (*owner == n, *of == process, item) {

@@ -44,6 +44,7 @@ pub(crate) enum Action {
     Commit,
     CommitComment,
     CommitForce,
+    CommitLocal,
     CommitConfirmed,
     Confirm,
     Rollback,
@@ -100,6 +101,7 @@ impl Action {
             | Self::Commit
             | Self::CommitComment
             | Self::CommitForce
+            | Self::CommitLocal
             | Self::CommitConfirmed
             | Self::Confirm
             | Self::Rollback

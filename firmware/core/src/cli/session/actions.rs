@@ -117,7 +117,8 @@ impl Session {
             }
             Action::Compare => self.compare_running(&pipes, out),
             Action::Commit => self.commit(CommitOptions::default(), out),
-            Action::CommitForce => self.commit(CommitOptions { agreed: true, ..Default::default() }, out),
+            Action::CommitForce => self.commit(CommitOptions::forced(), out),
+            Action::CommitLocal => self.commit(CommitOptions::alone(), out),
             Action::CommitComment => self.commit_with(&args, None, out),
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),

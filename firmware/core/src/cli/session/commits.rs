@@ -47,7 +47,9 @@ impl Session {
         out: &mut Vec<super::Output>,
     ) {
         match words.join(" ").parse() {
-            Ok(comment) => self.commit(CommitOptions { comment, confirm, agreed: false }, out),
+            Ok(comment) => {
+                self.commit(CommitOptions { comment, confirm, ..CommitOptions::default() }, out);
+            }
             Err(why) => self.say(out, &format!("comment: {why}")),
         }
     }
@@ -70,7 +72,13 @@ impl Session {
         match result {
             Ok(Recalled::Commit { generation, commit }) => self.use_commit(purpose, generation, &commit, out),
             // Excluded by what was asked.
-            Ok(Recalled::List(_) | Recalled::Usage(_) | Recalled::Rescue(_) | Recalled::Systems(..)) => {}
+            Ok(
+                Recalled::List(_)
+                | Recalled::Usage(_)
+                | Recalled::Rescue(_)
+                | Recalled::Lineage(_)
+                | Recalled::Systems(..),
+            ) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }
@@ -121,7 +129,11 @@ impl Session {
                 self.filtered(&lines, pipes, "nothing has been committed yet", out);
             }
             Ok(
-                Recalled::Usage(_) | Recalled::Commit { .. } | Recalled::Rescue(_) | Recalled::Systems(..),
+                Recalled::Usage(_)
+                | Recalled::Commit { .. }
+                | Recalled::Rescue(_)
+                | Recalled::Lineage(_)
+                | Recalled::Systems(..),
             ) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
@@ -143,8 +155,13 @@ impl Session {
                 };
                 self.filtered(&lines, pipes, "nothing lies in flash", out);
             }
-            Ok(Recalled::List(_) | Recalled::Commit { .. } | Recalled::Rescue(_) | Recalled::Systems(..)) => {
-            }
+            Ok(
+                Recalled::List(_)
+                | Recalled::Commit { .. }
+                | Recalled::Rescue(_)
+                | Recalled::Lineage(_)
+                | Recalled::Systems(..),
+            ) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }

@@ -125,9 +125,10 @@ impl Job {
                 )
             }
             Self::Confirm => matches!(reply, Reply::Confirmed { .. } | Reply::Refused { .. }),
-            Self::Cluster | Self::Server(_) => {
-                matches!(reply, Reply::Done { .. } | Reply::Emptied { .. } | Reply::Refused { .. })
-            }
+            Self::Cluster | Self::Server(_) => matches!(
+                reply,
+                Reply::Done { .. } | Reply::Emptied { .. } | Reply::Committed { .. } | Reply::Refused { .. }
+            ),
             Self::Commits { .. } => {
                 matches!(
                     reply,

@@ -72,8 +72,9 @@ impl Session {
             (Job::Doctor { pipes }, Reply::Doctor(report)) => self.doctor(&report, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
-            (Job::Server(_) | Job::Cluster, Reply::Done { text }) => {
-                print::line(out, &format!("Done: {text}."))
+            (Job::Server(_) | Job::Cluster, Reply::Done { text }) => self.say(out, &format!("Done: {text}.")),
+            (Job::Cluster, Reply::Committed { generation, findings, .. }) => {
+                self.made_one(generation, &findings, out);
             }
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
@@ -94,6 +95,11 @@ impl Session {
             Power::Off => "Switching off.",
         };
         print::line(out, text);
+    }
+
+    fn made_one(&mut self, number: crate::store::Generation, findings: &[Finding], out: &mut Vec<Output>) {
+        self.findings(findings, out);
+        self.say(out, &format!("Done: both boxes run configuration {number}."));
     }
 
     /// The running configuration, for what asked for it.

@@ -48,7 +48,13 @@ impl Session {
                 self.filtered(&lines, pipes, "nothing is known", out);
             }
             // Excluded by what was asked.
-            Ok(Recalled::List(_) | Recalled::Usage(_) | Recalled::Commit { .. } | Recalled::Rescue(_)) => {}
+            Ok(
+                Recalled::List(_)
+                | Recalled::Lineage(_)
+                | Recalled::Usage(_)
+                | Recalled::Commit { .. }
+                | Recalled::Rescue(_),
+            ) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }

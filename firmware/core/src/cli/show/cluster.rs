@@ -27,6 +27,8 @@ pub(super) fn lines(status: &Status, width: usize) -> Vec<String> {
             c.signed.map_or_else(|| "not signed".to_string(), |id| format!("signed with key {id}"))
         ),
         ("peer takes over", format!("{} after the last heartbeat at the earliest", c.takeover_after)),
+        ("configuration", c.configuration.clone()),
+        ("connections", connections(c)),
         ("old frames", c.old_frames.to_string()),
     ];
     if let Some(round) = c.round_us {
@@ -50,6 +52,12 @@ fn peer(p: &PeerStatus) -> String {
     }
     let config = if p.same_config { "same configuration" } else { "another configuration" };
     format!("{}, priority {}, firmware {}, {config}", p.state, p.priority, p.firmware)
+}
+
+fn connections(c: &ClusterStatus) -> String {
+    let there = c.peer.as_ref().map_or_else(|| "?".to_string(), |p| p.connections.to_string());
+    let sent = c.table.map_or_else(String::new, |n| format!("; {n} were sent when this box joined"));
+    format!("{} here, {there} there{sent}", c.connections)
 }
 
 fn path_words(now: Mono, p: &PathStatus) -> String {
@@ -80,6 +88,9 @@ pub(super) fn json(status: &Status) -> String {
         json.count("takeover_after_ms", c.takeover_after.get());
         json.maybe_count("round_trip_us", c.round_us);
         json.count("old_frames", c.old_frames);
+        json.text("configuration", &c.configuration);
+        json.count("connections", c.connections);
+        json.maybe_count("table_received", c.table);
         json.key("peer");
         match &c.peer {
             None => json.null(),

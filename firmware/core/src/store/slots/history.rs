@@ -4,6 +4,7 @@ use super::{read_payload, survey};
 use crate::store::device::Device;
 use crate::store::record::SlotState;
 use crate::store::{Comment, Commit, Generation, StoreError, blob};
+use crate::wire::heartbeat::Running;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -42,6 +43,18 @@ pub fn history<D: Device>(dev: &mut D) -> Vec<Past> {
     // Of two records of one generation the good and undamaged one counts.
     all.sort_by_key(|p| (Reverse(p.generation), p.state == SlotState::Tentative, p.damage.is_some()));
     all.dedup_by_key(|p| p.generation);
+    all
+}
+
+/// What the good commits are, as heartbeats say it. Those that cannot be read are left out.
+pub fn lineage<D: Device>(dev: &mut D) -> Vec<Running> {
+    let mut all = Vec::new();
+    for info in survey(dev) {
+        let Some(header) = info.good() else { continue };
+        let payload = read_payload(dev, info.slot, header).ok();
+        let commit = payload.and_then(|payload| blob::decode(header.schema, &payload).ok());
+        all.extend(commit.map(|c| Running { generation: header.generation.0, hash: blob::hash(&c.config) }));
+    }
     all
 }
 

@@ -8,7 +8,7 @@ mod history;
 mod place;
 mod write;
 
-pub use history::{Past, history, recall};
+pub use history::{Past, history, lineage, recall};
 pub use write::{mark, save};
 
 use super::blob::{self, DecodeError};
