@@ -18,7 +18,7 @@ CAMPAIGN = $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed '$(SEED)') $(if $(
 # built in. Only for this target, so that nothing of the host tools is compiled again.
 REMAP := --remap-path-prefix=$(CURDIR)=director --remap-path-prefix=$(CARGO_HOME)=cargo
 
-.PHONY: help setup run test lint unit sim vm fuzz soak bench provision image flash upgrade lab docs clean firmware image-tool lab-tool
+.PHONY: help setup run test lint unit sim vm fuzz soak bench provision image flash upgrade buildroot lab docs clean firmware image-tool lab-tool
 
 help: ## this list
 	@printf 'Director: firmware for a two-NIC Linux Virtual Server director. Start with run or test.\n\n'
@@ -67,6 +67,7 @@ bench: firmware lab-tool ## measures beside the peers, prints a table, writes bu
 
 image: firmware ## kernel, initramfs and disk image, with their sizes against the budget
 	@$(IMAGE) disk
+	@$(IMAGE) manifest
 	@printf '\ninitramfs:\n'; $(IMAGE) ls
 	@printf '\nsizes (build/sizes.md):\n'; $(IMAGE) report
 
@@ -74,7 +75,14 @@ flash: firmware ## write the firmware to a whole disk and read it back: DEV=/dev
 	@$(IMAGE) flash --device '$(DEV)' $(if $(ROLE),--role '$(ROLE)') $(if $(FILE),--config '$(FILE)') $(if $(YES),--yes '$(YES)')
 
 upgrade: firmware ## a signed upgrade of kernel and initramfs: KEY=file (director-image key makes one)
-	@$(IMAGE) bundle --key '$(KEY)'
+	@$(IMAGE) bundle --key '$(or $(KEY),board/x86_64/development.key)'
+
+buildroot: image-tool ## the release build with a Buildroot tree (2026.02.x): BUILDROOT=path, TARGETS=savedefconfig for one step
+	@test -f '$(BUILDROOT)/Config.in' || { printf 'BUILDROOT=path of a Buildroot tree\n' >&2; exit 1; }
+	@$(IMAGE) kernel
+	$(CARGO) vendor --locked --quiet build/vendor > build/vendor.toml
+	$(MAKE) -C '$(BUILDROOT)' BR2_EXTERNAL='$(CURDIR)/buildroot-ext' O='$(CURDIR)/build/buildroot' director_x86_64_defconfig
+	$(MAKE) -C '$(BUILDROOT)' O='$(CURDIR)/build/buildroot' $(TARGETS)
 
 provision: setup ## push a configuration over a serial line: PORT=/dev/ttyUSB0 FILE=config.set; ARGS='--socket PATH log' for the rest
 	@$(CARGO) run --quiet --locked --package director-provision -- $(or $(ARGS),--port '$(PORT)' push '$(FILE)')

@@ -27,6 +27,12 @@ const MODULES: [&str; 17] = [
     "sleep",
 ];
 
+/// Where Debian puts GRUB's modules, a folder for each format.
+const MODULES_FOLDER: &str = "/usr/lib/grub";
+
+/// Names another folder of that kind: Buildroot builds its own.
+const MODULES_VARIABLE: &str = "DIRECTOR_GRUB";
+
 /// Where on a BIOS disk the boot sector's own bytes end and the partition table's begin.
 const BOOT_CODE: usize = 440;
 
@@ -56,9 +62,11 @@ fn link(board: &Path, folder: &Path) -> Result<Loader> {
     let script = read(&board.join("grub.cfg"))?;
     let disk = folder.join("script.tar");
     fs::write(&disk, archive("grub.cfg", &script)?).context("write the script's archive")?;
+    let modules = std::env::var_os(MODULES_VARIABLE).map_or_else(|| MODULES_FOLDER.into(), PathBuf::from);
     let make = |format: &str, more: &str| {
         let out = folder.join(format);
         let mut command = Command::new("grub-mkimage");
+        command.arg("--directory").arg(modules.join(format));
         command.args(["--format", format, "--prefix", "(,msdos1)/", "--output"]).arg(&out);
         command.arg("--config").arg(board.join("grub-early.cfg")).arg("--memdisk").arg(&disk);
         command.args(MODULES).args(more.split_ascii_whitespace());
@@ -68,7 +76,7 @@ fn link(board: &Path, folder: &Path) -> Result<Loader> {
         }
         read(&out)
     };
-    let sector = read(&PathBuf::from("/usr/lib/grub/i386-pc/boot.img"))?;
+    let sector = read(&modules.join("i386-pc/boot.img"))?;
     ensure!(sector.len() == 512, "GRUB's boot.img is not one sector");
     let sector = sector.get(..BOOT_CODE).context("boot.img is short")?.to_vec();
     Ok(Loader { sector, core: make("i386-pc", "biosdisk")?, efi: make("x86_64-efi", "")? })

@@ -86,6 +86,13 @@ pub fn check(fragment: &Path) -> Result<()> {
     build::Work::open(&cache.work(), &inputs.tarball, &inputs.source)?.configure(&inputs.fragment)
 }
 
+/// Whether a kernel that somebody else configured has every symbol of the fragment.
+pub fn compare(fragment: &Path, config: &Path) -> Result<()> {
+    let read =
+        |path: &Path| std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+    config::compare(&config::parse(&read(fragment)?)?, &read(config)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

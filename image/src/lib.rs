@@ -14,6 +14,7 @@ pub mod flash;
 pub mod grub;
 pub mod initramfs;
 pub mod kernel;
+pub mod manifest;
 pub mod report;
 pub mod say;
 pub mod seed;

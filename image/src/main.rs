@@ -3,9 +3,11 @@
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use director_core::store::identity::Role;
+use director_core::upgrade::trust;
 use director_image::disk::{Disk, SIZE_MIN};
 use director_image::flash::Target;
 use director_image::grub::Loader;
+use director_image::manifest::{self, Entry};
 use director_image::report::Sizes;
 use director_image::say::say;
 use director_image::seed::Seed;
@@ -38,6 +40,15 @@ enum Command {
         /// Only see whether every symbol survives olddefconfig
         #[arg(long)]
         check: bool,
+    },
+    /// See whether a kernel was configured with every symbol of the fragment
+    Symbols {
+        /// Symbols that were asked for
+        #[arg(long, default_value_os_t = tree().join("board/x86_64/kernel.fragment"))]
+        fragment: PathBuf,
+        /// The configuration of a kernel
+        #[arg(long)]
+        config: PathBuf,
     },
     /// Pack the initramfs around the program
     Initramfs {
@@ -134,6 +145,21 @@ enum Command {
         #[arg(long, default_value_os_t = built("director-x86_64.upgrade"))]
         out: PathBuf,
     },
+    /// Compress the image, and write beside it what is in it: manifest, checksums, list of parts
+    Manifest {
+        /// The image
+        #[arg(long, default_value_os_t = built("director-x86_64.img"))]
+        image: PathBuf,
+        /// The static program
+        #[arg(long, default_value_os_t = built("director"))]
+        program: PathBuf,
+        /// The kernel
+        #[arg(long, default_value_os_t = built("bzImage"))]
+        kernel: PathBuf,
+        /// The initramfs
+        #[arg(long, default_value_os_t = built("initramfs.cpio.zst"))]
+        initramfs: PathBuf,
+    },
     /// Print the sizes, and fail when one is over its budget
     Report {
         /// The static program
@@ -186,6 +212,7 @@ impl From<RoleName> for Role {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Kernel { fragment, out: _, check: true } => kernel::check(&fragment),
+        Command::Symbols { fragment, config } => kernel::compare(&fragment, &config),
         Command::Kernel { fragment, out, check: false } => build_kernel(&fragment, &out),
         Command::Initramfs { program, keep, out } => pack(&program, &keep, &out),
         Command::Ls { file } => print(&listing(&file)?),
@@ -221,6 +248,9 @@ fn main() -> Result<()> {
             say(format!("upgrade: {}, {} bytes", short(&out), bytes.len()));
             Ok(())
         }
+        Command::Manifest { image, program, kernel, initramfs } => {
+            describe(&image, &program, &kernel, &initramfs)
+        }
         Command::Report { program, kernel, initramfs, out } => {
             let sizes =
                 Sizes { binary: size(&program)?, initramfs: size(&initramfs)?, kernel: size(&kernel)? };
@@ -239,6 +269,35 @@ fn seed(role: Option<RoleName>, config: Option<PathBuf>) -> Result<Seed> {
 fn system(board: &Path, kernel: &Path, initramfs: &Path) -> Result<System> {
     let cmdline = fs::read_to_string(board.join("cmdline")).context("read the board's cmdline")?;
     System::new(env!("CARGO_PKG_VERSION"), cmdline.trim(), &read(kernel)?, &read(initramfs)?)
+}
+
+/// The compressed image and what is said of it, beside the image.
+fn describe(image: &Path, program: &Path, kernel: &Path, initramfs: &Path) -> Result<()> {
+    let beside = |more: &str| PathBuf::from(format!("{}{more}", image.display()));
+    let packed = beside(".zst");
+    files::install(&packed, &initramfs::compress(&read(image)?)?)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let running = manifest::kernel_version(&read(kernel)?)?;
+    let parts = beside(".cdx.json");
+    files::install(&parts, manifest::parts(tree(), version, &running)?.as_bytes())?;
+    let entries = [
+        Entry::of(image, "disk image")?,
+        Entry::of(&packed, "disk image, compressed by zstd")?,
+        Entry::of(kernel, "kernel")?,
+        Entry::of(initramfs, "initramfs")?,
+        Entry::of(program, "program, also in the initramfs")?,
+        Entry::of(&parts, "list of parts, CycloneDX")?,
+    ];
+    let text = manifest::manifest(version, &running, trust::BOARD, &entries)?;
+    files::install(&beside(".json"), text.as_bytes())?;
+    files::install(&beside(".sha256"), manifest::checksums(&entries).as_bytes())?;
+    say(format!("manifest: {}, with .zst, .sha256 and .cdx.json beside it", short(&beside(".json"))));
+    if trust::published() {
+        say(
+            "upgrades: signed with the development key, which is public; board/x86_64/upgrade.pub names another",
+        );
+    }
+    Ok(())
 }
 
 /// Everything on the disk will be lost: its name must be typed, or given.

@@ -43,7 +43,9 @@ pub(crate) fn initramfs() -> Result<PathBuf> {
 /// The command line of a lab kernel: quiet console on ttyS0, kernel log on ttyS2. `LAB_APPEND` adds to it.
 pub(crate) fn append() -> String {
     let more = env::var("LAB_APPEND").unwrap_or_default();
-    format!("console=ttyS0,115200 quiet panic=1 director.kmsg=ttyS2 {more}").trim_end().to_owned()
+    format!("console=ttyS0,115200 quiet panic=1 lockdown=confidentiality director.kmsg=ttyS2 {more}")
+        .trim_end()
+        .to_owned()
 }
 
 /// Makes the flash disk of one director.

@@ -50,9 +50,13 @@ fn main() -> ExitCode {
             match child {
                 Child::Director => {
                     let fenced = arguments.next().is_some_and(|word| word == init::children::FENCED_WORD);
+                    platform::confine::director(&platform::kmsg::Log::open(child.word()));
                     director::run(init::report::Reporter::inherited(), fenced)
                 }
-                Child::Console => console::run(),
+                Child::Console => {
+                    platform::priority::expendable();
+                    console::run()
+                }
                 Child::KmsgRelay => init::child::relay(),
             }
         }

@@ -145,9 +145,18 @@ fn persist<T>(line: &mut Line, mut act: impl FnMut(&mut Line) -> Result<T>) -> R
 
 /// Makes a text the candidate.
 pub(crate) fn push(line: &mut Line, text: &str) -> Result<()> {
+    send(line, || Push::new(text))
+}
+
+/// Sends an upgrade. Its end is answered when the box has read all of it back.
+pub(crate) fn upgrade(line: &mut Line, bundle: &[u8]) -> Result<()> {
+    send(line, || Push::upgrade(bundle.to_vec()))
+}
+
+fn send(line: &mut Line, begin: impl Fn() -> Result<Push, String>) -> Result<()> {
     persist(line, |line| {
         enter(line)?;
-        let mut push = Push::new(text).map_err(anyhow::Error::msg)?;
+        let mut push = begin().map_err(anyhow::Error::msg)?;
         let first = push.ask();
         let result = converse(line, first, |message| {
             let action = match message {

@@ -50,6 +50,11 @@ enum Command {
         #[arg(required = true, trailing_var_arg = true)]
         words: Vec<String>,
     },
+    /// Send an upgrade into the slot that does not run; `upgrade boot` at the console starts it.
+    Upgrade {
+        /// The .upgrade file.
+        file: PathBuf,
+    },
     /// Print the newest log lines.
     Log {
         /// How many.
@@ -96,6 +101,11 @@ fn main() -> Result<()> {
                     std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?
                 }
             }
+        }
+        Command::Upgrade { file } => {
+            let bundle = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            dialogue::upgrade(&mut line, &bundle)?;
+            println!("It is in the other slot, whole. At the console: upgrade boot.");
         }
         Command::Run { words } => println!("{}", dialogue::run(&mut line, &words.join(" "))?),
         Command::Log { lines, follow: true } => {

@@ -1,7 +1,8 @@
 //! Whether a kernel configuration is what was asked for. `olddefconfig` drops a symbol whose dependency is missing
 //! without a word (TMPFS, VIRTIO_NET and RETPOLINE were lost that way once), so each one is looked up afterwards.
 
-use anyhow::{Result, bail};
+use crate::say::say;
+use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -69,6 +70,19 @@ pub fn lost(wanted: &Symbols, got: &Symbols) -> Vec<Lost> {
             got: got.get(symbol).cloned(),
         })
         .collect()
+}
+
+/// An error that names every symbol that a configuration lost.
+pub fn compare(wanted: &Symbols, config: &str) -> Result<()> {
+    let lost = lost(wanted, &parse(config).context("the kernel's configuration")?);
+    if !lost.is_empty() {
+        for symbol in &lost {
+            say(format!("  {symbol}"));
+        }
+        bail!("{} of {} kernel symbols did not survive olddefconfig", lost.len(), wanted.len());
+    }
+    say(format!("kernel: all {} symbols of the fragment are in the configuration", wanted.len()));
+    Ok(())
 }
 
 #[cfg(test)]

@@ -118,6 +118,8 @@ impl Box_ {
                     | Effect::Recall { .. }
                     | Effect::Keep(_)
                     | Effect::Prove(_)
+                    | Effect::Upgrade(_)
+                    | Effect::Order(_)
                     | Effect::Notify { .. }
                     | Effect::AskTime { .. }
                     | Effect::SetClock { .. }

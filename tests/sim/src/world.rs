@@ -1,7 +1,8 @@
 //! One director and what surrounds it.
 
 use crate::kernel::ModelKernel;
-use director_core::director::protocol::{Recall, Recalled, Reply, Request, SessionId};
+use director_core::director::protocol::{Power, Recall, Recalled, Reply, Request, SessionId};
+use director_core::director::upgrading::{Order, Task};
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
 use director_core::model::{Config, Mono};
@@ -45,6 +46,12 @@ pub struct World {
     pub running: Option<Running>,
     /// When the boot loader was told that a system works.
     pub proven: Vec<(Mono, Running)>,
+    /// Ends of the machine that were asked for.
+    pub powers: Vec<Power>,
+    /// What the platform was to do about upgrades.
+    pub tasks: Vec<Task>,
+    /// What the boot loader was told to start.
+    pub orders: Vec<Order>,
     /// Sentences shown on every console.
     pub notices: Vec<String>,
     /// Servers by checked address; others refuse.
@@ -91,6 +98,9 @@ impl World {
             kept: Vec::new(),
             running: None,
             proven: Vec::new(),
+            powers: Vec::new(),
+            tasks: Vec::new(),
+            orders: Vec::new(),
             notices: Vec::new(),
             servers: BTreeMap::new(),
             log: Vec::new(),
@@ -243,7 +253,8 @@ impl World {
         self.execute(effects);
     }
 
-    fn post(&mut self, event: Event, delay_us: u64) {
+    /// Something happens after so many microseconds.
+    pub fn post(&mut self, event: Event, delay_us: u64) {
         self.next += 1;
         self.queue.insert((Mono::from_micros(self.now.micros() + delay_us), self.next), event);
     }
@@ -326,7 +337,13 @@ impl World {
                 | Effect::Listen(_)
                 | Effect::Fence(_) => {}
                 Effect::Tell(_) | Effect::SendTable { .. } => {}
-                Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Access(_) | Effect::Pages(_) => {}
+                Effect::Power(power) => self.powers.push(power),
+                Effect::Upgrade(task) => self.tasks.push(task),
+                Effect::Order(order) => {
+                    self.orders.push(order);
+                    self.post(Event::Ordered(Ok(())), ANSWER_US);
+                }
                 Effect::AskTime { server, packet } => {
                     let (sent, received) = (self.now, Mono::from_micros(self.now.micros() + ANSWER_US));
                     let datagram =
@@ -350,7 +367,7 @@ impl World {
         let commit = |config: &Config| Commit { config: config.clone(), ..Commit::default() };
         match what {
             Recall::List => Ok(Recalled::List(Vec::new())),
-            Recall::Rescue | Recall::Usage | Recall::Lineage => Err(StoreError::NoRescue),
+            Recall::Rescue | Recall::Usage | Recall::Systems | Recall::Lineage => Err(StoreError::NoRescue),
             Recall::Back(back) => {
                 let mut good = self.flash.range(..running).rev().filter(|(_, (s, _))| *s == SlotState::Good);
                 let found = good.nth(usize::from(back) - 1).map(|(generation, (_, config))| {

@@ -12,3 +12,4 @@ pub mod provision;
 pub mod services;
 pub mod storm;
 pub mod suite;
+pub mod upgrades;

@@ -2,6 +2,7 @@
 //! or gone, the log, reboot and power off still work, because they need only the kernel and PID 1.
 
 mod pump;
+mod rescue;
 
 use crate::director::boot::RUN;
 use crate::init::child;

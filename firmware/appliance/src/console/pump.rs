@@ -7,12 +7,14 @@
 //! One task, one wait. Reading stops while the session has no room or the terminal is far behind, so that flow
 //! control of the line does its work.
 
+use super::rescue::Rescue;
 use crate::director::boot::{RESTART_ASKED, read_access};
-use crate::init::request;
+use crate::init::{RESCUE, request};
 use crate::ipc::{Link, LinkEvent};
 use crate::platform::clock;
 use crate::platform::kmsg::{self, Log};
 use crate::platform::password;
+use crate::platform::selfcheck;
 use director_core::cli::seal::SALT_BYTES;
 use director_core::cli::session::{OUTPUT_BYTES, Output, Session};
 use director_core::connections::{Filter, Gather, Listing};
@@ -52,6 +54,8 @@ pub(super) struct Pump<'a, R, W> {
     session: Session,
     /// Not yet taken by the terminal.
     unwritten: Vec<u8>,
+    /// Answers in place of the director, when none is started any more.
+    rescue: Option<Box<Rescue>>,
     /// What takes long, one at a time: the session waits for it.
     work: Option<JoinHandle<Work>>,
 }
@@ -83,11 +87,26 @@ where
     E: std::fmt::Display,
 {
     pub(super) fn new(input: R, output: W, link: Link, log: &'a Log, run: &'a Path) -> Self {
-        Self { input, output, link, log, run, session: Session::new(None), unwritten: Vec::new(), work: None }
+        Self {
+            input,
+            output,
+            link,
+            log,
+            run,
+            session: Session::new(None),
+            unwritten: Vec::new(),
+            rescue: None,
+            work: None,
+        }
     }
 
     /// Runs until the line fails; gives why.
     pub(super) async fn run(mut self) -> String {
+        // The first thing that whoever plugs a cable in sees.
+        for line in selfcheck::lines() {
+            self.unwritten.extend_from_slice(format!("\r\n{line}").as_bytes());
+        }
+        self.unwritten.extend_from_slice(b"\r\n");
         self.greet();
         let mut buffer = [0; READ_BYTES];
         loop {
@@ -115,14 +134,17 @@ where
                 Happened::Time => {}
                 Happened::Work(done) => self.worked(done, &mut out),
                 // The director has read the flash: now it is known who may type.
-                Happened::Link(LinkEvent::Back) if self.session.limited() => {
+                Happened::Link(LinkEvent::Back) if self.session.limited() || self.rescue.is_some() => {
+                    self.rescue = None;
                     self.greet();
                 }
+                Happened::Link(LinkEvent::Lost) if self.rescue.is_some() => {}
                 Happened::Link(LinkEvent::Reply(reply)) => self.session.reply(*reply, &mut out),
                 Happened::Link(LinkEvent::Back) => self.session.director_back(&mut out),
                 Happened::Link(LinkEvent::Lost) => self.session.director_lost(&mut out),
                 Happened::Busy => self.session.input(&[], &mut out),
                 Happened::Read(Ok(0)) => return "the line was hung up".to_owned(),
+                Happened::Read(Ok(_)) if self.forsaken() => self.greet(),
                 Happened::Read(Ok(read)) => {
                     let typed = buffer.get(..read).unwrap_or(&[]);
                     if typed.contains(&INTERRUPT) && self.unwritten.len() > DISCARD_BYTES {
@@ -149,6 +171,12 @@ where
         let before = std::mem::replace(&mut self.session, Session::new(None));
         self.session = before.successor(name.as_deref());
         self.session.admit(read_access(self.run).as_ref(), wrong_passwords(self.run));
+        if self.rescue.is_none() && self.forsaken() {
+            self.rescue = Some(Box::new(Rescue::open()));
+        }
+        if self.rescue.is_some() {
+            self.session.forsake();
+        }
         let node = name.as_deref().unwrap_or("not named yet");
         let version = env!("CARGO_PKG_VERSION");
         let banner = format!("\r\nDirector {version}, node {node}\r\n");
@@ -157,7 +185,7 @@ where
         self.session.tick(clock::now(), &mut out);
         self.session.probe(&mut out);
         self.session.start(&mut out);
-        if !self.link.connected() {
+        if !self.link.connected() && self.rescue.is_none() {
             self.session.director_lost(&mut out);
         }
         // Nobody can leave a session that has read nothing.
@@ -174,13 +202,23 @@ where
             for output in out {
                 match output {
                     Output::Write(bytes) => self.unwritten.extend_from_slice(&bytes),
-                    Output::Request(request) => self.link.ask(&request),
+                    Output::Request(request) => match &mut self.rescue {
+                        None => self.link.ask(&request),
+                        Some(rescue) => {
+                            let (reply, ask) = rescue.answer(*request);
+                            self.session.reply(reply, &mut more);
+                            if let Some(ask) = ask {
+                                self.ask_init(ask);
+                            }
+                        }
+                    },
                     Output::ShowLog { count, filter } => {
                         let count = usize::try_from(count).unwrap_or(usize::MAX);
                         let lines = kmsg::newest(count, filter.as_deref())
                             .unwrap_or_else(|error| vec![format!("the log cannot be read: {error}")]);
                         self.session.log_text(&lines, &mut more);
                     }
+                    Output::ShowHardware => self.session.log_text(&selfcheck::lines(), &mut more),
                     Output::ShowConnections(filter) => {
                         self.start(move || Work::Connections(connections(*filter)));
                     }
@@ -204,6 +242,11 @@ where
             out = more;
         }
         left
+    }
+
+    /// PID 1 starts no director any more, and this console does not know it yet.
+    fn forsaken(&self) -> bool {
+        self.rescue.is_none() && !self.link.connected() && Path::new(RESCUE).exists()
     }
 
     fn start(&mut self, work: impl FnOnce() -> Work + Send + 'static) {

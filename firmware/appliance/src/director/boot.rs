@@ -7,7 +7,7 @@ use crate::init::phases::read_options;
 use crate::platform::clock;
 use crate::platform::flash::{self, Flash};
 use crate::platform::kmsg::Log;
-use crate::platform::uevent;
+use crate::platform::{selfcheck, uevent};
 use director_core::cli::refused_values;
 use director_core::director::{Checkpoint, Level, Start};
 use director_core::login::Access;
@@ -41,13 +41,26 @@ const ACCESS_NEW: &str = "director.access.new";
 /// Memory: gone after a reboot.
 pub(crate) const RUN: &str = "/run";
 
+/// Whether this box was started for rescue and its configuration's partition is broken: then the rescue console, which can
+/// make it anew, is of more use than a director that can store nothing.
+pub(super) fn leaves_to_rescue(log: &Log) -> bool {
+    let rescue =
+        read_options().ok().and_then(|options| options.running).is_some_and(|running| running.rescue);
+    let broken = rescue && uevent::until(FLASH_WAIT, flash::find).is_none() && flash::find_boot().is_some();
+    if broken {
+        let text = "the configuration's partition cannot be used: the rescue console can make it anew";
+        log.write(Level::Error, format_args!("{text}"));
+    }
+    broken
+}
+
 /// Gathers everything.
 pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
     let mut notes = Vec::new();
     let mut flash = open_flash(&mut notes);
-    if let Some(opened) = &mut flash
-        && let Err(note) = finish_reset(opened)
-    {
+    // A missing disk is told below.
+    notes.extend(selfcheck::problems().into_iter().filter(|_| flash.is_some()));
+    if let Some(Err(note)) = flash.as_mut().map(finish_reset) {
         notes.push(note);
         flash = None;
     }

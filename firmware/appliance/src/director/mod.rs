@@ -29,7 +29,7 @@ use crate::platform::clock;
 use crate::platform::kmsg::Log;
 use director_core::director::{Director, Event, Level};
 use director_core::init::Child;
-use director_core::init::limits::REPORT_EVERY;
+use director_core::init::limits::{EXIT_FINAL, REPORT_EVERY};
 use director_core::model::Mono;
 use shells::{Inputs, Shells};
 use std::process::ExitCode;
@@ -45,6 +45,9 @@ const DRAIN_MAX: usize = 64;
 /// `reporter` tells init that the loop turns; `fenced`: init removed the floating addresses of the process before.
 pub(crate) fn run(reporter: Option<Reporter>, fenced: bool) -> ExitCode {
     let log = Rc::new(Log::open(Child::Director.word()));
+    if boot::leaves_to_rescue(&log) {
+        return ExitCode::from(EXIT_FINAL);
+    }
     allow_sockets(&log);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
@@ -84,7 +87,7 @@ async fn serve(log: &Rc<Log>, reporter: Option<Reporter>, fenced: bool) -> std::
     let mut effects = Vec::new();
     let mut director = Director::start(start, clock::now(), &mut effects);
     while shells.execute(&mut inputs, &mut effects) {
-        shells.turned(clock::now());
+        shells.turned(clock::now(), director.proven());
         if let Some(event) = next_event(&mut shells, &mut inputs, director.next_deadline()).await {
             director.handle(event, clock::now(), &mut effects);
             // Inputs that never end must not keep a deadline from being met.

@@ -18,10 +18,13 @@ use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
 use crate::platform::peer::Peer;
 use crate::platform::probe::Prober;
+use crate::platform::sysctl;
 use crate::platform::table;
 use crate::platform::tap::Taps;
+use crate::platform::upgrade::Upgrader;
 use director_core::director::cluster::FenceOrders;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
+use director_core::director::upgrading::{News, Task};
 use director_core::director::{Effect, Event, Level};
 use director_core::doctor::Look;
 use director_core::health::{ProbeId, ProbeOutcome};
@@ -125,6 +128,7 @@ pub(super) struct Shells {
     peer_events: mpsc::Sender<Event>,
     prober: Prober,
     flash: Option<FlashWorker>,
+    upgrader: Option<Upgrader>,
     sorry: Sorry,
     syslog: Syslog,
     dhcp: Dhcp,
@@ -158,7 +162,9 @@ impl Shells {
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
         tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
+        let data = flash.as_ref().map(|flash| flash.path().to_owned());
         let shells = Self {
+            upgrader: data.map(|data| Upgrader::new(data, flash_events.clone())),
             kernel: jobs,
             heartbeats: Heartbeats::new(heartbeat_events, Rc::clone(log)),
             peer: Peer::new(peer_events.clone(), Rc::clone(log)),
@@ -213,7 +219,9 @@ impl Shells {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
                 Effect::Prove(running) => self.unless_refused(FlashJob::Prove(running), Event::Proven),
+                Effect::Order(order) => self.unless_refused(FlashJob::Order(order), Event::Ordered),
                 Effect::Keep(list) => self.unless_refused(FlashJob::Keep(list), Event::Kept),
+                Effect::Upgrade(task) => self.upgrade(task),
                 Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
                 Effect::Maintain { session, what, rescue } => self.maintain(session, what, rescue),
                 Effect::Access(access) => save_access(&self.log, Path::new(RUN), &access),
@@ -268,9 +276,9 @@ impl Shells {
     }
 
     /// The main loop completed a turn.
-    pub(super) fn turned(&mut self, now: Mono) {
+    pub(super) fn turned(&mut self, now: Mono, proven: bool) {
         if let Some(reporter) = &mut self.reporter {
-            reporter.turned(now);
+            reporter.turned(now, proven);
         }
     }
 
@@ -295,7 +303,8 @@ impl Shells {
     }
 
     fn set_hostname(&self, name: &str) {
-        if let Err(error) = nix::unistd::sethostname(name) {
+        // Not by sethostname, which asks for a capability that this process gave up.
+        if let Err(error) = sysctl::write("kernel.hostname", name) {
             self.log.write(Level::Warning, format_args!("host name {name}: {error}"));
         }
     }
@@ -328,6 +337,12 @@ impl Shells {
                 Event::Applied { batch, results: ops.iter().map(|_| Err(why.clone())).collect() }
             }
         });
+    }
+
+    fn upgrade(&mut self, task: Task) {
+        let none = || Some(News::Ended(Err(StoreError::NoDevice.to_string())));
+        let news = self.upgrader.as_mut().map_or_else(none, |upgrader| upgrader.carry_out(task));
+        self.refused.extend(news.map(Event::Upgrade));
     }
 
     fn ask_recall(&mut self, session: SessionId, what: Recall, running: Generation) {

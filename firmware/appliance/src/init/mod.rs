@@ -23,7 +23,7 @@ use children::{Children, Word};
 use director_core::director::event::Level;
 use director_core::director::protocol::Power;
 use director_core::init::phase::Line;
-use director_core::init::{Action, Ask, Exit, Input, Note, Phase, Supervisor};
+use director_core::init::{Action, Ask, Child, Exit, Input, Note, Phase, Supervisor};
 use director_core::model::{Millis, Mono};
 use face::Face;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -35,6 +35,8 @@ use std::process::ExitCode;
 
 /// The word that makes this program write back buffers.
 pub(crate) const SYNC_WORD: &str = "sync";
+/// Exists while the director is not started any more, so that the console may write to the flash.
+pub(crate) const RESCUE: &str = "/run/director.rescue";
 /// Signals, reports and requests taken in one turn of the loop; what is left is taken in the next one.
 const BATCH: usize = 64;
 /// Failed starts that are given back to the supervisor in one turn. Each child fails at most twice before its
@@ -83,7 +85,7 @@ pub(crate) fn run() -> ExitCode {
     let now = clock::now();
     let init = Init {
         began,
-        supervisor: Supervisor::start(booted.relay, now),
+        supervisor: Supervisor::start(booted.relay, booted.system, now),
         children: Children::new(),
         watchdog: booted.watchdog,
         signals,
@@ -181,6 +183,10 @@ impl Init {
                 match action {
                     Action::End(power) => end = Some(power),
                     Action::Start(child) => {
+                        if child == Child::Director {
+                            // From here on the flash is the director's again.
+                            let _absent = std::fs::remove_file(RESCUE).is_err();
+                        }
                         if let Err(error) = self.children.start(child, self.supervisor.fenced()) {
                             self.face.note(Level::Error, format_args!("{child} cannot be started: {error}"));
                             let _full = inputs.push_back(Input::Ended(child, Exit::NotStarted)).is_err();
@@ -192,6 +198,7 @@ impl Init {
                     | Action::Feed
                     | Action::DirectorPhase { .. }
                     | Action::HandOver
+                    | Action::Rescue
                     | Action::Note(_) => self.act(action),
                 }
             }
@@ -219,6 +226,11 @@ impl Init {
                 self.face.phase(&Line { phase: Phase::Director, took, problem });
             }
             Action::HandOver => self.hand_over(),
+            Action::Rescue => {
+                if let Err(error) = std::fs::write(RESCUE, b"") {
+                    self.face.note(Level::Error, format_args!("{RESCUE}: {error}"));
+                }
+            }
             Action::Note(note) => self.face.note(level(note), format_args!("{note}")),
             // Done where their result is needed.
             Action::Start(_) | Action::End(_) => {}
@@ -273,7 +285,9 @@ const fn level(note: Note) -> Level {
         Note::Restarting { crash_loop: true, .. }
         | Note::Wedged { .. }
         | Note::Fenced { .. }
-        | Note::StopOverdue => Level::Error,
+        | Note::StopOverdue
+        | Note::Leaving { .. }
+        | Note::GivenUp => Level::Error,
         Note::Restarting { crash_loop: false, .. } | Note::Retired { .. } => Level::Warning,
         Note::Stopping { .. } | Note::RestartAsked => Level::Notice,
     }

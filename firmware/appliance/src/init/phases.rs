@@ -1,11 +1,13 @@
 //! The phases that PID 1 does itself, in the order of [`director_core::init::phase::BOOT`].
 
 use super::face::Face;
+use crate::platform::selfcheck::WALL_CLOCK_MIN_S;
 use crate::platform::watchdog::Watchdog;
 use crate::platform::{clock, loopback};
 use director_core::init::cmdline::Options;
 use director_core::init::limits;
 use director_core::init::phase::{BOOT, Line, Phase};
+use director_core::upgrade::running::Running;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use std::fs;
@@ -17,6 +19,8 @@ pub(super) struct Booted {
     pub(super) watchdog: Option<Watchdog>,
     /// Whether the kernel log is copied to a line.
     pub(super) relay: bool,
+    /// What the boot loader started.
+    pub(super) system: Option<Running>,
 }
 
 struct Mount {
@@ -42,12 +46,9 @@ const MOUNTS: [Mount; 5] = [
     Mount { kind: "tmpfs", target: "/tmp", flags: SAFE, options: "mode=1777,size=16m" },
 ];
 
-/// Before this second the wall clock is certainly wrong: 2026-01-01.
-const WALL_CLOCK_MIN_S: u64 = 1_767_225_600;
-
 /// Does them all, a line for each. `None` when a fatal one failed.
 pub(super) fn run(face: &mut Face) -> Option<Booted> {
-    let mut booted = Booted { watchdog: None, relay: false };
+    let mut booted = Booted { watchdog: None, relay: false, system: None };
     for spec in BOOT {
         let start = clock::now();
         let result = match spec.phase {
@@ -93,7 +94,12 @@ fn mounts() -> Result<(), String> {
 fn kmsg(booted: &mut Booted) -> Result<(), String> {
     let options = read_options().map_err(|e| format!("/proc/cmdline: {e}"))?;
     booted.relay = options.kmsg.is_some();
+    booted.system = options.running;
     set("/proc/sys/kernel/printk_devkmsg", "on\n")?;
+    // The mount points are there, and nothing else is ever written to the root.
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+        .map_err(|e| format!("read-only root: {e}"))?;
     if options.misread {
         return Err(
             "director.console= or director.kmsg= on the kernel command line not understood".to_owned()

@@ -44,16 +44,16 @@ impl Reporter {
         send(self.socket.as_raw_fd(), datagram, flags).map(drop)
     }
 
-    /// The main loop completed a turn. Call it after each turn, and turn at least every
+    /// The main loop completed a turn, and whether the boot loader was told that this system works. Call it after each turn, and turn at least every
     /// [`limits::REPORT_EVERY`]; a report leaves at most that often. Does not block: when PID 1 does not read, it
     /// has others to worry about.
-    pub(crate) fn turned(&mut self, now: Mono) {
+    pub(crate) fn turned(&mut self, now: Mono, proven: bool) {
         if now < self.next {
             return;
         }
         self.next = now.after(limits::REPORT_EVERY);
         self.sequence = self.sequence.saturating_add(1);
-        let report = Report { sequence: self.sequence, at: now, beat: self.beat }.encode();
+        let report = Report { sequence: self.sequence, at: now, beat: self.beat, proven }.encode();
         let _unread = self.send(&report).is_err();
     }
 }
@@ -69,11 +69,11 @@ mod tests {
         let (near, far) = socketpair(AddressFamily::Unix, SockType::Datagram, None, flags).unwrap();
         let mut reporter = Reporter::over(near);
         for ms in [1000, 1010, 1049, 1050, 1060, 2000] {
-            reporter.turned(Mono::from_millis(ms));
+            reporter.turned(Mono::from_millis(ms), false);
         }
         // A heartbeat is told at once.
         reporter.beat(Mono::from_millis(2010));
-        reporter.turned(Mono::from_millis(2010));
+        reporter.turned(Mono::from_millis(2010), false);
         let mut got = Vec::new();
         let mut buffer = [0; 32];
         while let Ok(read) = recv(far.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
@@ -82,6 +82,6 @@ mod tests {
         }
         assert_eq!(got, [(1, 1000, 0), (2, 1050, 0), (3, 2000, 0), (4, 2010, 2010)]);
         drop(far);
-        reporter.turned(Mono::from_millis(3000));
+        reporter.turned(Mono::from_millis(3000), false);
     }
 }

@@ -3,15 +3,19 @@
 //! A flash write can take a second, so it never happens on the main loop: one thread executes jobs in order and
 //! sends each result back. A job that was accepted is answered exactly once, unless the receiver is gone.
 
+use super::upgrade::slot_number;
 use director_core::director::Event;
-use director_core::director::protocol::{Maintenance, Recall, Recalled, SessionId};
+use director_core::director::protocol::{Maintenance, Recall, Recalled, SessionId, SystemsNow};
+use director_core::director::upgrading::Order;
 use director_core::overrides::Kept;
 use director_core::store::device::Device;
 use director_core::store::record::SlotState;
 use director_core::store::superblock::{self, Found};
 use director_core::store::{Generation, StoreError, kept, rescue, reset, slots, usage};
-use director_core::upgrade::environment;
+use director_core::upgrade::environment::{self, Slot};
 use director_core::upgrade::running::Running;
+use director_core::upgrade::systems::{Held, Systems};
+use director_core::upgrade::{self, install};
 use embedded_io_adapters::std::FromStd;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::ffi::{OsStr, OsString};
@@ -51,6 +55,13 @@ impl Flash {
             .write(true)
             .open(path)
             .map(|file| Self { path: path.to_owned(), ..Self::from(file) })
+    }
+}
+
+impl Flash {
+    /// Where it was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -100,10 +111,17 @@ impl Device for Flash {
 /// Looks at every partition the kernel knows (whole disks are not ours, even when their last bytes are). Should there be
 /// several of ours, the first by name counts. Needs `/sys` and a devtmpfs on `/dev`.
 pub(crate) fn find() -> Option<PathBuf> {
-    find_in(Path::new("/sys/class/block"), Path::new("/dev"))
+    find_in(Path::new("/sys/class/block"), Path::new("/dev"), is_ours)
 }
 
-fn find_in(class: &Path, dev: &Path) -> Option<PathBuf> {
+/// As [`find`], the boot partition of a disk of ours: it is there when the configuration's partition is not.
+pub(crate) fn find_boot() -> Option<PathBuf> {
+    let ours =
+        |path: &Path| File::open(path).is_ok_and(|file| environment::check(&mut Flash::from(file)).is_ok());
+    find_in(Path::new("/sys/class/block"), Path::new("/dev"), ours)
+}
+
+fn find_in(class: &Path, dev: &Path, ours: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let mut names: Vec<_> = fs::read_dir(class)
         .ok()?
         .filter_map(|entry| entry.ok().map(|e| e.file_name()))
@@ -111,7 +129,7 @@ fn find_in(class: &Path, dev: &Path) -> Option<PathBuf> {
         .take(PARTITIONS)
         .collect();
     names.sort();
-    names.into_iter().map(|name| dev.join(name)).find(|path| is_ours(path))
+    names.into_iter().map(|name| dev.join(name)).find(|path| ours(path))
 }
 
 fn is_ours(path: &Path) -> bool {
@@ -153,6 +171,8 @@ pub(crate) enum Job {
     },
     /// Tell the boot loader that this system works: [`environment::prove`].
     Prove(Running),
+    /// Tell the boot loader what to start next.
+    Order(Order),
     /// Change the state of a record: [`slots::mark`].
     Mark {
         /// Of which record.
@@ -222,19 +242,10 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
             Event::Saved { generation, result: slots::mark(flash, generation, state) }
         }
         Job::Prove(running) => Event::Proven(prove(flash, running)),
+        Job::Order(order) => Event::Ordered(obey(flash, order)),
         Job::Keep(list) => Event::Kept(kept::save(flash, &list)),
-        Job::Recall { session, what: Recall::List, .. } => {
-            Event::Recalled { session, result: Ok(Recalled::List(slots::history(flash))) }
-        }
-        Job::Recall { session, what: Recall::Lineage, .. } => {
-            Event::Recalled { session, result: Ok(Recalled::Lineage(slots::lineage(flash))) }
-        }
-        Job::Recall { session, what: Recall::Usage, .. } => {
-            Event::Recalled { session, result: Ok(Recalled::Usage(Box::new(usage::usage(flash)))) }
-        }
-        Job::Recall { session, what: Recall::Rescue, .. } => {
-            let found = rescue::load(flash).map(|commit| Recalled::Rescue(Box::new(commit)));
-            Event::Recalled { session, result: found }
+        Job::Recall { session, what, running } => {
+            Event::Recalled { session, result: recall(flash, what, running) }
         }
         Job::Maintain { session, what, rescue } => {
             let result = match what {
@@ -244,21 +255,65 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
             };
             Event::Maintained { session, what, result }
         }
-        Job::Recall { session, what: Recall::Back(back), running } => {
+    }
+}
+
+/// Reads what consoles ask for; `running` is the generation from which earlier ones are counted.
+pub(crate) fn recall(flash: &mut Flash, what: Recall, running: Generation) -> Result<Recalled, StoreError> {
+    match what {
+        Recall::List => Ok(Recalled::List(slots::history(flash))),
+        Recall::Lineage => Ok(Recalled::Lineage(slots::lineage(flash))),
+        Recall::Usage => Ok(Recalled::Usage(Box::new(usage::usage(flash)))),
+        Recall::Rescue => rescue::load(flash).map(|commit| Recalled::Rescue(Box::new(commit))),
+        Recall::Systems => Ok(Recalled::Systems(Box::new(systems(&flash.path)), SystemsNow::default())),
+        Recall::Back(back) => {
             let found = slots::recall(flash, running, back);
-            let commit = |(generation, commit)| Recalled::Commit { generation, commit: Box::new(commit) };
-            Event::Recalled { session, result: found.map(commit) }
+            found.map(|(generation, commit)| Recalled::Commit { generation, commit: Box::new(commit) })
         }
     }
 }
 
 /// Writes the boot loader's environment, in the first partition of the disk that has ours.
 fn prove(flash: &Flash, running: Running) -> Result<(), StoreError> {
-    let name = flash.path.file_name().unwrap_or_default();
-    let first = sibling(Path::new("/sys/class/block"), name, 1);
-    let path = first.map(|name| Path::new("/dev").join(name)).ok_or(StoreError::NoDevice)?;
-    let mut boot = Flash::open(&path).map_err(|error| StoreError::device("read", &error))?;
-    environment::prove(&mut boot, running)
+    environment::prove(&mut beside(&flash.path, BOOT)?, running)
+}
+
+/// The boot partition's number.
+pub(crate) const BOOT: u32 = 1;
+
+/// Another partition of the disk that has the partition `of`.
+pub(crate) fn beside(of: &Path, number: u32) -> Result<Flash, StoreError> {
+    let path = partition(of, number).ok_or(StoreError::NoDevice)?;
+    Flash::open(&path).map_err(|error| StoreError::device("read", &error))
+}
+
+/// The device node of a partition on the disk that has the partition `of`.
+pub(crate) fn partition(of: &Path, number: u32) -> Option<PathBuf> {
+    let name = sibling(Path::new("/sys/class/block"), of.file_name().unwrap_or_default(), number)?;
+    Some(Path::new("/dev").join(name))
+}
+
+/// Tells the boot loader what to start next.
+fn obey(flash: &Flash, order: Order) -> Result<(), StoreError> {
+    let mut boot = beside(&flash.path, BOOT)?;
+    match order {
+        Order::Try(slot) => {
+            install::plan(&mut beside(&flash.path, slot_number(slot))?, &mut boot, slot).map(|_| ())
+        }
+        Order::Settle => environment::give_up(&mut boot),
+    }
+}
+
+/// Both systems of the disk that has the partition `of`.
+pub(crate) fn systems(of: &Path) -> Systems {
+    let held = |slot| match beside(of, slot_number(slot)) {
+        Ok(mut slot) => Held::look(&mut slot),
+        Err(error) => Held::Unreadable(error.to_string()),
+    };
+    Systems {
+        slots: [held(Slot::A), held(Slot::B)],
+        environment: beside(of, BOOT).and_then(|mut boot| upgrade::systems::environment(&mut boot)),
+    }
 }
 
 /// The partition with this number on the disk that has the partition `name`.
@@ -272,7 +327,7 @@ fn sibling(class: &Path, name: &OsStr, number: u32) -> Option<OsString> {
 }
 
 /// Wipes the flash. Once the order is on the medium this has succeeded: what is not done now is done at the next start.
-fn factory_reset(flash: &mut Flash) -> Result<(), StoreError> {
+pub(crate) fn factory_reset(flash: &mut Flash) -> Result<(), StoreError> {
     let ordered = reset::order(flash);
     if !reset::pending(flash) {
         return ordered.and(Err(StoreError::ReadBack));

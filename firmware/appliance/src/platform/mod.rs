@@ -3,6 +3,7 @@
 pub(crate) mod announce;
 pub(crate) mod changes;
 pub(crate) mod clock;
+pub(crate) mod confine;
 pub(crate) mod dhcp;
 pub(crate) mod doctor;
 pub(crate) mod fence;
@@ -21,11 +22,13 @@ pub(crate) mod priority;
 pub(crate) mod probe;
 pub(crate) mod random;
 pub(crate) mod rtnl;
+pub(crate) mod selfcheck;
 pub(crate) mod sysctl;
 pub(crate) mod table;
 pub(crate) mod tap;
 pub(crate) mod tty;
 pub(crate) mod uevent;
+pub(crate) mod upgrade;
 pub(crate) mod watchdog;
 
 #[cfg(test)]

@@ -161,7 +161,13 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
                 return all.extend(System::ALL.iter().map(|(_, text, help)| word(text, help)));
             }
             Arg::Connections => return connection_words(status, before, all),
-            Arg::Count | Arg::Back | Arg::BackOrRescue | Arg::Window | Arg::Comment | Arg::Terminal(_) => {}
+            Arg::Count
+            | Arg::Back
+            | Arg::BackOrRescue
+            | Arg::Window
+            | Arg::Comment
+            | Arg::Url
+            | Arg::Terminal(_) => {}
             Arg::ServerAction => return server_words(status, before, all),
         }
     }

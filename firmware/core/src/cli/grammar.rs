@@ -6,7 +6,7 @@ mod ipvs;
 mod pipes;
 mod small;
 
-pub(crate) use action::{Action, Terminal, View};
+pub(crate) use action::{Action, Terminal, Upgrade, View};
 pub(crate) use args::{Arg, LOG_LINES_MAX};
 
 use super::path::{self, Mode, Walk};
@@ -24,7 +24,7 @@ use ipvs::IPVS;
 use pipes::{Filter, FilterKind};
 pub(crate) use pipes::{Pipe, filters};
 pub(crate) use small::LIMITED;
-use small::{DOCTOR, RESCUE, RESTART, TERMINAL};
+use small::{DOCTOR, RESCUE, RESTART, TERMINAL, UPGRADE};
 
 /// A word of a command tree.
 #[derive(Debug)]
@@ -95,6 +95,7 @@ pub(crate) static OPERATIONAL: &[Command] = &[
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+    command("upgrade", "Take another version of the firmware, and try it", Next::Words(UPGRADE)),
     command("why", "Why something is as it is", Next::Words(WHY)),
 ];
 
@@ -154,6 +155,11 @@ static SHOW: &[Command] = &[
     ),
     command("defaults", "Values that count when none is set", Next::Do(Action::Defaults, &[])),
     command("flash", "What lies in flash, and how often it was written", Next::Do(Action::Flash, &[])),
+    command(
+        "hardware",
+        "What this box is made of, and what is wrong with it",
+        Next::Do(Action::Hardware, &[]),
+    ),
     command("interfaces", "Network devices and their roles", Next::Do(Action::View(View::Interfaces), &[])),
     command(
         "ipvs",
@@ -174,6 +180,7 @@ static SHOW: &[Command] = &[
     ),
     command("services", "Virtual services", Next::Do(Action::View(View::Services), &[Arg::Service])),
     command("time", "The clock, and who sets it", Next::Do(Action::View(View::Time), &[])),
+    command("upgrade", "Both systems, and how an upgrade goes", Next::Do(Action::ShowUpgrade, &[])),
     command("version", "Firmware, node and running generation", Next::Do(Action::View(View::Version), &[])),
 ];
 
@@ -223,6 +230,7 @@ pub(crate) static RUN: &[Command] = &[
     ),
     command("show", "Show how things are", Next::Words(SHOW)),
     command("terminal", "Size of this terminal, and when its session ends", Next::Words(TERMINAL)),
+    command("upgrade", "Take another version of the firmware, and try it", Next::Words(UPGRADE)),
     command("why", "Why something is as it is", Next::Words(WHY)),
 ];
 

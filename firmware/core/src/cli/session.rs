@@ -27,6 +27,7 @@ mod setup;
 mod text_io;
 mod time;
 mod transfer;
+mod upgrade;
 
 use super::complete::{self, Candidate as Possible, Names};
 use super::editor::{Editor, Event};
@@ -72,6 +73,8 @@ pub enum Output {
         /// Count only lines that contain this text, in capitals or not.
         filter: Option<String>,
     },
+    /// Say what this box is made of: call [`Session::log_text`] with the lines.
+    ShowHardware,
     /// Read the kernel's table of connections beside the loop ([`crate::connections`]), and call [`Session::connections`].
     ShowConnections(Box<Filter>),
     /// The director is gone: ask init to end the machine.
@@ -132,6 +135,8 @@ pub struct Session {
     guarded: bool,
     /// Nobody knows who may type.
     limited: bool,
+    /// The rescue console answers.
+    rescue: bool,
     /// Uncommitted changes of a session that ended by itself.
     kept: Option<Box<Candidate>>,
     typed_ahead: VecDeque<u8>,
@@ -172,6 +177,7 @@ impl Session {
             hashing: login::Hashing::No,
             guarded: false,
             limited: false,
+            rescue: false,
             kept: None,
             typed_ahead: VecDeque::new(),
             typed_lost: false,
@@ -210,6 +216,9 @@ impl Session {
     fn open_session(&mut self, out: &mut Vec<Output>) {
         if self.kept.is_some() {
             self.say(out, "The session before left uncommitted changes: \"configure\" goes on with them.");
+        }
+        if self.rescue {
+            RESCUE.iter().for_each(|text| print::line(out, text));
         }
         print::line(out, "Type ? for what is possible here, help for how this console works.");
         self.greet(out);
@@ -321,6 +330,9 @@ impl Session {
                 | Job::Doctor { .. }
                 | Job::Recall(_)
                 | Job::Maintain(_)
+                | Job::Upgrade
+                | Job::Systems { .. }
+                | Job::Upload(_)
                 | Job::Rescue { .. }
                 | Job::SetupStatus
                 | Job::SetupConfig
@@ -593,6 +605,18 @@ impl Session {
 
 const LIMITED: &str = "The director has not read the configuration yet, so who may log in is not known. \"show log\", \
                        \"restart control-plane\", \"reboot\" and \"poweroff\" work meanwhile.";
+const RESCUE: &[&str] = &[
+    "RESCUE CONSOLE. The director keeps dying or cannot use the flash, and is not started.",
+    "What was committed is still there. A commit here is written, and runs after a reboot.",
+    "",
+    "  show upgrade, upgrade boot             start the system in the other slot",
+    "  configure, rollback 1, commit          go back to the commit before the newest",
+    "  configure, load override, commit       import a configuration",
+    "  configure, transfer                    take an upgrade over this line",
+    "  factory-reset                          start over, with a new partition if need be",
+    "  show log, restart control-plane        see why, and try again",
+    "",
+];
 const NO_DIRECTOR: &str =
     "The director is not running. \"show log\" says why; \"reboot\" and \"poweroff\" work without it.";
 

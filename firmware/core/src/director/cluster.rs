@@ -155,6 +155,15 @@ impl Cluster {
         listen.paths.get(usize::from(number)).map_or_else(|| number.to_string(), |p| p.name.to_string())
     }
 
+    /// Names of the networks over which the peer has not proven within its dead time that it hears us.
+    pub(super) fn silent_paths(&self, now: Mono) -> Vec<String> {
+        let (Some(election), Some(listen)) = (&self.election, &self.listen) else { return Vec::new() };
+        let span = election.settings().dead_time;
+        let silent = |seen: &crate::election::Path| seen.proven.is_none_or(|at| at.after(span) < now);
+        let paths = listen.paths.iter().zip(election.peer().paths());
+        paths.filter(|(_, seen)| silent(seen)).map(|(path, _)| path.name.to_string()).collect()
+    }
+
     /// Whether nothing is left to be told to the peer.
     pub(super) fn done(&self) -> bool {
         self.election.as_ref().is_none_or(Election::done)

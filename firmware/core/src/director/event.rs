@@ -3,6 +3,7 @@
 use super::Checkpoint;
 use super::cluster::{FenceOrders, Listen, Refused};
 use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, SessionId};
+use super::upgrading::{News, Order, Task};
 use crate::doctor::{Look, Seen};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
 use crate::login::Access;
@@ -116,6 +117,10 @@ pub enum Event {
     Examined(Vec<Seen>),
     /// The answer to [`Effect::Prove`].
     Proven(Result<(), StoreError>),
+    /// How an [`Effect::Upgrade`] goes.
+    Upgrade(News),
+    /// The answer to [`Effect::Order`].
+    Ordered(Result<(), StoreError>),
     /// A console asks.
     Request {
         /// Who; the reply carries it back.
@@ -189,6 +194,10 @@ pub enum Effect {
     },
     /// Tell the boot loader that this system works ([`crate::upgrade::environment::prove`]) and send [`Event::Proven`].
     Prove(Running),
+    /// Take an upgrade ([`crate::upgrade::install`]) beside everything else and send [`Event::Upgrade`].
+    Upgrade(Task),
+    /// Tell the boot loader what to start next and send [`Event::Ordered`].
+    Order(Order),
     /// Tell consoles, also future ones, who may type.
     Access(Access),
     /// Show a sentence on every console.

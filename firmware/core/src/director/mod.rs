@@ -34,6 +34,7 @@ mod system;
 mod time;
 pub mod trial;
 mod undo;
+pub mod upgrading;
 mod view;
 
 pub use event::{Effect, Event, Level};
@@ -184,6 +185,7 @@ pub struct Director {
     leases: Leases,
     time: sntp::Client,
     system: System,
+    upgrading: upgrading::Upgrading,
     sync: sync::Sync,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
@@ -233,6 +235,7 @@ impl Director {
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             time: sntp::Client::new(start.nonce),
             system: System::new(start.running, now),
+            upgrading: upgrading::Upgrading::default(),
             sync: sync::Sync::default(),
             unsaved: false,
             verdicts_due: now,
@@ -277,6 +280,8 @@ impl Director {
                 self.on_maintained(session, what, result, now, out)
             }
             Event::Proven(result) => self.on_proven(result, now, out),
+            Event::Upgrade(news) => self.on_upgrade(news, out),
+            Event::Ordered(result) => self.on_ordered(result, out),
             Event::Examined(seen) => self.examined(seen, out),
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
@@ -312,6 +317,7 @@ impl Director {
             self.time.next_deadline(),
             self.keeping.again,
             self.system.next_deadline(),
+            self.upgrading.next_deadline(),
             self.sync.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
@@ -342,6 +348,7 @@ impl Director {
         self.sync_deadline(now, out);
         self.ask_time(now, out);
         self.prove_late(now, out);
+        self.upgrade_due(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -538,7 +545,7 @@ impl Director {
         self.last_error = None;
         self.failing.clear();
         self.commit_settled(now, out);
-        self.prove_settled(out);
+        self.prove_settled(now, out);
         self.cluster_settled(now, out);
         self.want_table(now, out);
         self.released = self.stopping;

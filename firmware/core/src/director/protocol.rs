@@ -3,7 +3,8 @@
 
 use super::impact::Impact;
 use super::insight::Why;
-use super::status::Status;
+use super::status::{SlotStatus, Status};
+use super::upgrading::{Progress, UpgradeAsk};
 use crate::doctor::Report;
 use crate::health::CheckStatus;
 use crate::health::load::LoadStatus;
@@ -14,6 +15,7 @@ use crate::plan::Op;
 use crate::store::slots::Past;
 use crate::store::usage::Usage;
 use crate::store::{Comment, Commit, Generation, StoreError};
+use crate::upgrade::systems::Systems;
 use crate::wire::heartbeat::Running;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -66,6 +68,8 @@ pub enum Request {
     Recall(Recall),
     /// Something that changes the flash beside the commits.
     Maintain(Maintenance),
+    /// Take an upgrade, or start the other system.
+    Upgrade(UpgradeAsk),
     /// Release everything in order, then reboot or power off.
     Power(Power),
 }
@@ -149,6 +153,8 @@ pub enum Recall {
     Back(u8),
     /// The rescue configuration.
     Rescue,
+    /// Both systems on the disk.
+    Systems,
     /// What every good commit is, as heartbeats say it.
     Lineage,
 }
@@ -171,6 +177,19 @@ pub enum Recalled {
     Rescue(Box<Commit>),
     /// Good commits.
     Lineage(Vec<Running>),
+    /// Both systems on the disk, and how an upgrade goes.
+    Systems(Box<Systems>, SystemsNow),
+}
+
+/// What the director adds to [`Systems`].
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SystemsNow {
+    /// What runs.
+    pub running: Option<SlotStatus>,
+    /// What it still waits for before it counts as working.
+    pub waits: Option<String>,
+    /// How far an upgrade is.
+    pub progress: Progress,
 }
 
 /// How the machine ends.
@@ -255,7 +274,9 @@ pub enum Reply {
         /// What was found, or why nothing was.
         result: Result<Recalled, StoreError>,
     },
-    /// To [`Request::Server`], [`Request::Cluster`] and [`Request::Maintain`]: done.
+    /// To [`UpgradeAsk::Offer`] and [`UpgradeAsk::Block`]: so many bytes of the bundle are here.
+    Have(u64),
+    /// To [`Request::Server`], [`Request::Cluster`], [`Request::Maintain`] and [`Request::Upgrade`]: done.
     Done {
         /// What, in words.
         text: String,

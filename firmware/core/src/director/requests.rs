@@ -3,7 +3,9 @@
 use super::commit::{APPLY_TIMEOUT, Stage, Transaction};
 use super::event::{Effect, Level};
 use super::impact::Impact;
-use super::protocol::{ClusterAction, CommitOptions, Power, Recall, Recalled, Reply, Request, SessionId};
+use super::protocol::{
+    ClusterAction, CommitOptions, Power, Recall, Recalled, Reply, Request, SessionId, SystemsNow,
+};
 use super::sync::PEER;
 use super::{Director, READS_MAX, REFUSALS_LOGGED, STATUS_WAITERS_MAX};
 use crate::cli::show::ops::describe;
@@ -63,6 +65,7 @@ impl Director {
             }
             Request::Recall(what) => self.recall(session, what, out),
             Request::Maintain(what) => self.maintain(session, what, out),
+            Request::Upgrade(ask) => self.upgrade_asked(session, ask, now, out),
             Request::Power(power) => {
                 let word = match power {
                     Power::Reboot => "reboot",
@@ -396,7 +399,7 @@ impl Director {
     pub(super) fn on_recalled(
         &mut self,
         session: SessionId,
-        result: Result<Recalled, StoreError>,
+        mut result: Result<Recalled, StoreError>,
         now: Mono,
         out: &mut Vec<Effect>,
     ) {
@@ -404,6 +407,13 @@ impl Director {
             return self.lineage_read(result, now, out);
         }
         self.reads = self.reads.saturating_sub(1);
+        if let Ok(Recalled::Systems(_, known)) = &mut result {
+            *known = SystemsNow {
+                running: self.system.status(),
+                waits: self.system_waits(now),
+                progress: self.upgrading.progress().clone(),
+            };
+        }
         answer(session, Reply::Recalled { running: self.generation, result }, out);
     }
 }

@@ -53,6 +53,9 @@ pub const fn watchdog_timeout_s(fence: Option<Millis>) -> u32 {
     if seconds < WATCHDOG_MIN_S || seconds > WATCHDOG_TIMEOUT_S { WATCHDOG_TIMEOUT_S } else { seconds }
 }
 
+/// A system on trial that has not proven itself by then is left by a reboot. Chosen: a minute more than the director
+/// itself takes to give it up, so that this is for one that is wedged.
+pub const TRIAL_MAX: Millis = Millis::from_secs(660);
 /// A director that is told to stop has this long to release its addresses.
 pub const STOP_MAX: Millis = Millis::from_secs(5);
 /// After SIGKILL to all, so long is waited until all are reaped.

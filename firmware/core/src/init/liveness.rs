@@ -3,7 +3,7 @@
 use super::limits;
 use crate::model::{Millis, Mono};
 
-/// The director's word that its main loop completed a turn: 24 bytes, little endian, one datagram.
+/// The director's word that its main loop completed a turn: 25 bytes, little endian, one datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Report {
     /// Rises with each report of one process.
@@ -12,17 +12,19 @@ pub struct Report {
     pub at: Mono,
     /// When the last heartbeat left; zero before the first.
     pub beat: Mono,
+    /// Whether the boot loader was told that this system works.
+    pub proven: bool,
 }
 
 /// Bytes of an encoded report.
-pub const REPORT_BYTES: usize = 24;
+pub const REPORT_BYTES: usize = 25;
 
 impl Report {
     /// As sent.
     pub fn encode(self) -> [u8; REPORT_BYTES] {
         let mut bytes = [0; REPORT_BYTES];
         let words = [self.sequence, self.at.micros(), self.beat.micros()];
-        let from = words.into_iter().flat_map(u64::to_le_bytes);
+        let from = words.into_iter().flat_map(u64::to_le_bytes).chain([u8::from(self.proven)]);
         bytes.iter_mut().zip(from).for_each(|(to, from)| *to = from);
         bytes
     }
@@ -30,10 +32,16 @@ impl Report {
     /// As received; `None` for a datagram of another length.
     pub fn decode(datagram: &[u8]) -> Option<Self> {
         let (sequence, rest) = datagram.split_first_chunk::<8>()?;
-        let (at, beat) = rest.split_first_chunk::<8>()?;
-        let beat: [u8; 8] = beat.try_into().ok()?;
+        let (at, rest) = rest.split_first_chunk::<8>()?;
+        let (beat, proven) = rest.split_first_chunk::<8>()?;
+        let [proven @ 0..=1] = proven else { return None };
         let time = |bytes| Mono::from_micros(u64::from_le_bytes(bytes));
-        Some(Self { sequence: u64::from_le_bytes(*sequence), at: time(*at), beat: time(beat) })
+        Some(Self {
+            sequence: u64::from_le_bytes(*sequence),
+            at: time(*at),
+            beat: time(*beat),
+            proven: *proven == 1,
+        })
     }
 }
 
@@ -160,7 +168,7 @@ mod tests {
     }
 
     fn report(sequence: u64, ms: u64) -> Report {
-        Report { sequence, at: at(ms), beat: Mono::ZERO }
+        Report { sequence, at: at(ms), beat: Mono::ZERO, proven: false }
     }
 
     /// Lets PID 1 wake at each deadline until `end`; gives the steps with their times.
@@ -175,9 +183,10 @@ mod tests {
 
     #[test]
     fn a_report_survives_its_encoding_and_other_lengths_are_refused() {
-        let sent = Report { sequence: 7, at: Mono::from_micros(u64::MAX - 1), beat: Mono::from_micros(9) };
+        let at = Mono::from_micros(u64::MAX - 1);
+        let sent = Report { sequence: 7, at, beat: Mono::from_micros(9), proven: true };
         assert_eq!(Report::decode(&sent.encode()), Some(sent));
-        for length in [0, 1, 8, 16, 23, 25] {
+        for length in [0, 1, 8, 16, 24, 26] {
             assert_eq!(Report::decode(&[0; 32][..length]), None);
         }
     }

@@ -7,6 +7,7 @@ use super::liveness::{Liveness, Report, Step};
 use super::policy::{Exit, Restart, Verdict};
 use crate::director::protocol::Power;
 use crate::model::{Millis, Mono};
+use crate::upgrade::running::Running;
 use core::fmt;
 
 /// A process that PID 1 keeps running.
@@ -88,6 +89,8 @@ pub enum Action {
     },
     /// The boot phase `console`: quieten the kernel on the console and hand it over.
     HandOver,
+    /// The director is not started any more: the console may do to the flash what only the director does otherwise.
+    Rescue,
     /// Write a line to the log.
     Note(Note),
     /// Kill all processes, reap them, and end the machine. Nothing follows.
@@ -125,6 +128,13 @@ pub enum Note {
         /// What it is sent.
         step: Step,
     },
+    /// The director of a system that has not proven itself keeps dying: the box starts again, which the boot loader counts.
+    Leaving {
+        /// Whether the time of a trial is over instead.
+        late: bool,
+    },
+    /// It keeps dying in rescue too, and is not started again.
+    GivenUp,
     /// An orderly stop began.
     Stopping {
         /// To which end.
@@ -154,6 +164,15 @@ impl fmt::Display for Note {
             }
             Self::Wedged { step: Step::Abort } => f.write_str("director does not report: aborting it"),
             Self::Wedged { step: Step::Kill } => f.write_str("director did not abort: killing it"),
+            Self::Leaving { late: false } => f.write_str(
+                "the director keeps dying and this system has not proven itself: rebooting, the boot loader counts",
+            ),
+            Self::Leaving { late: true } => {
+                f.write_str("the system on trial has not proven itself: rebooting, the boot loader counts")
+            }
+            Self::GivenUp => f.write_str(
+                "the director keeps dying in rescue too and is not started again: type ? on the console",
+            ),
             Self::Stopping { power: Power::Reboot } => f.write_str("stopping for a reboot"),
             Self::Stopping { power: Power::Off } => f.write_str("stopping for power off"),
             Self::StopOverdue => f.write_str("director did not stop in time: killing it"),
@@ -163,7 +182,7 @@ impl fmt::Display for Note {
 }
 
 /// The answer to one input, in order. Bound: a tick at most retires a boot phase (2), starts three children, ends a
-/// wedged director (2), fences (2) and feeds (1); an end of a child adds a note.
+/// wedged director (2), fences (2) and feeds (1); an end of a child adds two notes, and what ends a crash loop three.
 pub type Actions = heapless::Vec<Action, 16>;
 
 /// How far a child is.
@@ -210,12 +229,19 @@ pub struct Supervisor {
     liveness: Option<Liveness>,
     fed: Option<Mono>,
     fence: Fence,
+    /// What the boot loader started.
+    system: Option<Running>,
+    /// Whether the boot loader was told that it works.
+    proven: bool,
+    /// Until when a system on trial must have proven itself.
+    trial_until: Option<Mono>,
 }
 
 impl Supervisor {
     /// The mounts are there: starts the director, and the relay of the kernel log when the box has one. Execute
     /// the actions of a [`Input::Tick`] at once.
-    pub fn start(relay: bool, now: Mono) -> Self {
+    /// `system` is what the boot loader started.
+    pub fn start(relay: bool, system: Option<Running>, now: Mono) -> Self {
         let slot = |child, state| Slot { child, state, restart: Restart::new() };
         let relay = if relay { State::Waiting(now) } else { State::Idle };
         Self {
@@ -228,6 +254,9 @@ impl Supervisor {
             liveness: None,
             fed: None,
             fence: Fence::default(),
+            system,
+            proven: false,
+            trial_until: system.filter(|s| s.trial).map(|_| now.after(limits::TRIAL_MAX)),
         }
     }
 
@@ -268,7 +297,8 @@ impl Supervisor {
         let liveness = self.liveness.map(|l| l.deadline());
         // While stopping nothing is started or ended for silence, so neither is a deadline.
         let children = if self.stopping() { None } else { starts.chain(liveness).min() };
-        [children, mode, feed, self.fence.deadline()].into_iter().flatten().min()
+        let trial = self.trial_until.filter(|_| !self.stopping());
+        [children, mode, feed, trial, self.fence.deadline()].into_iter().flatten().min()
     }
 
     fn stopping(&self) -> bool {
@@ -295,7 +325,8 @@ impl Supervisor {
         let slot = self.slot(child);
         let State::Running(since) = slot.state else { return };
         let ran = span(since, now);
-        slot.state = match slot.restart.ended(exit, ran) {
+        let verdict = slot.restart.ended(exit, ran);
+        slot.state = match verdict {
             Verdict::Never => {
                 push(out, Action::Note(Note::Retired { child }));
                 State::Idle
@@ -308,6 +339,28 @@ impl Supervisor {
         if self.stopping() {
             // The end of a child that was told to end is no news.
             out.retain(|action| !matches!(action, Action::Note(_)));
+        } else if child == Child::Director && !matches!(verdict, Verdict::Again { crash_loop: false, .. }) {
+            self.director_keeps_dying(now, out);
+        }
+    }
+
+    /// It keeps dying, or leaves the box to the rescue console. What the boot loader counts is left to it; in rescue, where it
+    /// would count in a circle, the console takes over.
+    fn director_keeps_dying(&mut self, now: Mono, out: &mut Actions) {
+        match self.system {
+            Some(system) if system.rescue && !system.trial => {
+                self.slot(Child::Director).state = State::Idle;
+                push(out, Action::Note(Note::GivenUp));
+                push(out, Action::Rescue);
+                if let Mode::Booting(since) = self.mode {
+                    self.hand_over(span(since, now), Some("it keeps dying"), now, out);
+                }
+            }
+            Some(_) if !self.proven => {
+                push(out, Action::Note(Note::Leaving { late: false }));
+                self.asked(Ask::Power(Power::Reboot), now, out);
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -315,6 +368,9 @@ impl Supervisor {
         let Some(liveness) = &mut self.liveness else { return };
         let first = liveness.report(report, now);
         self.fence.beat(report.beat, now);
+        if report.proven {
+            (self.proven, self.trial_until) = (true, None);
+        }
         if let (true, Mode::Booting(since)) = (first, self.mode) {
             self.hand_over(span(since, now), None, now, out);
         }
@@ -394,6 +450,11 @@ impl Supervisor {
                 }
             }
             Mode::Over => {}
+        }
+        if self.trial_until.is_some_and(|until| until <= now) {
+            self.trial_until = None;
+            push(out, Action::Note(Note::Leaving { late: true }));
+            self.asked(Ask::Power(Power::Reboot), now, out);
         }
         if !self.stopping() {
             self.start_due(now, out);

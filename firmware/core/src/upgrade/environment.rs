@@ -58,7 +58,7 @@ impl Slot {
 }
 
 /// What the environment says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Environment {
     /// The slot that is known to work.
     pub good: Slot,
@@ -147,6 +147,13 @@ pub fn prove<D: Device>(boot: &mut D, running: Running) -> Result<(), StoreError
     check(boot)?;
     let environment = load(boot)?;
     save(boot, &running.proven(environment))
+}
+
+/// Takes back the trial of a system that has not proven itself: the good one boots next.
+pub fn give_up<D: Device>(boot: &mut D) -> Result<(), StoreError> {
+    check(boot)?;
+    let good = load(boot)?.good;
+    save(boot, &Environment::settled(good))
 }
 
 /// Reads the environment of a boot partition: the first copy, or what the second says is good.

@@ -1,7 +1,8 @@
 //! Takes a bundle as it comes and writes it into the slot that does not run.
 //!
 //! ```text
-//! bytes -> front checked -> old trailer gone -> parts written -> read back -> trailer -> read back -> trial
+//! bytes -> front checked -> old trailer gone -> parts written -> read back -> trailer -> read back
+//!                                                          ... later, on request: read again -> environment: trial
 //! ```
 //! A slot without a trailer is nothing to the boot loader, and the environment names the slot last. So after a power cut
 //! anywhere the box starts what ran before, or the new system whole.
@@ -12,6 +13,7 @@ use super::layout::{SLOT_BYTES, TRAILER_AT};
 use super::trailer::{self, Part, Trailer};
 use crate::store::StoreError;
 use crate::store::device::{self, Device};
+use alloc::string::String;
 use alloc::vec::Vec;
 use sha2::{Digest as _, Sha256};
 
@@ -105,8 +107,8 @@ impl Installer {
         Ok(())
     }
 
-    /// All came: reads it back, makes the slot whole, and gives it a trial. `boot` is the boot partition.
-    pub fn finish<D: Device>(self, slot: &mut D, boot: &mut D, name: Slot) -> Result<Front, Refused> {
+    /// All came: reads it back and makes the slot whole. Nothing points to it yet.
+    pub fn finish<D: Device>(self, slot: &mut D) -> Result<Front, Refused> {
         let of = self.front.as_ref().map_or_else(|| u64::try_from(FRONT).unwrap_or(u64::MAX), Front::length);
         let front = self.front.filter(|_| self.came == of);
         let front = front.ok_or(Refused::Truncated { have: self.came, of })?;
@@ -120,11 +122,20 @@ impl Installer {
         if intact(slot)?.as_ref() != Some(&front.trailer) {
             return Err(Refused::Checksum);
         }
-        environment::check(boot)?;
-        let now = environment::load(boot)?;
-        environment::save(boot, &environment::Environment { good: name.other(), ..now }.on_trial(name))?;
         Ok(front)
     }
+}
+
+/// Gives the system in a slot a trial; the other slot, which runs, is the good one from here on. Refused when the slot is
+/// not whole. Gives its version.
+pub fn plan<D: Device>(slot: &mut D, boot: &mut D, name: Slot) -> Result<String, StoreError> {
+    let Some(trailer) = intact(slot)? else {
+        return Err(StoreError::device("read", &"the other slot holds no whole system: upgrade first"));
+    };
+    environment::check(boot)?;
+    let now = environment::load(boot)?;
+    environment::save(boot, &environment::Environment { good: name.other(), ..now }.on_trial(name))?;
+    Ok(trailer.version)
 }
 
 /// Whether the parts of a slot are what this trailer says.

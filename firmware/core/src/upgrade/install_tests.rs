@@ -2,7 +2,7 @@
 
 use super::bundle::{FRONT, Front, Refused, Rules, SIGNED, Version};
 use super::environment::{Environment, Slot, load, save};
-use super::install::{Installer, intact};
+use super::install::{Installer, intact, plan};
 use super::layout::{BOOT_BYTES, BOOT_NAME, INITRAMFS_AT, SLOT_BYTES};
 use super::trailer::{Part, Trailer};
 use crate::store::device::Device;
@@ -139,7 +139,10 @@ fn install(medium: Medium, bytes: &[u8], chunk: usize) -> (Rc<RefCell<ModelFlash
             return (disk, Err(refused));
         }
     }
-    let result = installer.finish(&mut slot, &mut boot, Slot::B);
+    let result = installer.finish(&mut slot);
+    if result.is_ok() {
+        assert_eq!(plan(&mut slot, &mut boot, Slot::B).unwrap(), "1.3.0");
+    }
     (disk, result)
 }
 
@@ -218,7 +221,8 @@ fn a_disk_that_forgets_a_sector_is_noticed() {
     disk.borrow_mut().forgetful.insert((SLOT_AT + 1024) / 512);
     let mut installer = Installer::new(rules());
     installer.feed(&mut slot, &bundle()).unwrap();
-    assert_eq!(installer.finish(&mut slot, &mut boot, Slot::B), Err(Refused::Checksum));
+    assert_eq!(installer.finish(&mut slot), Err(Refused::Checksum));
+    plan(&mut slot, &mut boot, Slot::B).unwrap_err();
     assert_eq!(load(&mut boot).unwrap().trial, None);
 }
 

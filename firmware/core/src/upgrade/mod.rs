@@ -1,7 +1,9 @@
 //! Which system boots: two slots on the disk, and two small files that tell the boot loader.
 //!
 //! ```text
-//! bundle --bytes--> Installer --> idle slot --verified--> environment: trial --reboot--> marked good, or back
+//! server --HTTP--> fetch --+
+//! serial line --blocks-----+--> Installer --> idle slot, verified --upgrade boot--> environment: trial
+//!                                                     --reboot--> marked good, or the other slot again
 //! ```
 //! Power may fail at any byte: the slot that runs is never written, and the environment names a slot only after every
 //! byte of it was read back. The boot loader checks a slot's checksums before it starts it, so the two together are safe
@@ -9,10 +11,13 @@
 
 pub mod bundle;
 pub mod environment;
+pub mod fetch;
 pub mod install;
 pub mod layout;
 pub mod running;
+pub mod systems;
 pub mod trailer;
+pub mod trust;
 
 #[cfg(test)]
 #[expect(clippy::as_conversions, reason = "test data; the numbers are small")]

@@ -106,6 +106,7 @@ fn typed(session: &mut Session, bytes: &[u8]) -> Vec<u8> {
                 | Output::ShowLog { .. }
                 | Output::DirectPower(_)
                 | Output::RestartDirector
+                | Output::ShowHardware
                 | Output::Salt
                 | Output::Verify { .. }
                 | Output::Hash(_)

@@ -5,12 +5,13 @@ use director_bench::campaign::{self, Job, Options, Work};
 use director_bench::figure::Round;
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
-use director_qemu::scenario;
+use director_qemu::scenario::{self, BringUp};
+use director_qemu::vm::{Firmware, Hardware};
 use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
 use director_vm_tests::carried::{Carried, kill_return_and_standby};
 use director_vm_tests::outage::{self, Hurt};
-use director_vm_tests::{ailments, balancing, matrix, storm};
+use director_vm_tests::{ailments, balancing, matrix, storm, upgrades};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -33,6 +34,11 @@ const JOBS: &[Job<Round>] = &[
         name: "storm",
         about: "the power goes in a commit storm; every boot has a committed configuration",
         work: Work::Lab(commit_storm),
+    },
+    Job {
+        name: "upgrade",
+        about: "the power goes in an upgrade, the boot loader's writes included; one of the two systems boots",
+        work: Work::Lab(upgrade_cuts),
     },
     Job {
         name: "matrix",
@@ -87,6 +93,24 @@ fn commit_storm(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
         Err(error) => (format!("{error:#}"), false),
     };
     found.push(Round { name: "storm".into(), seed: options.seed, count, seconds, found: words, passed });
+    met.map(|_| ())
+}
+
+fn upgrade_cuts(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let count = options.count.unwrap_or(CUTS);
+    let mut scenario = scenario::named("five-node").context("scenario")?;
+    scenario.bring_up = BringUp::Preloaded;
+    let mut lab = Lab::prepare(scenario, folder)?;
+    lab.set_hardware(Hardware { firmware: Firmware::Bios, ..Hardware::FAST });
+    lab.boot()?;
+    let start = lab.hub().elapsed();
+    let met = upgrades::cut_in_upgrades(&mut lab, u32::try_from(count)?, options.seed);
+    let seconds = (lab.hub().elapsed() - start).as_secs_f64();
+    let (words, passed) = match &met {
+        Ok(met) => (format!("{met:?}"), true),
+        Err(error) => (format!("{error:#}"), false),
+    };
+    found.push(Round { name: "upgrade".into(), seed: options.seed, count, seconds, found: words, passed });
     met.map(|_| ())
 }
 

@@ -4,11 +4,13 @@ use crate::memory::Memory;
 use director_core::cli::session::{OUTPUT_BYTES, TYPED_AHEAD_BYTES};
 use director_core::cli::{Output, Session, parse_set_lines};
 use director_core::director::impact::Impact;
-use director_core::director::protocol::{Recall, Recalled, Reply, Request};
+use director_core::director::protocol::{Recall, Recalled, Reply, Request, SystemsNow};
 use director_core::director::status::Status;
+use director_core::director::upgrading::UpgradeAsk;
 use director_core::model::Config;
 use director_core::model::validate::{Severity, validate};
-use director_core::store::{Commit, Generation, usage};
+use director_core::store::{Commit, Generation, StoreError, usage};
+use director_core::upgrade::systems::{Held, Systems};
 use director_sim::world::World;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -115,6 +117,7 @@ impl Bench {
                 Output::Hash(_) => self.hash_asked = true,
                 Output::Verify { .. } | Output::WrongPasswords(_) => panic!("no password is set"),
                 Output::ShowLog { .. }
+                | Output::ShowHardware
                 | Output::ShowConnections(_)
                 | Output::DirectPower(_)
                 | Output::RestartDirector => {}
@@ -171,6 +174,7 @@ impl Bench {
             | Request::Server(_)
             | Request::Recall(_)
             | Request::Maintain(_)
+            | Request::Upgrade(_)
             | Request::Power(_)
                 if refuse =>
             {
@@ -184,23 +188,37 @@ impl Bench {
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Cluster(_) => Reply::Done { text: "cluster".to_owned() },
             Request::Server(ask) if !ask.agreed => Reply::Emptied { services: vec![ask.server] },
+            Request::Upgrade(UpgradeAsk::Offer { .. }) => Reply::Have(0),
+            Request::Upgrade(UpgradeAsk::Block { offset, bytes }) => {
+                Reply::Have(offset.saturating_add(u64::try_from(bytes.len()).unwrap()))
+            }
+            Request::Upgrade(_) => Reply::Done { text: "upgrade".to_owned() },
             Request::Maintain(what) => Reply::Done { text: format!("{what:?}") },
             Request::Server(ask) => Reply::Done { text: format!("server {}", ask.server) },
-            Request::Recall(what) => {
-                let generation = Generation(self.generation);
-                let commit = || Box::new(Commit { config: self.config.clone(), ..Commit::default() });
-                let found = match what {
-                    Recall::List => Recalled::List(Vec::new()),
-                    Recall::Lineage => Recalled::Lineage(Vec::new()),
-                    Recall::Usage => Recalled::Usage(Box::new(usage::usage(&mut Memory::default()))),
-                    Recall::Rescue => Recalled::Rescue(commit()),
-                    Recall::Back(_) => Recalled::Commit { generation, commit: commit() },
-                };
-                Reply::Recalled { running: generation, result: Ok(found) }
-            }
+            Request::Recall(what) => self.recalled(what),
             Request::Power(_) => Reply::Stopping,
         };
         self.turn(|session, out| session.reply(reply, out));
+    }
+
+    fn recalled(&self, what: Recall) -> Reply {
+        let generation = Generation(self.generation);
+        let commit = || Box::new(Commit { config: self.config.clone(), ..Commit::default() });
+        let found = match what {
+            Recall::List => Recalled::List(Vec::new()),
+            Recall::Lineage => Recalled::Lineage(Vec::new()),
+            Recall::Usage => Recalled::Usage(Box::new(usage::usage(&mut Memory::default()))),
+            Recall::Systems => Recalled::Systems(
+                Box::new(Systems {
+                    slots: [Held::System("0.1.0".to_owned()), Held::Nothing],
+                    environment: Err(StoreError::NoDevice),
+                }),
+                SystemsNow::default(),
+            ),
+            Recall::Rescue => Recalled::Rescue(commit()),
+            Recall::Back(_) => Recalled::Commit { generation, commit: commit() },
+        };
+        Reply::Recalled { running: generation, result: Ok(found) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The box: a director, its kernel, flash, servers and consoles, and what must hold after every event.
 
 mod answered;
+mod events;
 mod operate;
 mod overrides;
 mod seen;
@@ -298,7 +299,7 @@ impl Sim {
                 trial: options.confirm.map(trials::Asks::Window),
                 ..nothing
             },
-            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) => {
+            Request::Cluster(_) | Request::Recall(_) | Request::Maintain(_) | Request::Upgrade(_) => {
                 panic!("the script asks no {}", word(&request))
             }
             Request::Confirm => Asked { trial: Some(trials::Asks::Confirmation), ..nothing },
@@ -418,39 +419,6 @@ impl Sim {
         }
     }
 
-    fn handle(&mut self, event: Event) {
-        match &event {
-            Event::Probed { id, .. } => assert!(self.probes.remove(id), "an answer without a question"),
-            Event::Deadline => {}
-            Event::Observed(Err(error)) => self.note(format!("dump failed: {error}")),
-            Event::Observed(Ok(_))
-            | Event::Applied { .. }
-            | Event::Request { .. }
-            | Event::KernelChanged
-            | Event::Saved { .. }
-            | Event::Recalled { .. }
-            | Event::Heartbeat { .. }
-            | Event::Refused(_)
-            | Event::Linked(_)
-            | Event::Told(_)
-            | Event::TableSent(_)
-            | Event::Dhcp { .. }
-            | Event::Rwho { .. }
-            | Event::TimeAnswered { .. }
-            | Event::Maintained { .. }
-            | Event::Kept(_)
-            | Event::Examined(_)
-            | Event::Proven(_)
-            | Event::Stop => self.note(event_word(&event)),
-        }
-        let mut effects = Vec::new();
-        if let Some(director) = &mut self.director {
-            director.handle(event, self.now, &mut effects);
-        }
-        self.execute(effects);
-        self.no_trial_outlives_its_time();
-    }
-
     fn post(&mut self, item: Item, delay_us: u64) {
         self.next += 1;
         let is_probe = matches!(item, Item::Event(Event::Probed { .. }));
@@ -549,6 +517,8 @@ impl Sim {
                 | Effect::Fence(_) => {}
                 Effect::Tell(_) | Effect::SendTable { .. } => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
+                Effect::Upgrade(task) => panic!("nobody asked for it: {task:?}"),
+                Effect::Order(order) => panic!("there is no boot loader: {order:?}"),
                 Effect::AskTime { .. } | Effect::SetClock { .. } => panic!("no time server is configured"),
                 Effect::Prove(running) => panic!("there is no boot loader: {running:?}"),
                 Effect::Maintain { what, .. } => panic!("nobody asked for it: {what:?}"),

@@ -86,12 +86,12 @@ fn only_a_partition_with_our_superblock_is_found() {
         }
         File::create(dev.join(name)).unwrap().set_len(layout::PARTITION_MIN).unwrap();
     }
-    assert_eq!(find_in(&class, &dev), None);
+    assert_eq!(find_in(&class, &dev, is_ours), None);
     // A disk that looks like ours is not a partition.
     superblock::write(&mut Flash::open(&dev.join("sda")).unwrap()).unwrap();
-    assert_eq!(find_in(&class, &dev), None);
+    assert_eq!(find_in(&class, &dev, is_ours), None);
     superblock::write(&mut Flash::open(&dev.join("sda3")).unwrap()).unwrap();
-    assert_eq!(find_in(&class, &dev), Some(dev.join("sda3")));
-    assert_eq!(find_in(&root.join("missing"), &dev), None);
+    assert_eq!(find_in(&class, &dev, is_ours), Some(dev.join("sda3")));
+    assert_eq!(find_in(&root.join("missing"), &dev, is_ours), None);
     fs::remove_dir_all(&root).unwrap();
 }

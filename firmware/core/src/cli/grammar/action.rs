@@ -26,6 +26,7 @@ pub(crate) enum View {
 pub(crate) enum Action {
     View(View),
     Log,
+    Hardware,
     Running,
     Defaults,
     Configure,
@@ -60,6 +61,8 @@ pub(crate) enum Action {
     FactoryReset,
     Server,
     Cluster(ClusterAction),
+    Upgrade(Upgrade),
+    ShowUpgrade,
     Check,
     Discard,
     Up,
@@ -79,10 +82,12 @@ impl Action {
             | Self::Exit
             | Self::Transfer
             | Self::Load(_)
+            | Self::Upgrade(Upgrade::Boot)
             | Self::FactoryReset => false,
             Self::Export(export) => !export.sealed,
             Self::View(_)
             | Self::Log
+            | Self::Hardware
             | Self::Running
             | Self::Defaults
             | Self::RestartControlPlane
@@ -112,12 +117,23 @@ impl Action {
             | Self::ShowRescue
             | Self::Server
             | Self::Cluster(_)
+            | Self::Upgrade(Upgrade::From | Upgrade::Cancel | Upgrade::Confirm)
+            | Self::ShowUpgrade
             | Self::Check
             | Self::Discard
             | Self::Up
             | Self::Top => true,
         }
     }
+}
+
+/// What is done about upgrades.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Upgrade {
+    From,
+    Boot,
+    Cancel,
+    Confirm,
 }
 
 /// A setting of the session's terminal.

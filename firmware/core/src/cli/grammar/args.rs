@@ -45,6 +45,8 @@ pub(crate) enum Arg {
     ServerAction,
     /// Everything up to the end of the line.
     Comment,
+    /// Where a file lies.
+    Url,
     Terminal(Terminal),
 }
 
@@ -64,6 +66,7 @@ impl Arg {
                 | Self::Comment
                 | Self::ServerAction
                 | Self::OfService
+                | Self::Url
                 | Self::ForService
         )
     }
@@ -84,6 +87,7 @@ impl Arg {
                 "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>] [persistent]"
             }
             Self::Comment => "<comment>",
+            Self::Url => "http://<address>[:<port>]/<path>",
             Self::Terminal(Terminal::Length) => "<rows>",
             Self::Terminal(Terminal::Width) => "<columns>",
             Self::Terminal(Terminal::Idle) => "<minutes>",
@@ -105,6 +109,7 @@ impl Arg {
             Self::ServerAction => "a server and what to do with it, as in server rs1 drain",
             Self::Window => "Minutes to confirm, or a time such as 30s; default 10",
             Self::Comment => "A comment, up to the end of the line",
+            Self::Url => "Where the .upgrade file lies, the server by its IP address",
             Self::Count => "How many lines, 1 to 5000; default 40",
             Self::Terminal(Terminal::Length) => "0 to 512; 0 never stops",
             Self::Terminal(Terminal::Width) => "40 to 512",

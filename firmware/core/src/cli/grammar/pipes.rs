@@ -48,6 +48,8 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
     match action {
         Action::View(_)
         | Action::Log
+        | Action::Hardware
+        | Action::ShowUpgrade
         | Action::Commits
         | Action::Flash
         | Action::Checks
@@ -78,6 +80,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::FactoryReset
         | Action::Server
         | Action::Cluster(_)
+        | Action::Upgrade(_)
         | Action::Discard
         | Action::Up
         | Action::Top

@@ -1,5 +1,6 @@
 //! Short tables below a word, and the one of a console that lets nobody in yet.
 
+use super::action::Upgrade;
 use super::{Action, Arg, Command, Next, Terminal, command};
 use crate::director::protocol::{Maintenance, Power};
 
@@ -45,6 +46,30 @@ pub(super) static RESCUE: &[Command] = &[
     ),
 ];
 
+pub(super) static UPGRADE: &[Command] = &[
+    command(
+        "boot",
+        "Give the system in the other slot a trial: reboots",
+        Next::Do(Action::Upgrade(Upgrade::Boot), &[]),
+    ),
+    command(
+        "cancel",
+        "Stop taking an upgrade, or take a planned trial back",
+        Next::Do(Action::Upgrade(Upgrade::Cancel), &[]),
+    ),
+    command(
+        "confirm",
+        "Keep the system on trial although it still waits for something",
+        Next::Do(Action::Upgrade(Upgrade::Confirm), &[]),
+    ),
+    command(
+        "from",
+        "Fetch an upgrade into the other slot; what runs stays",
+        Next::Do(Action::Upgrade(Upgrade::From), &[Arg::Url]),
+    ),
+    command("status", "Both systems, and how an upgrade goes", Next::Do(Action::ShowUpgrade, &[])),
+];
+
 /// What anybody may do while it is not known who may log in.
 pub(crate) static LIMITED: &[Command] = &[
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
@@ -52,7 +77,10 @@ pub(crate) static LIMITED: &[Command] = &[
     command("restart", "Start a part of the firmware again", Next::Words(RESTART)),
     command(
         "show",
-        "Show the log",
-        Next::Words(&[command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count]))]),
+        "Show the log, or the hardware",
+        Next::Words(&[
+            command("hardware", "What this box is made of", Next::Do(Action::Hardware, &[])),
+            command("log", "The newest log lines", Next::Do(Action::Log, &[Arg::Count])),
+        ]),
     ),
 ];

@@ -8,6 +8,7 @@ use super::super::{bind, reference, text};
 use super::commits::Use;
 use super::{Candidate, Job, LOG_LINES, NO_DIRECTOR, Output, Question, Session, print};
 use crate::director::protocol::{CommitOptions, Power, Recall, Request};
+use crate::director::upgrading::UpgradeAsk;
 use crate::model::Config;
 use crate::model::validate::{Finding, Severity, validate};
 use alloc::boxed::Box;
@@ -97,6 +98,7 @@ impl Session {
         let Parsed { action, args, walk, pipes } = parsed;
         match action {
             Action::View(view) => self.ask(Job::View { view, args, pipes }, Request::Status, out),
+            Action::Hardware => self.show_hardware(pipes, out),
             Action::Log => self.show_log(&args, pipes, out),
             Action::Running => self.ask(Job::Running { pipes }, Request::Config, out),
             Action::Defaults => self.filtered(&reference::defaults(), &pipes, "there are none", out),
@@ -121,29 +123,25 @@ impl Session {
             Action::CommitConfirmed => self.commit_confirmed(&args, out),
             Action::Confirm => self.ask(Job::Confirm, Request::Confirm, out),
             Action::Server => self.server(&args, out),
+            Action::Upgrade(what) => self.upgrade(what, &args, out),
             Action::Cluster(ask) => self.ask(Job::Cluster, Request::Cluster(ask), out),
             Action::Rollback if args.first().is_some_and(|word| word == "rescue") => self.rescue(None, out),
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Checks => self.ask(Job::Checks { pipes }, Request::Checks, out),
             Action::Doctor => self.ask_doctor(&args, pipes, out),
             Action::Why => self.ask_why(&args, pipes, out),
+            Action::Commits => self.stored(Job::Commits { pipes }, Recall::List, out),
+            Action::Flash => self.stored(Job::Flash { pipes }, Recall::Usage, out),
+            Action::ShowUpgrade => self.stored(Job::Systems { pipes }, Recall::Systems, out),
             Action::Connections => self.ask_connections(&args, pipes, out),
             Action::RealServerSetup => self.ask(Job::RealServers { args, pipes }, Request::Config, out),
-            Action::Commits => {
-                self.ask(Job::Commits { pipes }, Request::Recall(Recall::List), out);
-            }
-            Action::Flash => self.ask(Job::Flash { pipes }, Request::Recall(Recall::Usage), out),
             Action::Rescue(what) => self.maintain(what, out),
             Action::ShowRescue => self.rescue(Some(pipes), out),
             Action::FactoryReset => self.ask_reset(out),
             Action::ShowCommit => self.recall(args.first(), Use::Show(pipes), out),
             Action::Check => self.check(pipes, out),
             Action::Discard => self.discard(out),
-            Action::Top => {
-                if let Some(c) = &mut self.candidate {
-                    c.edit.clear();
-                }
-            }
+            Action::Top => self.top(),
             Action::Up => self.up(),
             Action::Transfer => self.begin_transfer(out),
             Action::Load(how) => self.begin_load(how, out),
@@ -159,6 +157,21 @@ impl Session {
                 s.show_tree(&candidate.tree, &walk.path, &pipes, out);
             }),
         }
+    }
+
+    fn stored(&mut self, job: Job, what: Recall, out: &mut Vec<Output>) {
+        self.ask(job, Request::Recall(what), out);
+    }
+
+    fn top(&mut self) {
+        if let Some(candidate) = &mut self.candidate {
+            candidate.edit.clear();
+        }
+    }
+
+    fn show_hardware(&mut self, pipes: Vec<Pipe>, out: &mut Vec<Output>) {
+        self.log = Some(pipes);
+        out.push(Output::ShowHardware);
     }
 
     fn compare_running(&mut self, pipes: &[Pipe], out: &mut Vec<Output>) {
@@ -305,6 +318,7 @@ impl Session {
                 let options = CommitOptions { agreed: true, ..*options };
                 if setup { self.setup_commit(options, out) } else { self.commit(options, out) }
             }
+            Question::UpgradeBoot => self.ask(Job::Upgrade, Request::Upgrade(UpgradeAsk::Boot), out),
             Question::LeaveConfigure => self.candidate = None,
             Question::SetupCommit => self.setup_commit(CommitOptions::default(), out),
             // Answered above.

@@ -72,7 +72,13 @@ impl Session {
         match result {
             Ok(Recalled::Commit { generation, commit }) => self.use_commit(purpose, generation, &commit, out),
             // Excluded by what was asked.
-            Ok(Recalled::List(_) | Recalled::Usage(_) | Recalled::Rescue(_) | Recalled::Lineage(_)) => {}
+            Ok(
+                Recalled::List(_)
+                | Recalled::Usage(_)
+                | Recalled::Rescue(_)
+                | Recalled::Lineage(_)
+                | Recalled::Systems(..),
+            ) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }
@@ -122,8 +128,13 @@ impl Session {
                 };
                 self.filtered(&lines, pipes, "nothing has been committed yet", out);
             }
-            Ok(Recalled::Usage(_) | Recalled::Commit { .. } | Recalled::Rescue(_) | Recalled::Lineage(_)) => {
-            }
+            Ok(
+                Recalled::Usage(_)
+                | Recalled::Commit { .. }
+                | Recalled::Rescue(_)
+                | Recalled::Lineage(_)
+                | Recalled::Systems(..),
+            ) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }
@@ -144,7 +155,13 @@ impl Session {
                 };
                 self.filtered(&lines, pipes, "nothing lies in flash", out);
             }
-            Ok(Recalled::List(_) | Recalled::Commit { .. } | Recalled::Rescue(_) | Recalled::Lineage(_)) => {}
+            Ok(
+                Recalled::List(_)
+                | Recalled::Commit { .. }
+                | Recalled::Rescue(_)
+                | Recalled::Lineage(_)
+                | Recalled::Systems(..),
+            ) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
     }

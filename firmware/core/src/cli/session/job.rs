@@ -1,6 +1,7 @@
 //! What is awaited from the director.
 
 use super::super::grammar::{Pipe, View};
+use super::super::transfer::Digest;
 use super::super::tree::Tree;
 use super::text_io::Export;
 use super::{ServerAction, commits};
@@ -66,6 +67,14 @@ pub(super) enum Job {
     },
     Recall(commits::Use),
     Maintain(Maintenance),
+    /// An order about upgrades.
+    Upgrade,
+    /// Both systems on the disk.
+    Systems {
+        pipes: Vec<Pipe>,
+    },
+    /// A program sends an upgrade; with the digest once it says that all came.
+    Upload(Option<Digest>),
     /// The rescue configuration.
     Rescue {
         /// Of `show rescue`; without, it becomes the candidate.
@@ -132,6 +141,14 @@ impl Job {
             ),
             Self::Checks { .. } => matches!(reply, Reply::Checks { .. } | Reply::Refused { .. }),
             Self::Why { .. } => matches!(reply, Reply::Why(_) | Reply::Refused { .. }),
+            Self::Upgrade => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
+            Self::Systems { .. } => matches!(
+                reply,
+                Reply::Recalled { result: Ok(Recalled::Systems(..)) | Err(_), .. } | Reply::Refused { .. }
+            ),
+            Self::Upload(_) => {
+                matches!(reply, Reply::Have(_) | Reply::Done { .. } | Reply::Refused { .. })
+            }
             Self::Doctor { .. } => matches!(reply, Reply::Doctor(_) | Reply::Refused { .. }),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(

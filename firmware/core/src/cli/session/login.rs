@@ -105,6 +105,13 @@ impl Session {
         self.limited
     }
 
+    /// The director is not started any more, and something else answers: see the rescue console of the appliance. After
+    /// [`Self::admit`]; who may type is not asked when nobody knows.
+    pub fn forsake(&mut self) {
+        self.limited = false;
+        self.rescue = true;
+    }
+
     pub(super) fn locked(&self) -> bool {
         self.lock.is_some()
     }

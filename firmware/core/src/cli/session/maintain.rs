@@ -35,7 +35,13 @@ impl Session {
         let commit = match result {
             Ok(Recalled::Rescue(commit)) => commit,
             // Excluded by what was asked.
-            Ok(Recalled::List(_) | Recalled::Lineage(_) | Recalled::Usage(_) | Recalled::Commit { .. }) => {
+            Ok(
+                Recalled::List(_)
+                | Recalled::Lineage(_)
+                | Recalled::Usage(_)
+                | Recalled::Commit { .. }
+                | Recalled::Systems(..),
+            ) => {
                 return;
             }
             Err(error) => return self.say(out, &format!("{error}.")),

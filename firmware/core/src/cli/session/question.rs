@@ -9,6 +9,7 @@ pub(super) enum Question {
     Power(Power),
     LeaveConfigure,
     FactoryReset,
+    UpgradeBoot,
     /// Leave services without a server.
     Server(Box<ServerAction>),
     /// Commit all the same; whether it is the dialogue's commit.
@@ -21,9 +22,12 @@ pub(super) enum Question {
 impl Question {
     pub(super) fn choices(&self) -> &'static str {
         match self {
-            Self::Power(_) | Self::LeaveConfigure | Self::Server(_) | Self::Harm(..) | Self::Setup => {
-                "type y for yes or n for no."
-            }
+            Self::Power(_)
+            | Self::UpgradeBoot
+            | Self::LeaveConfigure
+            | Self::Server(_)
+            | Self::Harm(..)
+            | Self::Setup => "type y for yes or n for no.",
             Self::FactoryReset => "type factory-reset to do it, anything else to leave.",
             Self::SetupCommit => {
                 "type y to commit, n to leave, or edit to change the lines in configure mode."
@@ -35,6 +39,7 @@ impl Question {
         match self {
             Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
             Self::Power(Power::Off) => "Switch off now? [y/n] ",
+            Self::UpgradeBoot => "Reboot into the other system now? [y/n] ",
             Self::Harm(..) => "Commit it all the same? [y/n] ",
             Self::Server(_) => "Do it all the same? [y/n] ",
             Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",

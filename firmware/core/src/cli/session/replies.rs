@@ -31,7 +31,7 @@ impl Session {
         let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return };
         let blocked = pending.blocks();
         self.capture(out, |session, out| session.accept(pending, reply, out));
-        if blocked && !self.waiting() && !self.over {
+        if blocked && !self.waiting() && !self.over && !self.transfer.active() {
             self.prompt(out);
         }
         self.resume(out);
@@ -68,6 +68,9 @@ impl Session {
                 self.checks(at, &checks, &loads, &pipes, out)
             }
             (Job::Why { pipes }, Reply::Why(why)) => self.why(&why, &pipes, out),
+            (Job::Upload(digest), reply) => self.uploaded(digest, reply, out),
+            (Job::Systems { pipes }, Reply::Recalled { result, .. }) => self.systems(result, &pipes, out),
+            (Job::Upgrade, Reply::Done { text }) => self.say(out, &format!("{text}.")),
             (Job::Doctor { pipes }, Reply::Doctor(report)) => self.doctor(&report, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
@@ -77,16 +80,7 @@ impl Session {
             }
             (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
-            (Job::Power(power), Reply::Stopping) => {
-                self.ending = true;
-                print::line(
-                    out,
-                    match power {
-                        Power::Reboot => "Rebooting.",
-                        Power::Off => "Switching off.",
-                    },
-                );
-            }
+            (Job::Power(power), Reply::Stopping) => self.stopping(power, out),
             (_, Reply::Refused { reason, findings }) => {
                 self.findings(&findings, out);
                 self.say(out, &format!("Refused: {}.", reason.trim_end_matches('.')));
@@ -94,6 +88,15 @@ impl Session {
             // Excluded by `Job::fits`.
             (_, _) => {}
         }
+    }
+
+    fn stopping(&mut self, power: Power, out: &mut Vec<Output>) {
+        self.ending = true;
+        let text = match power {
+            Power::Reboot => "Rebooting.",
+            Power::Off => "Switching off.",
+        };
+        print::line(out, text);
     }
 
     fn made_one(&mut self, number: crate::store::Generation, findings: &[Finding], out: &mut Vec<Output>) {
@@ -152,6 +155,7 @@ impl Session {
             | Reply::Why(_)
             | Reply::Doctor(_)
             | Reply::Done { .. }
+            | Reply::Have(_)
             | Reply::Emptied { .. }
             | Reply::Notice(_)
             | Reply::Stopping => return,

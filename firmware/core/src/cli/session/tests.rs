@@ -17,6 +17,7 @@ mod connections;
 mod insight;
 mod login;
 mod text_io;
+mod upgrade;
 mod visit;
 
 /// A console with a terminal in front and a scripted director behind.
@@ -89,6 +90,7 @@ impl Bench {
                 }
                 other @ (Output::DirectPower(_)
                 | Output::RestartDirector
+                | Output::ShowHardware
                 | Output::Verify { .. }
                 | Output::Hash(_)
                 | Output::WrongPasswords(_)
@@ -148,6 +150,7 @@ impl Bench {
                 Some(refusal) => refusal,
                 None => Reply::Done { text: alloc::format!("{what:?}") },
             },
+            Request::Upgrade(ask) => upgrade::serve(&ask),
             Request::Power(_) => Reply::Stopping,
         };
         let mut out = Vec::new();

@@ -22,6 +22,8 @@ pub(super) struct Transfer {
     lines: Option<Lines>,
     depot: Depot,
     interrupts: u8,
+    /// Blocks belong to an upgrade, not to a configuration.
+    uploading: bool,
     /// What was to be said meanwhile: the program on the line would take it for noise.
     notices: Vec<String>,
     /// The command that was run last.
@@ -77,6 +79,27 @@ impl Session {
         let Some(message) = self.transfer.lines.as_mut().and_then(|lines| lines.feed(byte)) else { return };
         if let Message::Run { id, offset, command } = message {
             return self.run_for_program(id, offset, &command, out);
+        }
+        match message {
+            Message::Offer { .. } => {
+                self.transfer.uploading = true;
+                return self.upload(message, out);
+            }
+            Message::Data { .. } | Message::End(_) if self.transfer.uploading => {
+                return self.upload(message, out);
+            }
+            Message::Push { .. } => self.transfer.uploading = false,
+            Message::Hello
+            | Message::Version(_)
+            | Message::Data { .. }
+            | Message::Have(_)
+            | Message::End(_)
+            | Message::Taken(_)
+            | Message::Refused(_)
+            | Message::Get(_)
+            | Message::Block { .. }
+            | Message::Run { .. }
+            | Message::Quit => {}
         }
         let Some(candidate) = self.candidate.as_mut() else { return self.end_transfer(out) };
         let candidate = &mut **candidate;
@@ -174,6 +197,7 @@ impl Session {
                 | Output::ShowConnections(_)
                 | Output::DirectPower(_)
                 | Output::RestartDirector
+                | Output::ShowHardware
                 | Output::Salt
                 | Output::Verify { .. }
                 | Output::Hash(_)
@@ -223,6 +247,7 @@ mod tests {
                     | Output::ShowLog { .. }
                     | Output::DirectPower(_)
                     | Output::RestartDirector
+                    | Output::ShowHardware
                     | Output::Verify { .. }
                     | Output::Hash(_)
                     | Output::WrongPasswords(_)

@@ -14,6 +14,7 @@ pub(crate) mod realserver;
 mod table;
 mod tables;
 mod time;
+pub(crate) mod upgrade;
 pub(crate) mod words;
 
 use super::grammar::View;

@@ -57,8 +57,9 @@ impl Depot {
                 block(text.as_bytes(), offset, *sha256)
             }
             Message::Quit => Message::Quit,
-            // The console runs it; it is no matter of a store.
+            // The console runs it, or hands it on; it is no matter of a store.
             Message::Run { .. }
+            | Message::Offer { .. }
             | Message::Version(_)
             | Message::Have(_)
             | Message::Taken(_)

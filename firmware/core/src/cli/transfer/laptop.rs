@@ -2,7 +2,7 @@
 
 use super::depot::digest;
 use super::line::Digest;
-use super::{BLOCK_BYTES, COMMAND_BYTES, Message, TEXT_MAX, VERSION};
+use super::{BLOCK_BYTES, COMMAND_BYTES, Message, TEXT_MAX, UPGRADE_BLOCK_BYTES, UPGRADE_MAX, VERSION};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -54,10 +54,12 @@ enum Stage {
     Data,
 }
 
-/// Pushes a configuration.
+/// Pushes a configuration, or an upgrade.
 #[derive(Clone, Debug)]
 pub struct Push {
     text: Vec<u8>,
+    /// Not a configuration but an upgrade.
+    upgrade: bool,
     sha256: Digest,
     stage: Stage,
     have: usize,
@@ -73,9 +75,23 @@ impl Push {
         if text.len() > TEXT_MAX {
             return Err(format!("{} bytes are too many: at most {TEXT_MAX}", text.len()));
         }
-        let text = text.as_bytes().to_vec();
+        Ok(Self::of(text.as_bytes().to_vec(), false))
+    }
+
+    /// Of an upgrade.
+    ///
+    /// # Errors
+    /// When it is too long for any box.
+    pub fn upgrade(bundle: Vec<u8>) -> Result<Self, String> {
+        if bundle.len() > UPGRADE_MAX {
+            return Err(format!("{} bytes are too many: at most {UPGRADE_MAX}", bundle.len()));
+        }
+        Ok(Self::of(bundle, true))
+    }
+
+    fn of(text: Vec<u8>, upgrade: bool) -> Self {
         let sha256 = digest(&text);
-        Ok(Self { text, sha256, stage: Stage::Hello, have: 0, patience: Patience::default() })
+        Self { text, upgrade, sha256, stage: Stage::Hello, have: 0, patience: Patience::default() }
     }
 
     /// Bytes that have arrived, and all.
@@ -88,11 +104,13 @@ impl Push {
     pub fn ask(&mut self) -> Action {
         let question = match self.stage {
             Stage::Hello => Message::Hello,
+            Stage::Begin if self.upgrade => Message::Offer { length: self.text.len(), sha256: self.sha256 },
             Stage::Begin => Message::Push { length: self.text.len(), sha256: self.sha256 },
             Stage::Data if self.have >= self.text.len() => Message::End(self.sha256),
             Stage::Data => {
                 let rest = self.text.get(self.have..).unwrap_or_default();
-                let bytes = rest.get(..BLOCK_BYTES).unwrap_or(rest).to_vec();
+                let block = if self.upgrade { UPGRADE_BLOCK_BYTES } else { BLOCK_BYTES };
+                let bytes = rest.get(..block).unwrap_or(rest).to_vec();
                 Message::Data { offset: self.have, bytes }
             }
         };

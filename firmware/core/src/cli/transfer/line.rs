@@ -59,6 +59,13 @@ pub enum Message {
         /// The command, at most [`super::COMMAND_BYTES`].
         command: String,
     },
+    /// Begin or go on sending an upgrade; blocks and end are as of a push.
+    Offer {
+        /// Bytes of the whole.
+        length: usize,
+        /// Its digest.
+        sha256: Digest,
+    },
     /// Leave; the answer is the same.
     Quit,
 }
@@ -103,6 +110,7 @@ impl Message {
             Self::Run { id, offset, command } => {
                 format!("C {id:016x} {offset} {}", base64::encode(command.as_bytes()))
             }
+            Self::Offer { length, sha256 } => format!("U {length} {}", hex(sha256)),
             Self::Quit => String::from("Q"),
         };
         format!(":{body}~{}\r\n", checksum(body.as_bytes())).into_bytes()
@@ -135,6 +143,7 @@ impl Message {
                 offset: word()?.parse().ok()?,
                 command: String::from_utf8(base64::decode(word()?)?).ok()?,
             },
+            "U" => Self::Offer { length: word()?.parse().ok()?, sha256: unhex(word()?)? },
             "Q" => Self::Quit,
             _ => return None,
         };

@@ -1,4 +1,5 @@
 use super::*;
+use crate::upgrade::environment::Slot;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
@@ -10,17 +11,24 @@ struct Rig {
     now: Mono,
     sequence: u64,
     beat: Mono,
+    proven: bool,
     done: Vec<(u64, Action)>,
 }
 
 impl Rig {
     fn boot() -> Self {
+        Self::of(None)
+    }
+
+    /// Started by the boot loader.
+    fn of(system: Option<Running>) -> Self {
         let now = Mono::from_millis(1000);
         let mut rig = Self {
-            machine: Supervisor::start(false, now),
+            machine: Supervisor::start(false, system, now),
             now,
             sequence: 0,
             beat: Mono::ZERO,
+            proven: false,
             done: Vec::new(),
         };
         rig.give(Input::Tick);
@@ -41,7 +49,8 @@ impl Rig {
 
     fn report(&mut self) {
         self.sequence += 1;
-        self.give(Input::Report(Report { sequence: self.sequence, at: self.now, beat: self.beat }));
+        let (sequence, at) = (self.sequence, self.now);
+        self.give(Input::Report(Report { sequence, at, beat: self.beat, proven: self.proven }));
     }
 
     fn wait(&mut self, ms: u32) {
@@ -95,9 +104,9 @@ fn the_console_gets_the_line_without_a_director_after_the_deadline() {
 
 #[test]
 fn the_relay_of_the_kernel_log_starts_only_when_asked_for() {
-    let mut with = Supervisor::start(true, Mono::ZERO);
+    let mut with = Supervisor::start(true, None, Mono::ZERO);
     assert!(with.handle(Input::Tick, Mono::ZERO).contains(&Action::Start(Child::KmsgRelay)));
-    let mut without = Supervisor::start(false, Mono::ZERO);
+    let mut without = Supervisor::start(false, None, Mono::ZERO);
     assert!(!without.handle(Input::Tick, Mono::ZERO).contains(&Action::Start(Child::KmsgRelay)));
 }
 
@@ -293,7 +302,8 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         4 => (child, exit).prop_map(|(c, e)| Input::Ended(c, e)),
         4 => (0_u64..50, 0_u64..100_000).prop_map(|(sequence, ms)| {
-            Input::Report(Report { sequence, at: Mono::from_millis(ms), beat: Mono::from_millis(ms / 2) })
+            let (at, beat) = (Mono::from_millis(ms), Mono::from_millis(ms / 2));
+            Input::Report(Report { sequence, at, beat, proven: false })
         }),
         1 => ask.prop_map(Input::Asked),
         1 => (0_u32..5000).prop_map(|ms| Input::Orders((ms > 500).then(|| Millis::new(ms)))),
@@ -306,7 +316,7 @@ proptest! {
     fn whatever_happens_a_child_runs_once_and_the_end_comes_once(
         inputs in proptest::collection::vec((input(), 0_u32..12_000), 0..60),
     ) {
-        let mut machine = Supervisor::start(true, Mono::ZERO);
+        let mut machine = Supervisor::start(true, None, Mono::ZERO);
         let (mut now, mut up, mut over) = (Mono::ZERO, Vec::new(), false);
         for (input, gap) in inputs {
             now = now.after(Millis::new(gap));
@@ -331,6 +341,7 @@ proptest! {
                     | Action::Feed
                     | Action::DirectorPhase { .. }
                     | Action::HandOver
+                    | Action::Rescue
                     | Action::Note(_) => {}
                 }
             }
@@ -339,4 +350,74 @@ proptest! {
             }
         }
     }
+}
+
+const PLAIN: Running = Running { slot: Slot::A, trial: false, rescue: false };
+
+/// The director dies so often in a row, at once each time.
+fn dying(rig: &mut Rig, times: u32) -> Vec<Action> {
+    for _ in 0..times {
+        rig.wait(6_000);
+        rig.give(Input::Ended(Child::Director, CRASH));
+    }
+    rig.done().into_iter().map(|(_, action)| action).collect()
+}
+
+#[test]
+fn a_director_that_keeps_dying_before_it_proved_anything_ends_in_a_reboot_that_the_boot_loader_counts() {
+    for system in [PLAIN, Running { trial: true, ..PLAIN }] {
+        let mut rig = Rig::of(Some(system));
+        let before = dying_at_once(&mut rig, limits::CRASH_LOOP - 1);
+        assert!(!before.iter().any(|a| matches!(a, Action::End(_))), "{before:?}");
+        let last = dying_at_once(&mut rig, 1);
+        assert!(last.contains(&Action::Note(Note::Leaving { late: false })), "{last:?}");
+        assert_eq!(last.last(), Some(&Action::End(Power::Reboot)));
+    }
+}
+
+#[test]
+fn one_that_has_proven_itself_is_started_again_for_ever() {
+    let mut rig = Rig::of(Some(PLAIN));
+    rig.proven = true;
+    rig.report();
+    let done = dying_at_once(&mut rig, 40);
+    assert!(!done.iter().any(|a| matches!(a, Action::End(_) | Action::Rescue)), "{done:?}");
+}
+
+#[test]
+fn in_rescue_the_console_takes_over_and_a_restart_by_hand_tries_again() {
+    let mut rig = Rig::of(Some(Running { rescue: true, ..PLAIN }));
+    let done = dying_at_once(&mut rig, limits::CRASH_LOOP);
+    assert!(done.contains(&Action::Rescue) && done.contains(&Action::HandOver), "{done:?}");
+    assert!(!done.iter().any(|a| matches!(a, Action::End(_))), "{done:?}");
+    rig.wait(60_000);
+    assert_eq!(rig.acts().iter().filter(|(_, a)| *a == Action::Start(Child::Director)).count(), 0);
+    rig.give(Input::Asked(Ask::RestartDirector));
+    assert!(rig.acts().iter().any(|(_, a)| *a == Action::Start(Child::Director)));
+}
+
+#[test]
+fn a_wedged_system_on_trial_is_left_when_its_time_is_over() {
+    let mut rig = Rig::of(Some(Running { trial: true, ..PLAIN }));
+    let done = dying(&mut rig, limits::TRIAL_MAX.get() / 6_000 + 1);
+    assert!(done.contains(&Action::Note(Note::Leaving { late: true })), "{done:?}");
+    assert_eq!(done.last(), Some(&Action::End(Power::Reboot)));
+}
+
+/// As [`dying`], without any time to run.
+fn dying_at_once(rig: &mut Rig, times: u32) -> Vec<Action> {
+    for _ in 0..times {
+        rig.give(Input::Ended(Child::Director, CRASH));
+        // Longer than each delay so far, shorter than what counts as having run.
+        rig.wait(1_500);
+    }
+    rig.done().into_iter().map(|(_, action)| action).collect()
+}
+
+#[test]
+fn a_director_that_cannot_use_the_flash_in_rescue_leaves_the_box_to_the_console() {
+    let mut rig = Rig::of(Some(Running { rescue: true, ..PLAIN }));
+    rig.give(Input::Ended(Child::Director, Exit::Code(i32::from(limits::EXIT_FINAL))));
+    let done: Vec<Action> = rig.done().into_iter().map(|(_, action)| action).collect();
+    assert!(done.contains(&Action::Rescue) && done.contains(&Action::HandOver), "{done:?}");
 }

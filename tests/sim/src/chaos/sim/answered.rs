@@ -83,6 +83,7 @@ impl Sim {
             }
             Reply::Recalled { .. }
             | Reply::Checks { .. }
+            | Reply::Have(_)
             | Reply::Why(_)
             | Reply::Doctor(_)
             | Reply::Emptied { .. }

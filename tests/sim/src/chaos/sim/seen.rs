@@ -52,6 +52,7 @@ pub(super) fn word(request: &Request) -> String {
         Request::Why { .. } => "why".to_string(),
         Request::Doctor { .. } => "doctor".to_string(),
         Request::Cluster(_) => "cluster".to_string(),
+        Request::Upgrade(_) => "upgrade".to_string(),
     }
 }
 

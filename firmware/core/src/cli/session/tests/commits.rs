@@ -29,6 +29,7 @@ pub(super) fn recall(what: Recall) -> Result<Recalled, StoreError> {
             },
             past(1, SlotState::Good, ""),
         ]))),
+        Recall::Systems => Ok(super::upgrade::systems()),
         Recall::Lineage => Ok(Recalled::Lineage(Vec::new())),
         Recall::Usage => Ok(Recalled::Usage(Box::new(flash_of_three_places()))),
         Recall::Back(back @ 1..=2) => {

@@ -69,6 +69,7 @@ impl Gate {
                 | Output::ShowConnections(_)
                 | Output::DirectPower(_)
                 | Output::RestartDirector
+                | Output::ShowHardware
                 | Output::Salt
                 | Output::WrongPasswords(_)
                 | Output::Logout) => self.bench.others.push(other),
