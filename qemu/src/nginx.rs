@@ -29,7 +29,7 @@ impl Nginx {
     /// # Errors
     /// When they cannot be written.
     pub fn prepare(node: &str, listen: &[u16], folder: PathBuf, hub: &Arc<Hub>) -> Result<Self> {
-        let root = folder.join("root");
+        let root = folder.join("pages");
         fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
         fs::create_dir_all(folder.join("temporary")).context("nginx folder")?;
         fs::write(root.join("index.html"), format!("{node}\n")).context("index.html")?;
@@ -111,7 +111,7 @@ http {{
   uwsgi_temp_path temporary/uwsgi;
   scgi_temp_path temporary/scgi;
   server {{
-{ports}    root root;
+{ports}    root pages;
     location = /whoami {{ default_type text/plain; return 200 \"$remote_addr\\n\"; }}
     location = /slow {{ limit_rate 2m; try_files /big =404; }}
   }}

@@ -199,7 +199,7 @@ fn hosts(lab: &mut Lab) -> Result<()> {
 fn machine(lab: &mut Lab, name: &'static str, last: u8) -> Result<()> {
     let tools = Tools::new([IP, SOCAT, NGINX, VSFTPD])
         .file("/srv/nginx.conf", nginx::configuration(name, WEB))
-        .file("/srv/www/index.html", format!("{name}\n"))
+        .file("/srv/pages/index.html", format!("{name}\n"))
         .file("/srv/temporary/keep", "")
         .file("/srv/vsftpd.conf", super::ftp::configuration(name, "/srv/ftp"))
         .file("/srv/ftp/who", format!("{name}\n"))
