@@ -23,11 +23,14 @@ packages=(
   "nginx                the real servers of the lab (its service is not started)"
   "curl                 the client of the lab"
   "dnsmasq-base         the DHCP server of the lab (only the program, no service)"
+  "ipvsadm              the peer that the kernel's table is compared with, in a guest (its service is not started)"
+  "socat                UDP and SCTP inside helper guests of the lab"
   "nftables             tests change packet rules behind the back of the firmware (no service is enabled)"
   "redis-tools          a real server for the tests of checks (only the program, no service)"
   "vsftpd               a real server for the tests of checks (its service is not started)"
   "keepalived           the peer of the benchmarks, for its guest (its service is not started)"
   "busybox              the shell of that guest"
+  "rwhod rstatd rpcbind  sources of load for the tests of load monitors (only the programs, no services)"
   "openssl              certificates and a TLS server for the tests of checks"
   "iproute2 util-linux  network namespaces of the lab"
 )
@@ -64,9 +67,9 @@ find_missing() {
   done
 }
 
-# A Debian package starts its service when it is installed and at every boot. The lab runs nginx with configurations of
-# its own inside namespaces, so no web server must appear on this machine: starting is denied while we install, and
-# the service is disabled afterwards. An nginx that was here before is left as it is.
+# A Debian package starts its service when it is installed and at every boot. The lab runs nginx and vsftpd with
+# configurations of its own inside namespaces, so no server must appear on this machine: starting is denied while we
+# install, and the service is disabled afterwards. One that was here before is left as it is.
 deny_services() {
   policy=/usr/sbin/policy-rc.d
   [ -e $policy ] && return
@@ -77,7 +80,7 @@ deny_services() {
 }
 
 # Services of the packages above that would start at the next boot.
-services=" nginx vsftpd keepalived exim4 dovecot slapd unbound freeradius mariadb postgresql chrony "
+services=" nginx vsftpd ipvsadm keepalived exim4 dovecot slapd unbound freeradius mariadb postgresql chrony "
 
 disable_service() {
   "${as_root[@]}" deb-systemd-helper disable "$1.service" >/dev/null 2>&1 || true

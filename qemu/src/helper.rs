@@ -3,20 +3,27 @@
 //! `EXE --lab-helper udp-echo ADDRESS` answers each datagram with itself. `EXE --lab-helper time ADDRESS UNIX_S` is a time
 //! server for which it is always that moment. `EXE --lab-helper udp-ask ADDRESS SIZE`
 //! sends a datagram of that size and ends well when it came back unchanged. `EXE --lab-helper udp-gap ADDRESS SECONDS` asks
-//! every 10 ms and says how many milliseconds the longest time without an answer was.
+//! every 10 ms and says how many milliseconds the longest time without an answer was. `EXE --lab-helper http-gap ADDRESS
+//! SECONDS` makes a new connection every 10 ms and says how long requests failed. `EXE --lab-helper udp-flood ADDRESS RATE
+//! SECONDS` sends what looks like heartbeats and is none.
+//! `EXE --lab-helper udp-name ADDRESS NAME` answers each datagram with that name and the address that it came from, and
+//! `EXE --lab-helper udp-names FROM fresh|same ADDRESS COUNT TEXT` asks so often and prints the answers.
 
 use crate::clock::{self, Deadline};
 use anyhow::{Context as _, Result, bail};
-use std::io::{self, Write as _};
-use std::net::UdpSocket;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often `udp-gap` asks.
 const TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// The first argument of a helper.
 pub const FLAG: &str = "--lab-helper";
+/// How long one request of `http-gap` may take: below the second after which a lost SYN is repeated, so that a request that
+/// met the outage counts as failed.
+const TRY_LIMIT: Duration = Duration::from_millis(900);
 /// How long `udp-ask` waits. Chosen: many times what an emulated router takes, below every deadline of a test.
 const ASK_LIMIT: Duration = Duration::from_secs(3);
 
@@ -34,7 +41,13 @@ pub fn run_if_asked() -> Option<ExitCode> {
         ["udp-echo", address] => udp_echo(address),
         ["time", address, unix_s] => time(address, unix_s),
         ["udp-gap", address, seconds] => udp_gap(address, seconds),
+        ["udp-flood", address, rate, seconds] => udp_flood(address, rate, seconds),
+        ["http-gap", address, seconds] => http_gap(address, seconds),
         ["udp-ask", address, size] => udp_ask(address, size),
+        ["udp-name", address, name] => udp_name(address, name),
+        ["udp-names", from, fresh, address, count, text] => {
+            udp_names(from, *fresh == "fresh", address, count, text)
+        }
         _ => Err(anyhow::anyhow!("unknown helper {args:?}")),
     };
     Some(match result {
@@ -55,6 +68,42 @@ fn udp_echo(address: &str) -> Result<()> {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
         socket.send_to(buffer.get(..length).unwrap_or_default(), from).ok();
     }
+}
+
+fn udp_name(address: &str, name: &str) -> Result<()> {
+    let socket = UdpSocket::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    writeln!(io::stdout(), "listening on {address}")?;
+    let mut buffer = vec![0; usize::from(u16::MAX)];
+    loop {
+        let Ok((_, from)) = socket.recv_from(&mut buffer) else { continue };
+        socket.send_to(format!("{name} {}", from.ip().to_canonical()).as_bytes(), from).ok();
+    }
+}
+
+fn udp_names(from: &str, fresh: bool, address: &str, count: &str, text: &str) -> Result<()> {
+    let count: u32 = count.parse().context("COUNT is a number")?;
+    let open = || -> Result<UdpSocket> {
+        let source = if from.contains(':') { format!("[{from}]:0") } else { format!("{from}:0") };
+        let socket = UdpSocket::bind(&source).with_context(|| format!("cannot send from {source}"))?;
+        socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
+        socket.set_read_timeout(Some(ASK_LIMIT)).context("time limit")?;
+        Ok(socket)
+    };
+    let mut socket = open()?;
+    let mut buffer = [0; 256];
+    for number in 0..count {
+        if fresh && number > 0 {
+            socket = open()?;
+        }
+        socket.send(text.as_bytes()).with_context(|| format!("cannot send to {address}"))?;
+        let length = socket.recv(&mut buffer).with_context(|| format!("datagram {number}: no answer"))?;
+        writeln!(
+            io::stdout(),
+            "{}",
+            String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).trim()
+        )?;
+    }
+    Ok(())
 }
 
 /// A time server of stratum 1 (RFC 5905 section 7.3) whose clock stands still.
@@ -103,6 +152,113 @@ fn udp_gap(address: &str, seconds: &str) -> Result<()> {
     }
     longest = longest.max(clock::now().duration_since(last));
     writeln!(io::stdout(), "longest gap {} ms, {answers} answers", longest.as_millis())?;
+    Ok(())
+}
+
+/// Frames with the head of a heartbeat and a wrong signature, cut ones, longer ones, and noise, in turn.
+fn udp_flood(address: &str, rate: &str, seconds: &str) -> Result<()> {
+    let rate: u32 = rate.parse().context("RATE is a number")?;
+    let span = Duration::from_secs(seconds.parse().context("SECONDS is a number")?);
+    let socket = UdpSocket::bind("0.0.0.0:0").context("cannot open a socket")?;
+    socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
+    let mut frame = vec![0x5a_u8; 160];
+    for (byte, head) in frame.iter_mut().zip(*b"DRHB\x01\x01\x01\x01\x00\xa0") {
+        *byte = head;
+    }
+    let long = vec![0x44; 1400];
+    let began = clock::now();
+    let end = Deadline::after(span);
+    let mut sent = 0_u32;
+    while end.left().is_some() {
+        let due = u128::from(rate) * clock::now().duration_since(began).as_micros() / 1_000_000;
+        while u128::from(sent) < due {
+            let bytes: &[u8] = match sent % 5 {
+                0 => frame.get(..97).unwrap_or_default(),
+                1 => &long,
+                2 => b"noise",
+                _ => &frame,
+            };
+            // A full queue loses the frame, as a switch would.
+            socket.send(bytes).ok();
+            sent += 1;
+        }
+        nix::poll::poll(&mut [], nix::poll::PollTimeout::from(1_u8)).ok();
+    }
+    writeln!(io::stdout(), "{sent} sent")?;
+    Ok(())
+}
+
+/// One request of [`http_gap`].
+#[derive(Clone, Copy)]
+struct Try {
+    began: Instant,
+    ended: Instant,
+    good: bool,
+}
+
+/// A client that makes a new connection every [`TRY_EVERY`], however the ones before fare, and asks for `/`. Says how long
+/// it was from the first failed to the first good request, and the longest such time when there were several.
+fn http_gap(address: &str, seconds: &str) -> Result<()> {
+    let span = Duration::from_secs(seconds.parse().context("SECONDS is a number")?);
+    let address: SocketAddr = address.parse().context("ADDRESS is an address and a port")?;
+    let (sender, tries) = std::sync::mpsc::channel();
+    let end = Deadline::after(span);
+    let mut first = true;
+    while end.left().is_some() {
+        let again = Deadline::after(TRY_EVERY);
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            let began = clock::now();
+            let good = http_try(address).is_ok();
+            sender.send(Try { began, ended: clock::now(), good }).ok();
+        });
+        if first {
+            let one = tries.recv().context("no thread")?;
+            if one.good {
+                first = false;
+                writeln!(io::stdout(), "it answers")?;
+            }
+        }
+        if let Some(left) = again.left() {
+            nix::poll::poll(
+                &mut [],
+                nix::poll::PollTimeout::try_from(left).unwrap_or(nix::poll::PollTimeout::ZERO),
+            )
+            .ok();
+        }
+    }
+    drop(sender);
+    let mut all: Vec<Try> = tries.iter().collect();
+    all.sort_by_key(|t| t.began);
+    let failed = all.iter().filter(|t| !t.good).count();
+    let mut longest = Duration::ZERO;
+    let mut since: Option<Instant> = None;
+    for one in &all {
+        match (one.good, since) {
+            (false, None) => since = Some(one.began),
+            (true, Some(from)) => {
+                longest = longest.max(one.ended.duration_since(from));
+                since = None;
+            }
+            (false, Some(_)) | (true, None) => {}
+        }
+    }
+    if since.is_some() {
+        bail!("no good request after the last failed one");
+    }
+    writeln!(io::stdout(), "outage {} ms, {} requests, {failed} failed", longest.as_millis(), all.len())?;
+    Ok(())
+}
+
+fn http_try(address: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, TRY_LIMIT)?;
+    stream.set_read_timeout(Some(TRY_LIMIT))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = [0; 64];
+    let read = stream.read(&mut answer)?;
+    if !answer.get(..read).is_some_and(|a| a.starts_with(b"HTTP/1.1 200") || a.starts_with(b"HTTP/1.0 200")) {
+        bail!("no good answer");
+    }
     Ok(())
 }
 

@@ -1,20 +1,26 @@
 //! A running lab.
 
+mod traffic;
+
 use crate::clock;
 use crate::helper;
 use crate::hub::Hub;
 use crate::inputs;
 use crate::netns::Netns;
 use crate::nginx::Nginx;
+use crate::null_modem::{End, NullModem};
 use crate::process::{Ended, Process, Program};
 use crate::run_folder::RunFolder;
 use crate::scenario::{BringUp, Director, Host, Scenario};
 use crate::serial::Mark;
+use crate::shell::Shell;
 use crate::switch::{PortId, SegmentId, Switch};
+use crate::tools::{Start, Tools};
 use crate::vm::{Hardware, Vm, VmSpec};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,19 +35,37 @@ const BOOT_LIMIT: Duration = Duration::from_secs(90);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time for one request of [`Lab::get`]; curl's own limit ends before.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// Memory of a helper machine: a web server with its libraries, unpacked.
+const MACHINE_MIB: u32 = 128;
+/// A helper machine has a disk because every machine has one; nothing is on it.
+const MACHINE_DISK_BYTES: u64 = 1 << 20;
 /// Words in an answer of the console that mean that a line was not taken.
 const REFUSALS: [&str; 7] =
     ["error", "unknown", "invalid", "refused", "out of range", "ambiguous", "incomplete"];
+
+/// Where datagrams are sent from: an address, and one port for all or one for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sender<'a> {
+    /// A fresh port each time.
+    Fresh(&'a str),
+    /// One port.
+    Same(&'a str),
+}
 
 /// Segments, hosts and directors of one scenario.
 #[derive(Debug)]
 pub struct Lab {
     // In order of dropping: machines before the switch, the switch before the timeline.
     directors: BTreeMap<&'static str, Vm>,
+    machines: BTreeMap<&'static str, Vm>,
+    kept: Vec<Process>,
     hosts: BTreeMap<&'static str, HostState>,
     switch: Switch,
     scenario: Scenario,
     hardware: Hardware,
+    tools: Option<Tools>,
+    /// Between the second serial ports of two directors.
+    modem: Arc<NullModem>,
     folder: RunFolder,
     scale_percent: u32,
     boot: Option<Duration>,
@@ -75,10 +99,14 @@ impl Lab {
         crate::process::feed(&["ip", "-batch", "-"], "link set lo up\n")?;
         let mut lab = Self {
             directors: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            kept: Vec::new(),
             hosts: BTreeMap::new(),
             switch,
             scenario,
             hardware: Hardware::FAST,
+            tools: None,
+            modem: Arc::default(),
             folder,
             scale_percent: 100,
             boot: None,
@@ -95,6 +123,57 @@ impl Lab {
     /// What directors are built of that were not switched on yet.
     pub fn set_hardware(&mut self, hardware: Hardware) {
         self.hardware = hardware;
+    }
+
+    /// Programs and a shell that directors carry beside the product which were not switched on yet.
+    pub fn set_tools(&mut self, tools: Tools) {
+        self.tools = Some(tools);
+    }
+
+    /// The shell of a director with tools, or of a helper machine.
+    ///
+    /// # Errors
+    /// When there is no such machine, or it has none.
+    pub fn shell(&self, name: &str) -> Result<&Shell> {
+        let vm = self.machines.get(name).or(self.directors.get(name));
+        vm.with_context(|| format!("there is no machine {name}"))?.shell()
+    }
+
+    /// Switches a helper machine on: the product's kernel, these programs and a shell. For hosts that need what the kernel
+    /// of the build machine may lack (tunnels, SCTP, IPVS). Its cards are plugged into `nics` in order and not configured.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn add_machine(&mut self, name: &'static str, nics: &[&str], tools: &Tools) -> Result<()> {
+        let accel = crate::accel::choose(&self.hub, self.folder.path())?;
+        let folder = self.folder.node(name)?;
+        let initramfs = folder.join("initramfs");
+        tools.write(&inputs::initramfs()?, &initramfs)?;
+        let disk = folder.join("disk.img");
+        File::create(&disk).and_then(|file| file.set_len(MACHINE_DISK_BYTES)).context("disk")?;
+        let number = self.machines.len() + 1;
+        let mut cards = Vec::new();
+        for (nic, segment) in nics.iter().enumerate() {
+            cards.push((self.segment(segment)?, format!("52:54:00:02:{number:02x}:{nic:02x}")));
+        }
+        let spec = VmSpec {
+            name: name.to_owned(),
+            accel,
+            hardware: Hardware { memory_mib: MACHINE_MIB, ..Hardware::FAST },
+            kernel: inputs::kernel()?,
+            initramfs,
+            append: format!("{} {}", inputs::append(), Start::World.append()),
+            disk,
+            shell: true,
+            modem: None,
+            nics: cards,
+            folder: PathBuf::from(name),
+        };
+        let mut vm = Vm::new(spec, &self.hub)?;
+        vm.power_on(&self.switch)?;
+        vm.wait_shell(Mark::default(), BOOT_LIMIT)?;
+        self.machines.insert(name, vm);
+        Ok(())
     }
 
     /// Switches the directors on, gives them their configuration and waits until the cluster answers.
@@ -117,6 +196,7 @@ impl Lab {
         }
         for vm in self.directors.values() {
             vm.console().wait_prompt(Mark::default(), BOOT_LIMIT)?;
+            vm.wait_shell(Mark::default(), BOOT_LIMIT)?;
         }
         self.calibrate(clock::now().duration_since(started));
         match (self.scenario.bring_up, self.scenario.directors.first()) {
@@ -184,95 +264,6 @@ impl Lab {
         serde_json::from_str(&text).with_context(|| format!("{director}: `{command} | json`: {text}"))
     }
 
-    /// Runs a program in a host's namespace to its end.
-    ///
-    /// # Errors
-    /// When it does not end in time.
-    pub fn run<'a>(
-        &self,
-        host: &str,
-        argv: impl IntoIterator<Item = &'a str>,
-        limit: Duration,
-    ) -> Result<Ended> {
-        self.spawn(host, argv)?.wait(limit)
-    }
-
-    /// Starts a program in a host's namespace.
-    ///
-    /// # Errors
-    /// When there is no such host or program.
-    pub fn spawn<'a>(&self, host: &str, argv: impl IntoIterator<Item = &'a str>) -> Result<Process> {
-        let netns = self.host(host)?.netns.name();
-        Program::new(host, argv).netns(netns).spawn(&self.hub)
-    }
-
-    /// One HTTP request from a host on a connection of its own; the body without its final newline.
-    ///
-    /// # Errors
-    /// When no answer with a good status came.
-    pub fn get(&self, host: &str, url: &str) -> Result<String> {
-        let netns = self.host(host)?.netns.name();
-        let argv = ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", "5", url];
-        let ended = Program::new(host, argv).netns(netns).quiet().spawn(&self.hub)?.wait(REQUEST_LIMIT)?;
-        if !ended.status.success() {
-            bail!("{url}: {}", ended.stderr.trim());
-        }
-        Ok(ended.stdout.trim_end().to_owned())
-    }
-
-    /// As [`Lab::get`] so many times, counted by body.
-    ///
-    /// # Errors
-    /// With the first request that fails.
-    pub fn get_many(&self, host: &str, url: &str, requests: u32) -> Result<BTreeMap<String, u32>> {
-        let mut answers = BTreeMap::new();
-        for number in 1..=requests {
-            let body = self.get(host, url).with_context(|| format!("request {number} of {requests}"))?;
-            *answers.entry(body).or_default() += 1;
-        }
-        Ok(answers)
-    }
-
-    /// A client that asks an echo service every 10 ms for so many seconds. Comes back when it has its first answer.
-    ///
-    /// # Errors
-    /// When nothing answers.
-    pub fn client_that_asks(&self, host: &str, address: &str, seconds: u32) -> Result<Process> {
-        let exe = own_executable()?;
-        let client = self.spawn(host, [&*exe, helper::FLAG, "udp-gap", address, &seconds.to_string()])?;
-        self.hub.eventually("the client's first answer", self.scaled(ANSWER_LIMIT), || {
-            if client.stdout().contains("it answers") { Ok(()) } else { Err("none".to_owned()) }
-        })?;
-        Ok(client)
-    }
-
-    /// A time server on a host, for which it is always the same moment; it ends when it is dropped.
-    ///
-    /// # Errors
-    /// When it does not start.
-    pub fn time_server(&self, host: &str, unix_s: u64) -> Result<Process> {
-        let exe = own_executable()?;
-        let server = self.spawn(host, [&*exe, helper::FLAG, "time", "0.0.0.0:123", &unix_s.to_string()])?;
-        self.hub.until("the time server", REQUEST_LIMIT, || {
-            if server.stdout().contains("listening") { Ok(()) } else { Err(server.stderr()) }
-        })?;
-        Ok(server)
-    }
-
-    /// Sends one datagram of `bytes` bytes from a host to an echo service and waits for its return.
-    ///
-    /// # Errors
-    /// When it does not come back as it was.
-    pub fn udp_round_trip(&self, host: &str, address: &str, bytes: u32) -> Result<()> {
-        let exe = own_executable()?;
-        let size = bytes.to_string();
-        let ended = self.run(host, [&*exe, helper::FLAG, "udp-ask", address, &size], REQUEST_LIMIT)?;
-        if !ended.status.success() {
-            bail!("{}", ended.stderr.trim());
-        }
-        Ok(())
-    }
-
     /// A deadline for this machine: as given on the reference machine, longer on a slower one.
     #[must_use]
     pub fn scaled(&self, span: Duration) -> Duration {
@@ -293,11 +284,14 @@ impl Lab {
         self.directors.get(name).with_context(|| format!("there is no director {name}"))
     }
 
-    /// Cuts the power of a director; [`Lab::power_cycle`] switches it on again.
+    /// Cuts the power of a helper machine, which is gone then, or of a director; [`Lab::power_cycle`] switches it on again.
     ///
     /// # Errors
     /// When QEMU does not end.
     pub fn power_off(&mut self, name: &str) -> Result<()> {
+        if let Some(mut machine) = self.machines.remove(name) {
+            return machine.power_off();
+        }
         self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?.power_off()
     }
 
@@ -344,9 +338,10 @@ impl Lab {
         let vm = self.directors.get_mut(name).with_context(|| format!("there is no director {name}"))?;
         vm.power_off()?;
         meanwhile(vm)?;
-        let mark = vm.console().mark();
+        let (mark, shell) = (vm.console().mark(), vm.shell_mark());
         vm.power_on(&self.switch)?;
         vm.console().wait_prompt(mark, limit)?;
+        vm.wait_shell(shell, limit)?;
         Ok(mark)
     }
 
@@ -495,14 +490,27 @@ impl Lab {
         for (nic, segment) in director.nics.iter().enumerate() {
             nics.push((self.segment(segment)?, format!("52:54:00:00:{:02x}:{nic:02x}", index + 1)));
         }
+        let (mut initramfs, mut append) = (inputs::initramfs()?, inputs::append());
+        if let Some(tools) = &self.tools {
+            let with = folder.join("initramfs");
+            tools.write(&initramfs, &with)?;
+            (initramfs, append) = (with, format!("{append} {}", Start::Director.append()));
+        }
+        let end = match (self.scenario.directors.len(), index) {
+            (2, 0) => Some(End::First),
+            (2, 1) => Some(End::Second),
+            _ => None,
+        };
         let spec = VmSpec {
             name: director.name.to_owned(),
             accel: accel.to_owned(),
             hardware: self.hardware,
             kernel: inputs::kernel()?,
-            initramfs: inputs::initramfs()?,
-            append: inputs::append(),
+            initramfs,
+            append,
             disk,
+            shell: self.tools.is_some(),
+            modem: end.map(|end| (Arc::clone(&self.modem), end)),
             nics,
             folder: PathBuf::from(director.name),
         };

@@ -5,7 +5,7 @@ use crate::process::{Process, Program};
 use anyhow::{Context as _, Result};
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Debian installs it where ordinary users do not look.
@@ -81,11 +81,17 @@ impl Nginx {
     }
 }
 
-fn configuration(node: &str, listen: &[u16]) -> String {
+/// The configuration of a web server that runs in its own folder, with the folders `root` and `temporary` in it.
+#[must_use]
+pub fn configuration(node: &str, listen: &[u16]) -> String {
     let mut ports = String::new();
+    let ipv6 = Path::new("/proc/net/if_inet6").exists();
     for port in listen {
         // Writing to a String cannot fail.
         writeln!(ports, "    listen {port};").ok();
+        if ipv6 {
+            writeln!(ports, "    listen [::]:{port};").ok();
+        }
     }
     format!(
         "# {node}: written by the lab

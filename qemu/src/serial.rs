@@ -200,6 +200,30 @@ impl Serial {
         Ok(prompt)
     }
 
+    /// Sends text as it is and waits until `done` finds its end in what was said since. One dialogue at a time.
+    ///
+    /// # Errors
+    /// When it does not within `limit`.
+    pub(crate) fn exchange<T>(
+        &self,
+        text: &str,
+        limit: Duration,
+        mut done: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T> {
+        let dialogue = lock(&self.dialogue);
+        self.shared.asking.store(true, SeqCst);
+        let mark = self.mark();
+        let answer = self.send(text.as_bytes()).and_then(|()| {
+            self.hub.until(&format!("{}: answer to `{}`", self.node, text.trim_end()), limit, || {
+                let said = self.since(mark);
+                done(&said).ok_or(said)
+            })
+        });
+        self.shared.asking.store(false, SeqCst);
+        drop(dialogue);
+        answer
+    }
+
     /// Types one command and gives the lines of its answer. One dialogue at a time.
     ///
     /// # Errors

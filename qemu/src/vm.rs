@@ -2,9 +2,11 @@
 
 use crate::accel::QEMU;
 use crate::hub::Hub;
+use crate::null_modem::{End, NullModem};
 use crate::process::{Process, Program};
 use crate::qmp::Qmp;
-use crate::serial::Serial;
+use crate::serial::{Mark, Serial};
+use crate::shell::Shell;
 use crate::switch::{SegmentId, Switch};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
@@ -82,6 +84,10 @@ pub struct VmSpec {
     pub append: String,
     /// Image of the flash disk, a raw file.
     pub disk: PathBuf,
+    /// The null modem on ttyS1, and which end of it.
+    pub modem: Option<(Arc<NullModem>, End)>,
+    /// Whether there is a shell on ttyS3 ([`crate::tools`]).
+    pub shell: bool,
     /// Network cards in order: segment and hardware address.
     pub nics: Vec<(SegmentId, String)>,
     /// The node's folder, for sockets and logs. Relative, so that socket paths stay below the 108 bytes of `sun_path`.
@@ -94,6 +100,7 @@ pub struct Vm {
     spec: VmSpec,
     console: Serial,
     kernel_log: Serial,
+    shell: Option<Shell>,
     power: Option<Power>,
     hub: Arc<Hub>,
 }
@@ -113,8 +120,14 @@ impl Vm {
     pub fn new(spec: VmSpec, hub: &Arc<Hub>) -> Result<Self> {
         let console = Serial::new(&spec.name, "console", &spec.folder.join("console.log"), hub)?;
         let kernel_log = Serial::new(&spec.name, "kernel", &spec.folder.join("kernel.log"), hub)?;
+        let shell = if spec.shell {
+            let serial = Serial::new(&spec.name, "shell", &spec.folder.join("shell.log"), hub)?;
+            Some(Shell::new(serial))
+        } else {
+            None
+        };
         console.publish(&spec.folder.join("console"))?;
-        Ok(Self { spec, console, kernel_log, power: None, hub: Arc::clone(hub) })
+        Ok(Self { spec, console, kernel_log, shell, power: None, hub: Arc::clone(hub) })
     }
 
     /// Its name.
@@ -139,6 +152,24 @@ impl Vm {
     #[must_use]
     pub fn kernel_log(&self) -> &Serial {
         &self.kernel_log
+    }
+
+    /// The shell on ttyS3.
+    ///
+    /// # Errors
+    /// When the machine has none.
+    pub fn shell(&self) -> Result<&Shell> {
+        self.shell.as_ref().with_context(|| format!("{} has no shell: it was given no tools", self.spec.name))
+    }
+
+    /// The present end of what the shell said.
+    pub(crate) fn shell_mark(&self) -> Mark {
+        self.shell.as_ref().map(|shell| shell.serial().mark()).unwrap_or_default()
+    }
+
+    /// Waits until the shell, when there is one, takes lines.
+    pub(crate) fn wait_shell(&self, mark: Mark, limit: Duration) -> Result<()> {
+        self.shell.as_ref().map_or(Ok(()), |shell| shell.wait_ready(mark, limit))
     }
 
     /// The monitor.
@@ -189,12 +220,18 @@ impl Vm {
         let kernel_fd = give(theirs.into());
         let (monitor, theirs) = UnixStream::pair().context("socket pair")?;
         let monitor_fd = give(theirs.into());
+        let mut second = "null,id=ttyS1".to_owned();
+        if let Some((modem, end)) = &self.spec.modem {
+            let (ours, theirs) = UnixStream::pair().context("socket pair")?;
+            second = format!("socket,id=ttyS1,fd={}", give(theirs.into()));
+            modem.plug(*end, ours)?;
+        }
         // ttyS1 is for the heartbeat. The third port gets an interrupt of its own: by default it shares that of the
         // first, which the driver refuses for ISA ports.
         for (option, value) in [
             ("-chardev", format!("socket,id=ttyS0,fd={console_fd}")),
             ("-device", "isa-serial,chardev=ttyS0,index=0".to_owned()),
-            ("-chardev", "null,id=ttyS1".to_owned()),
+            ("-chardev", second),
             ("-device", "isa-serial,chardev=ttyS1,index=1".to_owned()),
             ("-chardev", format!("socket,id=ttyS2,fd={kernel_fd}")),
             ("-device", "isa-serial,chardev=ttyS2,index=2,irq=5".to_owned()),
@@ -204,10 +241,21 @@ impl Vm {
             argv.push(option.into());
             argv.push(value);
         }
+        let mut shell_end = None;
+        if self.shell.is_some() {
+            let (ours, theirs) = UnixStream::pair().context("socket pair")?;
+            shell_end = Some(ours);
+            let fd = give(theirs.into());
+            argv.extend(["-chardev".into(), format!("socket,id=ttyS3,fd={fd}")]);
+            argv.extend(["-device".into(), "isa-serial,chardev=ttyS3,index=3,irq=7".into()]);
+        }
         self.note_command_line(&argv);
         let process = Program::new(&self.spec.name, argv).inherit(inherit).spawn(&self.hub)?;
         self.console.connect(console)?;
         self.kernel_log.connect(kernel)?;
+        if let (Some(shell), Some(end)) = (&self.shell, shell_end) {
+            shell.serial().connect(end)?;
+        }
         let qmp = Qmp::start(&self.spec.name, monitor, &self.hub)
             .with_context(|| format!("QEMU says: {}", process.stderr().trim()))?;
         self.power = Some(Power { qmp, process });

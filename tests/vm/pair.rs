@@ -1,28 +1,42 @@
 //! Two directors: one serves, and the other takes over.
 
 use anyhow::{Context as _, Result, ensure};
+use director_qemu::helper;
 use director_qemu::lab::Lab;
-use director_qemu::process::Process;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
+use director_qemu::switch::Rule;
 use director_vm_tests::director::{LVS1, SOON, number};
+use director_vm_tests::outage::{self, Hurt, LVS2, ready, wait_role, wait_takeover};
 use director_vm_tests::suite::{self, Case, Suite};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-const LVS2: &str = "lvs2";
-/// The echo service of the virtual address.
-const ECHO: &str = "1.2.3.1:7";
-/// How long a client asks while something happens.
-const ASKED_S: u32 = 12;
-/// Longest time without an answer: dead time, its questions, and what two emulated boxes on a busy machine need.
-const GAP_MAX: Duration = Duration::from_secs(4);
+/// Of the scenario.
+const DEAD: Duration = Duration::from_millis(300);
+/// An outage that is longer is a fault, however busy the machine is.
+const OUTAGE_MAX: Duration = Duration::from_secs(4);
+/// UDP port of heartbeats.
+const PORT: u16 = 1050;
+/// Forged frames in a second (issue).
+const FLOOD_RATE: &str = "10000";
 
 const CASES: &[Case] = &[
-    ("two_boxes_agree_who_is_active", two_boxes_agree),
+    ("two_boxes_agree_who_is_active_and_prove_it", two_boxes_agree),
     ("datagrams_of_a_stranger_on_the_heartbeat_port_change_nothing", a_stranger_changes_nothing),
-    ("standby_by_command_hands_over_and_takeover_brings_it_back", by_command),
-    ("a_killed_box_is_replaced_and_takes_back_when_it_returns", a_killed_box),
+    ("ten_thousand_forged_frames_a_second_change_nothing_but_counters", a_flood_changes_nothing),
+    ("standby_by_command_hands_over_and_takeover_brings_it_back", |lab| hurt(lab, Hurt::Standby)),
+    ("a_pulled_public_cable_hands_over", |lab| hurt(lab, Hurt::PublicCable)),
+    ("a_pulled_private_cable_hands_over", |lab| hurt(lab, Hurt::PrivateCable)),
+    ("a_frozen_director_lets_go_before_its_peer_takes_over", a_frozen_director),
+    ("a_null_modem_keeps_the_pair_together_when_no_network_does", a_null_modem),
+    ("heartbeats_cut_in_one_direction_end_in_one_owner", a_one_way_cut),
+    ("a_machine_that_stood_still_for_five_seconds_does_not_fight_for_the_addresses", a_pause),
+    ("a_kernel_panic_is_taken_over", |lab| hurt(lab, Hurt::Panic)),
+    ("a_reboot_hands_over", |lab| hurt(lab, Hurt::Reboot)),
+    ("a_killed_box_is_replaced", |lab| hurt(lab, Hurt::Kill)),
+    ("a_primary_that_returns_takes_back", |lab| hurt(lab, Hurt::Return)),
 ];
 
 fn main() -> ExitCode {
@@ -31,14 +45,14 @@ fn main() -> ExitCode {
 
 fn start(folder: RunFolder) -> Result<Lab> {
     let mut lab = Lab::prepare(scenario::named("five-node-pair").context("scenario")?, folder)?;
+    lab.set_tools(outage::tools());
     lab.boot()?;
     Ok(lab)
 }
 
 /// The primary serves, and both see their servers.
 fn baseline(lab: &mut Lab) -> Result<()> {
-    wait_role(lab, LVS1, "active")?;
-    wait_role(lab, LVS2, "standby")
+    ready(lab)
 }
 
 fn repair(lab: &mut Lab) -> Result<()> {
@@ -47,31 +61,9 @@ fn repair(lab: &mut Lab) -> Result<()> {
     lab.wait_until_it_answers()
 }
 
-/// Waits until a box has a role, and is as fit as it can be.
-fn wait_role(lab: &Lab, director: &str, role: &str) -> Result<()> {
-    let limit = lab.scaled(SOON * 4);
-    lab.hub().eventually(&format!("{director} {role}"), limit, || {
-        let row = lab.json(director, "show cluster").map_err(|error| format!("{error:#}"))?;
-        let fit = row["fitness"] == 7 && row["peer"]["alive"] == true && row["peer"]["fitness"] == 7;
-        if row["role"] == role && fit { Ok(()) } else { Err(row.to_string()) }
-    })
-}
-
-/// As [`wait_role`] while something is wrong.
-fn wait_takeover(lab: &Lab, director: &str) -> Result<()> {
-    lab.hub().eventually(&format!("{director} takes over"), lab.scaled(SOON * 2), || {
-        let row = lab.json(director, "show cluster").map_err(|error| format!("{error:#}"))?;
-        if row["role"] == "active" { Ok(()) } else { Err(row.to_string()) }
-    })
-}
-
-/// What the client met, written to the figures.
-fn gap(lab: &Lab, client: Process, what: &str) -> Result<()> {
-    let ended = client.wait(lab.scaled(Duration::from_secs(u64::from(ASKED_S) + 10)))?;
-    let line = ended.stdout.lines().last().context("the client said nothing")?;
-    lab.hub().line("test", "figure", &format!("{what}: {line}"));
-    let ms: u64 = line.split_whitespace().nth(2).context("no number")?.parse()?;
-    ensure!(Duration::from_millis(ms) <= lab.scaled(GAP_MAX), "{what}: {line}");
+fn hurt(lab: &mut Lab, what: Hurt) -> Result<()> {
+    let found = outage::measure(lab, what, DEAD)?;
+    ensure!(Duration::from_millis(found.ms) <= lab.scaled(OUTAGE_MAX), "{what}: {found:?}");
     Ok(())
 }
 
@@ -85,41 +77,189 @@ fn two_boxes_agree(lab: &mut Lab) -> Result<()> {
             lab.hub().line("test", director, &line);
         }
     }
+    // A real server answers to the address that it has as its router.
+    lab.hub().eventually("the private address is proved", lab.scaled(SOON), || {
+        let row = lab.json(LVS1, "show cluster").map_err(|error| format!("{error:#}"))?;
+        let proofs = row["proofs"].as_array().cloned().unwrap_or_default();
+        let proved = |p: &serde_json::Value| p["address"] == "192.168.1.254" && p["proved"] == true;
+        if proofs.iter().any(proved) { Ok(()) } else { Err(row.to_string()) }
+    })
+}
+
+/// Role and its age of both.
+fn roles(lab: &Lab) -> Result<[(String, u64); 2]> {
+    let one = |director| -> Result<(String, u64)> {
+        let row = lab.json(director, "show cluster")?;
+        Ok((row["role"].as_str().unwrap_or_default().to_owned(), number(&row, "since_ms")?))
+    };
+    Ok([one(LVS1)?, one(LVS2)?])
+}
+
+fn unchanged(lab: &Lab, before: &[(String, u64); 2]) -> Result<()> {
+    let after = roles(lab)?;
+    let same = before.iter().zip(&after).all(|(b, a)| b.0 == a.0 && a.1 > b.1);
+    ensure!(same, "{before:?} {after:?}");
     Ok(())
 }
 
 fn a_stranger_changes_nothing(lab: &mut Lab) -> Result<()> {
-    let before = [LVS1, LVS2].map(|director| lab.json(director, "show cluster"));
+    let before = roles(lab)?;
     for port in ["1.2.3.2:1050", "1.2.3.3:1050"] {
         ensure!(lab.udp_round_trip("client", port, 120).is_err(), "{port} answered");
     }
-    for (director, before) in [LVS1, LVS2].into_iter().zip(before) {
-        let (before, after) = (before?, lab.json(director, "show cluster")?);
-        ensure!(after["role"] == before["role"], "{before} {after}");
-        ensure!(number(&after, "since_ms")? > number(&before, "since_ms")?, "{before} {after}");
+    unchanged(lab, &before)
+}
+
+fn a_flood_changes_nothing(lab: &mut Lab) -> Result<()> {
+    let before = roles(lab)?;
+    let exe = std::env::current_exe()?.to_string_lossy().into_owned();
+    for target in ["1.2.3.3:1050", "1.2.3.2:1050"] {
+        let argv = [&*exe, helper::FLAG, "udp-flood", target, FLOOD_RATE, "3"];
+        let ended = lab.run("client", argv, lab.scaled(Duration::from_secs(20)))?;
+        lab.hub().line("test", "flood", &format!("{target}: {}", ended.stdout.trim()));
     }
+    unchanged(lab, &before)?;
+    for director in [LVS1, LVS2] {
+        lab.hub().eventually("refused frames are counted", lab.scaled(SOON), || {
+            let row = lab.json(director, "show cluster").map_err(|error| format!("{error:#}"))?;
+            let path =
+                row["paths"].as_array().and_then(|all| all.iter().find(|p| p["interface"] == "public"));
+            match path {
+                Some(p) if p["forged"].as_u64() > Some(0) && p["foreign"].as_u64() > Some(0) => {
+                    lab.hub().line("test", director, &p.to_string());
+                    Ok(())
+                }
+                _ => Err(row.to_string()),
+            }
+        })?;
+    }
+    unchanged(lab, &before)
+}
+
+/// Who said on the wire that the virtual address is his: time in milliseconds and the last byte but one of the hardware
+/// address, which is the number of the director.
+type Claims = Arc<Mutex<Vec<(u128, u8)>>>;
+
+fn claims(lab: &Lab) -> Result<(Claims, director_qemu::switch::Watch)> {
+    let all: Claims = Arc::default();
+    let (seen, hub) = (Arc::clone(&all), Arc::clone(lab.hub()));
+    let watch = lab.switch().watch(lab.segment("public")?, move |frame| {
+        let claim = frame.arp().is_some_and(|arp| arp.sender.octets() == [1, 2, 3, 1]);
+        if let (true, Some(mac)) = (claim, frame.src()) {
+            let at = hub.elapsed().as_millis();
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push((at, mac.0[4]));
+        }
+        claim
+    });
+    Ok((all, watch))
+}
+
+/// For how long both claimed the address: from the first claim of lvs2 to the last of lvs1 before it was lvs1's alone again.
+fn overlap(claims: &Claims, until: u128) -> u128 {
+    let all = claims.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = all.iter().find(|(_, who)| *who == 2).map(|(at, _)| *at);
+    let Some(first) = first else { return 0 };
+    let last =
+        all.iter().filter(|(at, who)| *who == 1 && *at > first && *at < until).map(|(at, _)| *at).max();
+    last.map_or(0, |last| last - first)
+}
+
+fn a_frozen_director(lab: &mut Lab) -> Result<()> {
+    let (all, watch) = claims(lab)?;
+    let found = outage::measure(lab, Hurt::Frozen, DEAD)?;
+    drop(watch);
+    // What lvs1 says after it has its role back is its right.
+    let all = all.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let begin = all.iter().find(|(_, who)| *who == 2).map_or(0, |(at, _)| *at);
+    let early = all.iter().filter(|(at, who)| *who == 1 && (begin..begin + 1000).contains(at)).count();
+    ensure!(begin > 0 && early == 0, "lvs1 still claimed the address: {all:?}");
+    ensure!(Duration::from_millis(found.ms) <= lab.scaled(OUTAGE_MAX), "{found:?}");
+    let log = lab.ask(LVS1, "show log")?.join("\n");
+    ensure!(log.contains("its floating addresses were removed"), "init did not act: {log}");
     Ok(())
 }
 
-fn by_command(lab: &mut Lab) -> Result<()> {
-    let client = lab.client_that_asks("client", ECHO, ASKED_S)?;
-    lab.tell(LVS1, "cluster standby")?;
-    wait_role(lab, LVS2, "active")?;
-    gap(lab, client, "outage with cluster standby")?;
-    lab.tell(LVS1, "cluster takeover")?;
-    wait_role(lab, LVS1, "active")
+fn a_one_way_cut(lab: &mut Lab) -> Result<()> {
+    let (all, watch) = claims(lab)?;
+    let heartbeat = |frame: director_qemu::frame::Frame<'_>| {
+        frame.ipv4().and_then(|ip| ip.ports).is_some_and(|(_, to)| to == PORT)
+    };
+    let rules: Vec<_> = ["public", "private"]
+        .into_iter()
+        .map(|segment| Ok(lab.switch().rule(Rule::drop_from(lab.port(segment, LVS1)?).when(heartbeat))))
+        .collect::<Result<_>>()?;
+    wait_takeover(lab, LVS2)?;
+    drop(rules);
+    let healed = lab.hub().elapsed();
+    wait_role(lab, LVS1, "active")?;
+    wait_role(lab, LVS2, "standby")?;
+    let took = lab.hub().elapsed().saturating_sub(healed).as_millis();
+    drop(watch);
+    let overlap = overlap(&all, healed.as_millis());
+    lab.hub().line(
+        "test",
+        "figure",
+        &format!("one-way cut: both claimed for {overlap} ms, agreed in {took} ms"),
+    );
+    Ok(())
 }
 
-fn a_killed_box(lab: &mut Lab) -> Result<()> {
-    let client = lab.client_that_asks("client", ECHO, ASKED_S)?;
-    lab.power_off(LVS1)?;
+/// Lines of configuration on both.
+fn commit_on_both(lab: &Lab, lines: &str) -> Result<()> {
+    [LVS2, LVS1].into_iter().try_for_each(|director| lab.type_config(director, lines))
+}
+
+fn a_null_modem(lab: &mut Lab) -> Result<()> {
+    // An emulated line costs an exit of the guest for each byte: a heartbeat every 100 ms is too much for a busy machine.
+    outage::set_times(lab, 500, 2000)?;
+    commit_on_both(lab, "set cluster serial device ttyS1\n")?;
+    lab.hub().eventually("the serial line works", lab.scaled(SOON), || {
+        let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;
+        let line = row["paths"].as_array().and_then(|all| all.iter().find(|p| p["interface"] == "ttyS1"));
+        match line {
+            Some(p) if p["proven_ms"].as_u64() < Some(1000) && p["frames"].as_u64() > Some(5) => Ok(()),
+            _ => Err(row.to_string()),
+        }
+    })?;
+    let before = roles(lab)?;
+    let heartbeat = |frame: director_qemu::frame::Frame<'_>| {
+        frame.ipv4().and_then(|ip| ip.ports).is_some_and(|(_, to)| to == PORT)
+    };
+    let cut = lab.switch().rule(Rule::new(director_qemu::switch::Action::Drop).when(heartbeat));
+    lab.hub().eventually("the networks are silent", lab.scaled(SOON * 2), || {
+        let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;
+        let silent =
+            |p: &serde_json::Value| p["interface"] == "ttyS1" || p["proven_ms"].as_u64() > Some(4000);
+        match row["paths"].as_array() {
+            Some(paths) if paths.len() == 3 && paths.iter().all(silent) => Ok(()),
+            _ => Err(row.to_string()),
+        }
+    })?;
+    unchanged(lab, &before)?;
+    drop(cut);
+    commit_on_both(lab, "delete cluster serial\n")?;
+    outage::set_times(lab, 100, 300)
+}
+
+fn a_pause(lab: &mut Lab) -> Result<()> {
+    let (all, watch) = claims(lab)?;
+    lab.director(LVS1)?.freeze()?;
     wait_takeover(lab, LVS2)?;
-    gap(lab, client, "outage with kill -9 of the active box, 100 ms and 300 ms")?;
-    let client = lab.client_that_asks("client", ECHO, 3 * ASKED_S)?;
-    lab.power_cycle(LVS1)?;
+    let from = lab.hub().elapsed();
+    lab.hub().eventually("five seconds of silence", Duration::from_secs(15), || {
+        let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;
+        if row["since_ms"].as_u64() > Some(5000) { Ok(()) } else { Err(row.to_string()) }
+    })?;
+    lab.director(LVS1)?.thaw()?;
+    let thawed = lab.hub().elapsed();
     wait_role(lab, LVS1, "active")?;
-    let ended = client.wait(lab.scaled(Duration::from_secs(60)))?;
-    let line = ended.stdout.lines().last().context("the client said nothing")?;
-    lab.hub().line("test", "figure", &format!("outage when the primary takes back: {line}"));
-    lab.wait_until_it_answers()
+    wait_role(lab, LVS2, "standby")?;
+    let took = lab.hub().elapsed().saturating_sub(thawed).as_millis();
+    drop(watch);
+    let all = all.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let early =
+        all.iter().filter(|(at, who)| *who == 1 && (from.as_millis()..thawed.as_millis()).contains(at));
+    ensure!(early.count() == 0, "a machine that stands still claimed the address: {all:?}");
+    lab.hub().line("test", "figure", &format!("pause of 5 s: agreed {took} ms after it went on"));
+    Ok(())
 }

@@ -48,7 +48,10 @@ fn main() -> ExitCode {
         Some(Entry::Child(child)) => {
             init::child::enter(child);
             match child {
-                Child::Director => director::run(init::report::Reporter::inherited()),
+                Child::Director => {
+                    let fenced = arguments.next().is_some_and(|word| word == init::children::FENCED_WORD);
+                    director::run(init::report::Reporter::inherited(), fenced)
+                }
                 Child::Console => console::run(),
                 Child::KmsgRelay => init::child::relay(),
             }

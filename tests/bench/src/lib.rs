@@ -5,3 +5,5 @@ pub mod campaign;
 pub mod check_cost;
 pub mod commit_time;
 pub mod figure;
+pub mod programming;
+pub mod takeover;

@@ -103,6 +103,7 @@ impl Box_ {
                     | Effect::Log { .. }
                     | Effect::Hostname(_)
                     | Effect::Beat(_)
+                    | Effect::Fence(_)
                     | Effect::Listen(_)
                     | Effect::Tell(_)
                     | Effect::SendTable { .. }
@@ -110,6 +111,7 @@ impl Box_ {
                     | Effect::Maintain { .. }
                     | Effect::Pages(_)
                     | Effect::Syslog(_)
+                    | Effect::RwhoListen(_)
                     | Effect::Examine(_)
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }

@@ -1,5 +1,5 @@
 //! How often lost heartbeats make the backup take over from a primary that is well, and how long it takes over from one
-//! that died: two election machines, one network. `cargo run -p director-sim --example takeover`.
+//! that died, and how often a primary that stands still for moments loses its role: two election machines, one network. `cargo run -p director-sim --example takeover`.
 
 use director_core::election::{Election, Fitness, Local, Output, Settings};
 use director_core::model::cluster::{Detection, Failback};
@@ -18,9 +18,14 @@ const WIRE_US: (u64, u64) = (100, 2000);
 /// Time after which two fresh nodes have their roles.
 const BEGIN_US: u64 = 5_000_000;
 
+/// A primary that is said to stand still does so once in this time.
+const PAUSE_EVERY_US: u64 = 10_000_000;
+
 struct Pair {
     rng: Rng,
     loss: u64,
+    /// Microseconds for which the primary stands still every [`PAUSE_EVERY_US`].
+    pause_us: u64,
     now: u64,
     nodes: [Option<Election>; 2],
     wire: BTreeMap<(u64, u64), (usize, Frame)>,
@@ -45,7 +50,7 @@ impl Pair {
             let settings = Settings { own, priority, ..settings };
             Some(Election::start(settings, local.clone(), rng.bits(), None, Mono::from_micros(0)))
         });
-        let mut pair = Self { rng, loss: 0, now: 0, nodes, wire: BTreeMap::new(), next: 0 };
+        let mut pair = Self { rng, loss: 0, pause_us: 0, now: 0, nodes, wire: BTreeMap::new(), next: 0 };
         pair.run(BEGIN_US, |_| false);
         pair
     }
@@ -57,7 +62,7 @@ impl Pair {
                 return Some(self.now);
             }
             let own = |n: &Option<Election>| n.as_ref().map_or(u64::MAX, |e| e.next_deadline().micros());
-            let due = [own(&self.nodes[0]), own(&self.nodes[1])];
+            let due = [self.awake(own(&self.nodes[0])), own(&self.nodes[1])];
             let wire = self.wire.keys().next().map_or(u64::MAX, |(at, _)| *at);
             let at = due[0].min(due[1]).min(wire);
             if at > until {
@@ -89,10 +94,20 @@ impl Pair {
                 {
                     self.next += 1;
                     let at = self.now + self.rng.between(WIRE_US.0, WIRE_US.1);
+                    let at = if node == 1 { self.awake(at) } else { at };
                     self.wire.insert((at, self.next), (1 - node, frame));
                 }
             }
         }
+    }
+
+    /// When the primary does what is due.
+    fn awake(&self, at: u64) -> u64 {
+        if at == u64::MAX {
+            return at;
+        }
+        let begin = at - at % PAUSE_EVERY_US;
+        if at - begin < self.pause_us && begin > BEGIN_US { begin + self.pause_us } else { at }
     }
 
     fn backup_active(&self) -> bool {
@@ -100,12 +115,12 @@ impl Pair {
     }
 }
 
-fn false_takeovers(settings: Settings, loss: u64) -> u64 {
+fn false_takeovers(settings: Settings, loss: u64, pause_us: u64) -> u64 {
     let mut left = HOURS * 3_600_000_000;
     let mut count = 0;
     while left > 0 {
         let mut pair = Pair::new(settings, loss << 32 | count);
-        pair.loss = loss;
+        (pair.loss, pair.pause_us) = (loss, pause_us);
         let begin = pair.now;
         match pair.run(begin + left, Pair::backup_active) {
             Some(at) => {
@@ -140,10 +155,12 @@ fn takeover_times(settings: Settings) -> (u64, u64) {
 
 fn main() {
     let losses = [0, 1, 5, 10, 20];
+    let pauses_ms = [100, 250, 1000];
     println!(
-        "| interval | dead-time | detection | takeover p50, p99 | false takeovers per hour at loss 0 % | 1 % | 5 % | 10 % | 20 % |"
+        "| interval | dead-time | detection | takeover p50, p99 | false takeovers per hour at loss 0 % | 1 % | 5 % | 10 % | 20 % | \
+         with stalls of 100 ms | 250 ms | 1 s |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for (interval, dead) in [(100, 300), (100, 500), (200, 1000), (500, 2000)] {
         for (word, detection) in [("dead-time", Detection::DeadTime), ("probe", Detection::Probe)] {
             let settings = Settings {
@@ -159,15 +176,17 @@ fn main() {
                 failback_delay: Millis::new(1000),
             };
             let (half, most) = takeover_times(settings);
-            let rate = |loss| {
-                let count = false_takeovers(settings, loss);
+            let rate = |(loss, pause_us)| {
+                let count = false_takeovers(settings, loss, pause_us);
                 if count == 0 {
                     "0".to_string()
                 } else {
                     format!("{}.{}", count / HOURS, count % HOURS * 10 / HOURS)
                 }
             };
-            let rates: Vec<String> = losses.into_iter().map(rate).collect();
+            let lossy = losses.into_iter().map(|loss| (loss, 0));
+            let stalled = pauses_ms.into_iter().map(|ms| (0, ms * 1000));
+            let rates: Vec<String> = lossy.chain(stalled).map(rate).collect();
             println!("| {interval} ms | {dead} ms | {word} | {half} ms, {most} ms | {} |", rates.join(" | "));
         }
     }

@@ -1,8 +1,10 @@
 //! A kernel as strict as Linux: an add of what exists, an edit or delete of what does not, is an error.
 
+use director_core::model::config::{Forward, Scheduler};
 use director_core::plan::observed::{Link, Observed, ObservedDest, ObservedService, Stats};
-use director_core::plan::{AddressKey, DestKey, Op, ServiceKey, TimeoutSpec};
+use director_core::plan::{AddressKey, DestKey, DestSpec, Family, Op, ServiceKey, ServiceSpec, TimeoutSpec};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// An established connection, by what keeps it alive.
 pub type Connection = (ServiceKey, DestKey);
@@ -99,6 +101,10 @@ impl ModelKernel {
                 if state.daemons.contains_key(role) {
                     return exists();
                 }
+                let mut services = state.services.iter();
+                if services.any(|(service, s)| s.dests.keys().any(|dest| mixed(service, dest))) {
+                    return Err(format!("EINVAL a server of the other family: {op:?}"));
+                }
                 state.links.get(&spec.device).ok_or("ENODEV")?;
                 state.daemons.insert(*role, spec.clone());
             }
@@ -116,10 +122,14 @@ impl ModelKernel {
                 if state.services.contains_key(key) {
                     return exists();
                 }
+                service_refused(key, spec)?;
                 state.services.insert(*key, fresh);
             }
             Op::ServiceEdit { key, spec } => match state.services.get_mut(key) {
-                Some(service) => service.spec = spec.clone(),
+                Some(service) => {
+                    service_refused(key, spec)?;
+                    service.spec = spec.clone();
+                }
                 None => return missing(),
             },
             Op::ServiceDelete { key } => {
@@ -129,14 +139,23 @@ impl ModelKernel {
                 self.connections.retain(|(service, _)| service != key);
             }
             Op::DestAdd { service, key, spec } => {
+                let refused = dest_refused(service, key, spec, !state.daemons.is_empty());
+                let broadcast =
+                    state.addresses.keys().any(|a| a.cidr.broadcast().map(IpAddr::V4) == Some(key.address));
                 let service = state.services.get_mut(service).ok_or("ESRCH")?;
+                refused?;
                 if service.dests.contains_key(key) {
                     return exists();
+                }
+                if broadcast || !is_host(key.address) {
+                    return Err(format!("EINVAL no host: {op:?}"));
                 }
                 service.dests.insert(*key, ObservedDest::fresh(*spec));
             }
             Op::DestEdit { service, key, spec } => {
+                let refused = dest_refused(service, key, spec, !state.daemons.is_empty());
                 let service = state.services.get_mut(service).ok_or("ESRCH")?;
+                refused?;
                 service.dests.get_mut(key).ok_or("ENOENT")?.spec = *spec;
             }
             Op::DestDelete { service, key } => {
@@ -149,4 +168,47 @@ impl ModelKernel {
         }
         Ok(())
     }
+}
+
+/// Whether a server is of another family than what it serves.
+fn mixed(service: &ServiceKey, dest: &DestKey) -> bool {
+    service.family() != Family::of(dest.address)
+}
+
+/// As `ip_vs_genl_set_cmd`, `ip_vs_add_dest` and `ip_vs_new_dest` of `ip_vs_ctl.c`.
+fn dest_refused(service: &ServiceKey, key: &DestKey, spec: &DestSpec, syncs: bool) -> Result<(), String> {
+    let refuse = |errno: &str, why: &str| Err(format!("{errno} {why}: {service:?} {key:?} {spec:?}"));
+    if mixed(service, key) && (syncs || spec.forward != Forward::Tunnel) {
+        return refuse("EINVAL", "a server of the other family");
+    }
+    if spec.lower > spec.upper {
+        return refuse("ERANGE", "lower above upper");
+    }
+    if spec.forward == Forward::Tunnel && spec.tunnel.kind == 1 && spec.tunnel.port == 0 {
+        return refuse("EINVAL", "GUE without port");
+    }
+    Ok(())
+}
+
+/// As `inet_addr_type` and `ipv6_addr_type`, for addresses that are not the box's own.
+fn is_host(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast()
+        }
+        IpAddr::V6(address) => address.to_ipv4_mapped().is_none() && !address.is_multicast(),
+    }
+}
+
+/// As `ip_vs_add_service` and `ip_vs_edit_service`.
+fn service_refused(key: &ServiceKey, spec: &ServiceSpec) -> Result<(), String> {
+    let known = Scheduler::ALL.iter().any(|(_, name)| *name == spec.scheduler.as_str());
+    if !known {
+        return Err(format!("ENOENT no such scheduler: {spec:?}"));
+    }
+    let length = spec.mask.unwrap_or(128);
+    if key.family() == Family::V6 && !(1..=128).contains(&length) {
+        return Err(format!("EINVAL a prefix of IPv6 has 1 to 128 bits: {spec:?}"));
+    }
+    Ok(())
 }

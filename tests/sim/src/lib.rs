@@ -4,6 +4,7 @@
 //! strict as Linux, a flash of records, servers that answer or do not. Nothing waits: time jumps to the next thing that happens.
 
 pub mod chaos;
+pub mod conformance;
 pub mod kernel;
 pub mod lender;
 pub mod many;

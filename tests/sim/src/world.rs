@@ -313,14 +313,18 @@ impl World {
                 Effect::Reply { reply, .. } => self.replies.push(*reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.log.push((self.now, text)),
-                Effect::DhcpListen(_) => {}
+                Effect::RwhoListen(_) | Effect::DhcpListen(_) => {}
                 Effect::DhcpSend { device, message, .. } => {
                     if let Some(message) = self.dhcp.and_then(|lends| lends.answer(&message)) {
                         self.post(Event::Dhcp { device, message }, ANSWER_US);
                     }
                 }
                 Effect::Examine(_) => {}
-                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
+                Effect::Syslog(_)
+                | Effect::Hostname(_)
+                | Effect::Beat(_)
+                | Effect::Listen(_)
+                | Effect::Fence(_) => {}
                 Effect::Tell(_) | Effect::SendTable { .. } => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::AskTime { server, packet } => {

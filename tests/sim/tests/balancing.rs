@@ -3,6 +3,7 @@
 use director_core::cli::parse_set_lines;
 use director_core::model::Name;
 use director_core::model::config::{Forward, Protocol};
+use director_core::model::validate::{Severity, validate};
 use director_core::plan::desired::{Circumstances, Usable, tracks};
 use director_core::plan::*;
 use std::collections::BTreeMap;
@@ -107,6 +108,19 @@ fn each_server_has_its_own_method_tunnel_and_thresholds() {
 }
 
 #[test]
+fn limits_of_memory_grow_with_the_box_and_have_bounds() {
+    for (memory, reserve, tracked) in
+        [(0, "1024", "16384"), (57, "1024", "16384"), (1000, "16000", "256000"), (64_000, "65536", "1048576")]
+    {
+        let config = parse_set_lines(BASE).unwrap();
+        let sysctls = director_core::plan::desired::sysctls(&config, memory);
+        let of = |name: &str| sysctls[name].as_str();
+        assert_eq!(of("net.ipv4.vs.amemthresh"), reserve, "{memory} MiB");
+        assert_eq!(of("net.netfilter.nf_conntrack_max"), tracked, "{memory} MiB");
+    }
+}
+
+#[test]
 fn the_sync_daemon_follows_the_role_and_only_a_standby_box_balances_nothing() {
     for (active, role, backup_only) in [(true, DaemonRole::Master, "0"), (false, DaemonRole::Backup, "1")] {
         let want = wanted("set sync-daemon interface private\nset sync-daemon id 9", active);
@@ -124,4 +138,16 @@ fn a_masquerade_has_the_floating_address_only_where_that_is() {
     let source =
         |active| wanted("set masquerade private address vs1", active).ruleset.unwrap().masquerade[0].2;
     assert_eq!((source(true), source(false)), (Some(ip("1.2.3.1")), None));
+}
+
+#[test]
+fn the_clusters_of_the_documents_are_accepted_and_lblc_is_warned_of() {
+    let ldirectord = include_str!("../../../qemu/scenarios/ldirectord.set");
+    let rhel = include_str!("../../../qemu/scenarios/rhel.set");
+    for (text, warned) in [(ldirectord, true), (rhel, false)] {
+        let findings = validate(&parse_set_lines(text).unwrap());
+        assert!(findings.iter().all(|f| f.severity == Severity::Warning), "{findings:?}");
+        let lblc = findings.iter().any(|f| f.path == "service web scheduler lblc");
+        assert_eq!(lblc, warned, "{findings:?}");
+    }
 }

@@ -9,7 +9,7 @@ use director_sim::kernel::ModelKernel;
 use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const DEVICES: [&str; 2] = ["eth0", "eth1"];
 /// There only when it is desired.
@@ -63,7 +63,40 @@ fn service() -> impl Strategy<Value = DesiredService> {
         upper,
         ..DestSpec::default()
     });
-    (spec, btree_map(dest, dest_spec, 0..4)).prop_map(|(spec, dests)| DesiredService { spec, dests })
+    // Only a tunnel reaches a server of the other family.
+    let far = (1..3_u16).prop_map(|last| DestKey {
+        address: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into(),
+        port: 80,
+    });
+    let far_spec = (0..3_u32, 0..3_u8).prop_map(|(weight, kind)| {
+        let tunnel = TunnelSpec { kind, port: if kind == 1 { 6080 } else { 0 }, flags: 0 };
+        DestSpec { weight, forward: Forward::Tunnel, tunnel, ..DestSpec::default() }
+    });
+    let far = prop_oneof![3 => Just(BTreeMap::new()), 1 => btree_map(far, far_spec, 0..3)];
+    (spec, btree_map(dest, dest_spec, 0..4), far).prop_map(|(spec, mut dests, far)| {
+        dests.extend(far);
+        DesiredService { spec, dests }
+    })
+}
+
+/// Makes of random services what the kernel takes: a server of the other family is tunnelled, and no sync daemon runs.
+fn possible_services(want: &mut Desired) {
+    let mut mixed = false;
+    for (key, service) in &mut want.services {
+        for (dest, spec) in
+            service.dests.iter_mut().filter(|(dest, _)| Family::of(dest.address) != key.family())
+        {
+            assert!(!dest.address.is_unspecified());
+            spec.forward = Forward::Tunnel;
+            mixed = true;
+        }
+        if key.family() == Family::V6 {
+            service.spec.mask = service.spec.mask.map(|_| 64);
+        }
+    }
+    if mixed {
+        want.daemons.clear();
+    }
 }
 
 fn daemon(id: usize) -> DaemonSpec {
@@ -95,6 +128,7 @@ fn desired_state() -> impl Strategy<Value = Desired> {
             if timeouts.tcp_s == 1 {
                 want.daemons.insert(role, daemon(links.len()));
             }
+            possible_services(&mut want);
             want.sysctls.insert("net.ipv4.ip_forward".to_string(), forward);
             want.node_addresses = node;
             if active {
@@ -290,6 +324,25 @@ fn an_address_that_changes_its_prefix_is_there_all_the_time() {
     for op in &plan(&at(32), &kernel.state).ops {
         kernel.apply(op).unwrap();
         assert!(kernel.state.addresses.keys().any(|k| k.cidr.address() == ip(1)), "gone after {op:?}");
+    }
+}
+
+#[test]
+fn a_sync_daemon_and_servers_of_another_family_take_turns_in_one_plan() {
+    let service = ServiceKey::Address { protocol: Protocol::Tcp, address: ip(1), port: 80 };
+    let far = DestKey { address: "2001:db8::1".parse().unwrap(), port: 80 };
+    let spec = DestSpec { forward: Forward::Tunnel, weight: 1, ..DestSpec::default() };
+    let mut mixed = Desired::default();
+    let dests = BTreeMap::from([(far, spec)]);
+    mixed.services.insert(service, DesiredService { spec: ServiceSpec::new(Scheduler::Rr, None), dests });
+    let mut synced = Desired::default();
+    synced.daemons.insert(DaemonRole::Master, daemon(1));
+    for (from, to) in [(&mixed, &synced), (&synced, &mixed)] {
+        let mut kernel = kernel_at(from);
+        for op in &plan(to, &kernel.state).ops {
+            assert_eq!(kernel.apply(op), Ok(()));
+        }
+        assert_eq!(plan(to, &kernel.state).ops, []);
     }
 }
 

@@ -271,6 +271,30 @@ fn what_somebody_else_changed_is_put_right_at_once_when_netlink_tells_and_within
     world.notify();
     let repaired = world.run_while_not(20_000, |w| w.kernel.state.addresses.contains_key(&address)).unwrap();
     assert!(repaired <= 50, "{repaired} ms");
+    world.run_ms(20_000);
+    let told = world.log.iter().filter(|(_, line)| line.contains("changed by something else"));
+    let told: Vec<&str> = told.map(|(_, line)| line.as_str()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].ends_with("and 3 more operations"), "a service and its servers: {told:?}");
+}
+
+#[test]
+fn what_the_director_does_itself_is_blamed_on_nobody() {
+    let mut world = running();
+    commits_web2(&mut world, 1);
+    world.run_ms(10_000);
+    world.servers.insert(server(4), Server::Refuses);
+    world.run_ms(60_000);
+    world.servers.insert(server(4), Server::Good);
+    world.run_ms(300_000);
+    world.restart_director();
+    world.run_ms(60_000);
+    world.kill_director();
+    world.run_ms(60_000);
+    world.stop();
+    world.run_ms(5000);
+    let told = world.log.iter().find(|(_, line)| line.contains("changed by something else"));
+    assert_eq!(told, None);
 }
 
 #[test]

@@ -18,6 +18,7 @@
 pub(crate) mod boot;
 mod dhcp;
 mod kernel_shell;
+mod rwho;
 mod shells;
 mod sorry;
 mod syslog;
@@ -41,8 +42,8 @@ const DESCRIPTORS: u64 = 8192;
 const DRAIN_MAX: usize = 64;
 
 /// Runs until told to stop.
-/// `reporter` tells init that the loop turns.
-pub(crate) fn run(reporter: Option<Reporter>) -> ExitCode {
+/// `reporter` tells init that the loop turns; `fenced`: init removed the floating addresses of the process before.
+pub(crate) fn run(reporter: Option<Reporter>, fenced: bool) -> ExitCode {
     let log = Rc::new(Log::open(Child::Director.word()));
     allow_sockets(&log);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -54,7 +55,7 @@ pub(crate) fn run(reporter: Option<Reporter>) -> ExitCode {
         }
     };
     let tasks = tokio::task::LocalSet::new();
-    match tasks.block_on(&runtime, serve(&log, reporter)) {
+    match tasks.block_on(&runtime, serve(&log, reporter, fenced)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log.write(Level::Error, format_args!("cannot run: {error}"));
@@ -73,15 +74,17 @@ fn allow_sockets(log: &Log) {
     }
 }
 
-async fn serve(log: &Rc<Log>, mut reporter: Option<Reporter>) -> std::io::Result<()> {
-    let (start, flash) = boot::load(log);
-    let (mut shells, mut inputs) = Shells::open(log, flash)?;
+async fn serve(log: &Rc<Log>, reporter: Option<Reporter>, fenced: bool) -> std::io::Result<()> {
+    let (mut start, flash) = boot::load(log);
+    if fenced && let Some(role) = start.checkpoint.as_mut().and_then(|c| c.cluster.as_mut()) {
+        // The peer may have taken over.
+        role.active = false;
+    }
+    let (mut shells, mut inputs) = Shells::open(log, flash, reporter)?;
     let mut effects = Vec::new();
     let mut director = Director::start(start, clock::now(), &mut effects);
     while shells.execute(&mut inputs, &mut effects) {
-        if let Some(reporter) = &mut reporter {
-            reporter.turned(clock::now());
-        }
+        shells.turned(clock::now());
         if let Some(event) = next_event(&mut shells, &mut inputs, director.next_deadline()).await {
             director.handle(event, clock::now(), &mut effects);
             // Inputs that never end must not keep a deadline from being met.

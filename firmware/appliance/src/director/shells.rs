@@ -3,13 +3,16 @@
 use super::boot::{self, CheckpointFile, RUN, save_access};
 use super::dhcp::Dhcp;
 use super::kernel_shell::{self, Job};
+use super::rwho::Rwho;
 use super::sorry::Sorry;
 use super::syslog::Syslog;
 use super::time;
+use crate::init::report::Reporter;
 use crate::init::request;
 use crate::ipc;
 use crate::platform::clock;
 use crate::platform::doctor;
+use crate::platform::fence;
 use crate::platform::flash::{Flash, FlashWorker, Job as FlashJob};
 use crate::platform::heartbeat::Heartbeats;
 use crate::platform::kmsg::Log;
@@ -17,15 +20,17 @@ use crate::platform::peer::Peer;
 use crate::platform::probe::Prober;
 use crate::platform::table;
 use crate::platform::tap::Taps;
+use director_core::director::cluster::FenceOrders;
 use director_core::director::protocol::{Maintenance, Recall, SessionId};
 use director_core::director::{Effect, Event, Level};
 use director_core::doctor::Look;
 use director_core::health::{ProbeId, ProbeOutcome};
 use director_core::init::Ask;
-use director_core::model::Config;
+use director_core::model::{Config, Mono};
 use director_core::plan::OpError;
 use director_core::store::{Comment, Commit, Generation, StoreError, blob};
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -46,7 +51,7 @@ const PROBE_QUEUE: usize = 1024;
 /// Answers of the flash: one commit at a time.
 const FLASH_QUEUE: usize = 16;
 
-/// DHCP messages that were not taken yet. Full: more are dropped, as on any network.
+/// DHCP messages and broadcasts of rwhod that were not taken yet. Full: more are dropped, as on any network.
 const DHCP_QUEUE: usize = 16;
 
 /// Answers of time servers: one question each at a time.
@@ -123,10 +128,12 @@ pub(super) struct Shells {
     sorry: Sorry,
     syslog: Syslog,
     dhcp: Dhcp,
+    rwho: Rwho,
     time: mpsc::Sender<Event>,
     taps: Arc<Taps>,
     examined: mpsc::Sender<Event>,
     log: Rc<Log>,
+    reporter: Option<Reporter>,
     checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
     refused: VecDeque<Event>,
@@ -134,7 +141,11 @@ pub(super) struct Shells {
 
 impl Shells {
     /// Opens everything. Must run inside the loop's local task set.
-    pub(super) fn open(log: &Rc<Log>, flash: Option<Flash>) -> io::Result<(Self, Inputs)> {
+    pub(super) fn open(
+        log: &Rc<Log>,
+        flash: Option<Flash>,
+        reporter: Option<Reporter>,
+    ) -> io::Result<(Self, Inputs)> {
         let (jobs, job_queue) = mpsc::channel(KERNEL_JOBS);
         let (kernel_events, kernel) = mpsc::channel(KERNEL_QUEUE);
         let (heartbeat_events, heartbeats) = mpsc::channel(HEARTBEAT_QUEUE);
@@ -156,11 +167,13 @@ impl Shells {
             flash: flash.map(|flash| FlashWorker::start(flash, flash_events)).transpose()?,
             sorry: Sorry::new(Rc::clone(log)),
             syslog: Syslog::default(),
+            rwho: Rwho::new(Rc::clone(log), dhcp_events.clone()),
             dhcp: Dhcp::new(Rc::clone(log), dhcp_events),
             time: time_events,
             taps: Arc::new(Taps::new(boot::nonce(&mut Vec::new()))),
             examined,
             log: Rc::clone(log),
+            reporter,
             checkpoint: CheckpointFile::default(),
             refused: VecDeque::new(),
         };
@@ -199,16 +212,8 @@ impl Shells {
                 Effect::Mark { generation, state } => {
                     self.ask_flash(generation, FlashJob::Mark { generation, state });
                 }
-                Effect::Prove(running) => {
-                    if let Err(error) = self.submit(FlashJob::Prove(running)) {
-                        self.refused.push_back(Event::Proven(Err(error)));
-                    }
-                }
-                Effect::Keep(list) => {
-                    if let Err(error) = self.submit(FlashJob::Keep(list)) {
-                        self.refused.push_back(Event::Kept(Err(error)));
-                    }
-                }
+                Effect::Prove(running) => self.unless_refused(FlashJob::Prove(running), Event::Proven),
+                Effect::Keep(list) => self.unless_refused(FlashJob::Keep(list), Event::Kept),
                 Effect::Recall { session, what, running } => self.ask_recall(session, what, running),
                 Effect::Maintain { session, what, rescue } => self.maintain(session, what, rescue),
                 Effect::Access(access) => save_access(&self.log, Path::new(RUN), &access),
@@ -224,10 +229,10 @@ impl Shells {
                     self.syslog.send(level, &text);
                 }
                 Effect::Syslog(receiver) => {
-                    if let Err(error) = self.syslog.set(receiver) {
-                        self.log.write(Level::Error, format_args!("syslog: {error}"));
-                    }
+                    let set = self.syslog.set(receiver);
+                    self.complain("syslog", set);
                 }
+                Effect::RwhoListen(wanted) => self.rwho.listen(wanted),
                 Effect::DhcpListen(devices) => self.dhcp.listen(&devices),
                 Effect::DhcpSend { device, message, from, to } => {
                     self.dhcp.send(&device, &message, from, to);
@@ -237,7 +242,13 @@ impl Shells {
                 Effect::SetClock { unix_us, at } => time::set(&self.log, unix_us, at),
                 Effect::Hostname(name) => self.set_hostname(&name),
                 Effect::Examine(looks) => self.examine(looks),
-                Effect::Beat(frame) => self.heartbeats.send(&frame),
+                Effect::Beat(frame) => {
+                    self.heartbeats.send(&frame);
+                    if let Some(reporter) = &mut self.reporter {
+                        reporter.beat(Mono::from_micros(frame.stamp.sequence));
+                    }
+                }
+                Effect::Fence(orders) => self.order_fence(orders.map(|orders| *orders)),
                 Effect::Listen(listen) => {
                     self.peer.seek(listen.as_deref());
                     self.heartbeats.listen(listen.map(|l| *l));
@@ -247,14 +258,40 @@ impl Shells {
                     table::send(&self.log, &self.peer_events, daemon, marks);
                 }
                 Effect::Power(power) => {
-                    if let Err(error) = request::ask(Ask::Power(power)) {
-                        self.log.write(Level::Error, format_args!("init does not take requests: {error}"));
-                    }
+                    let asked = request::ask(Ask::Power(power));
+                    self.complain("init does not take requests", asked);
                 }
                 Effect::Stopped => running = false,
             }
         }
         running
+    }
+
+    /// The main loop completed a turn.
+    pub(super) fn turned(&mut self, now: Mono) {
+        if let Some(reporter) = &mut self.reporter {
+            reporter.turned(now);
+        }
+    }
+
+    fn order_fence(&mut self, orders: Option<FenceOrders>) {
+        let Some(reporter) = &mut self.reporter else { return };
+        let (after, keys) = orders.map_or((None, Vec::new()), |o| (Some(o.after), o.keys));
+        let ordered = reporter.order(after, &fence::removal(&keys));
+        self.complain("init was not told which addresses to remove when the director stands still", ordered);
+    }
+
+    fn complain<E: Display>(&self, what: &str, result: Result<(), E>) {
+        if let Err(error) = result {
+            self.log.write(Level::Error, format_args!("{what}: {error}"));
+        }
+    }
+
+    /// Hands a job to the flash; a refusal is its answer at once.
+    fn unless_refused(&mut self, job: FlashJob, answer: fn(Result<(), StoreError>) -> Event) {
+        if let Err(error) = self.submit(job) {
+            self.refused.push_back(answer(Err(error)));
+        }
     }
 
     fn set_hostname(&self, name: &str) {

@@ -3,7 +3,8 @@
 //! Each child leads a process group, so that whatever it started ends with it.
 
 use director_core::init::liveness::REPORT_BYTES;
-use director_core::init::{Child, Exit, Report, Signal};
+use director_core::init::{Child, Exit, Report, Signal, fence};
+use director_core::model::Millis;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal as Posix, kill, killpg};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
@@ -20,21 +21,47 @@ const PROGRAM: &str = "/proc/self/exe";
 /// Orphans reaped in one turn; what is left is reaped in the next one.
 const ORPHANS: usize = 64;
 
+/// What the director says to PID 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Word {
+    /// Its main loop turned.
+    Report(Report),
+    /// Its orders for the case that it stands still; the messages are [`Children::orders`].
+    Orders(Option<Millis>),
+    /// Nothing that is understood.
+    Noise,
+}
+
 /// Which run, and what the director reports.
 #[derive(Debug)]
 pub(super) struct Children {
     running: heapless::Vec<(Child, Pid), 3>,
     reports: Option<OwnedFd>,
+    /// Room for one datagram, made once: PID 1 does not allocate when it matters.
+    datagram: Vec<u8>,
+    /// Messages of the last orders.
+    orders: Vec<u8>,
 }
 
+/// The word that tells a director that its addresses were removed.
+pub(crate) const FENCED_WORD: &str = "fenced";
+
 impl Children {
-    pub(super) const fn new() -> Self {
-        Self { running: heapless::Vec::new(), reports: None }
+    pub(super) fn new() -> Self {
+        // One byte more than the longest, so that a cut datagram is never taken for orders.
+        let datagram = vec![0; fence::DATAGRAM_BYTES.saturating_add(1)];
+        let orders = Vec::with_capacity(fence::DATAGRAM_BYTES);
+        Self { running: heapless::Vec::new(), reports: None, datagram, orders }
+    }
+
+    /// The netlink messages that remove the director's floating addresses.
+    pub(super) fn orders(&self) -> &[u8] {
+        &self.orders
     }
 
     /// Starts a child: a process group of its own, an empty environment, what it prints goes to the log. The
-    /// director's standard input is the socket for its reports.
-    pub(super) fn start(&mut self, child: Child) -> io::Result<()> {
+    /// director's standard input is the socket for its reports; `fenced`: its addresses were removed.
+    pub(super) fn start(&mut self, child: Child, fenced: bool) -> io::Result<()> {
         let (input, reports) = match child {
             Child::Director => {
                 let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -43,7 +70,8 @@ impl Children {
             }
             Child::Console | Child::KmsgRelay => (Stdio::null(), None),
         };
-        let pid = spawn(child.word(), input)?;
+        let more = (child == Child::Director && fenced).then_some(FENCED_WORD);
+        let pid = spawn(child.word(), more, input)?;
         if child == Child::Director {
             self.reports = reports;
         }
@@ -69,12 +97,21 @@ impl Children {
         self.reports.as_ref().map(AsFd::as_fd)
     }
 
-    /// The next report. A datagram that is none is skipped with what follows it in this turn.
-    pub(super) fn report(&self) -> Option<Report> {
-        let mut buffer = [0; REPORT_BYTES + 1];
+    /// The next word of the director. Orders replace those before.
+    pub(super) fn word(&mut self) -> Option<Word> {
         let socket = self.reports.as_ref()?.as_raw_fd();
-        let read = recv(socket, &mut buffer, MsgFlags::MSG_DONTWAIT).ok()?;
-        buffer.get(..read).and_then(Report::decode)
+        let read = recv(socket, &mut self.datagram, MsgFlags::MSG_DONTWAIT).ok()?;
+        let datagram = self.datagram.get(..read).unwrap_or_default();
+        if read == REPORT_BYTES
+            && let Some(report) = Report::decode(datagram)
+        {
+            return Some(Word::Report(report));
+        }
+        let Some((after, messages)) = fence::decode(datagram) else { return Some(Word::Noise) };
+        self.orders.clear();
+        // Within its capacity: decode refuses more.
+        self.orders.extend_from_slice(messages);
+        Some(Word::Orders(after))
     }
 
     /// Reaps whatever ended, orphans too; gives the children among them.
@@ -120,13 +157,14 @@ impl Children {
     }
 }
 
-/// Starts this program with a word, as the leader of a new process group.
-pub(super) fn spawn(word: &str, input: Stdio) -> io::Result<Pid> {
+/// Starts this program with a word or two, as the leader of a new process group.
+pub(super) fn spawn(word: &str, more: Option<&str>, input: Stdio) -> io::Result<Pid> {
     let log = |file: io::Result<File>| file.map_or_else(|_| Stdio::null(), Stdio::from);
     let kmsg = || log(OpenOptions::new().write(true).open("/dev/kmsg"));
     let started = Command::new(PROGRAM)
         .arg0("/init")
         .arg(word)
+        .args(more)
         .env_clear()
         .current_dir("/")
         .process_group(0)

@@ -17,8 +17,9 @@ pub(crate) mod report;
 pub(crate) mod request;
 
 use crate::platform::clock;
+use crate::platform::fence::FenceSocket;
 use crate::platform::watchdog::Watchdog;
-use children::Children;
+use children::{Children, Word};
 use director_core::director::event::Level;
 use director_core::director::protocol::Power;
 use director_core::init::phase::Line;
@@ -69,6 +70,16 @@ pub(crate) fn run() -> ExitCode {
             None
         }
     };
+    let fence = match FenceSocket::open() {
+        Ok(fence) => Some(fence),
+        Err(error) => {
+            face.note(
+                Level::Error,
+                format_args!("a director that stands still keeps its addresses: {error}"),
+            );
+            None
+        }
+    };
     let now = clock::now();
     let init = Init {
         began,
@@ -77,6 +88,7 @@ pub(crate) fn run() -> ExitCode {
         watchdog: booted.watchdog,
         signals,
         requests,
+        fence,
         face,
     };
     init.serve()
@@ -98,6 +110,7 @@ struct Init {
     watchdog: Option<Watchdog>,
     signals: Option<SignalFd>,
     requests: Option<Requests>,
+    fence: Option<FenceSocket>,
     face: Face,
 }
 
@@ -106,6 +119,16 @@ impl Init {
         loop {
             let mut end = self.give(Input::Tick);
             self.wait();
+            // First: a heartbeat that was told in time must count before anything is decided.
+            for _ in 0..BATCH {
+                let Some(word) = self.children.word() else { break };
+                let input = match word {
+                    Word::Report(report) => Input::Report(report),
+                    Word::Orders(after) => Input::Orders(after),
+                    Word::Noise => continue,
+                };
+                end = end.or(self.give(input));
+            }
             for _ in 0..BATCH {
                 let Some(signal) = self.signals.as_ref().and_then(|s| s.read_signal().ok().flatten()) else {
                     break;
@@ -117,10 +140,6 @@ impl Init {
             for _ in 0..BATCH {
                 let Some(ask) = self.requests.as_ref().and_then(Requests::next) else { break };
                 end = end.or(self.give(Input::Asked(ask)));
-            }
-            for _ in 0..BATCH {
-                let Some(report) = self.children.report() else { break };
-                end = end.or(self.give(Input::Report(report)));
             }
             // Always, not only on SIGCHLD: one that was lost must not leave a child unseen.
             for (child, exit) in self.children.reap() {
@@ -162,12 +181,14 @@ impl Init {
                 match action {
                     Action::End(power) => end = Some(power),
                     Action::Start(child) => {
-                        if let Err(error) = self.children.start(child) {
+                        if let Err(error) = self.children.start(child, self.supervisor.fenced()) {
                             self.face.note(Level::Error, format_args!("{child} cannot be started: {error}"));
                             let _full = inputs.push_back(Input::Ended(child, Exit::NotStarted)).is_err();
                         }
                     }
                     Action::Send(..)
+                    | Action::Fence
+                    | Action::Timeout(_)
                     | Action::Feed
                     | Action::DirectorPhase { .. }
                     | Action::HandOver
@@ -182,6 +203,13 @@ impl Init {
     fn act(&mut self, action: Action) {
         match action {
             Action::Send(child, signal) => self.children.send(child, signal),
+            Action::Fence => {
+                let sent = self.fence.as_ref().map(|fence| fence.send(self.children.orders()));
+                if let Some(Err(error)) = sent {
+                    self.face.note(Level::Error, format_args!("the addresses could not be removed: {error}"));
+                }
+            }
+            Action::Timeout(seconds) => self.watchdog_timeout(seconds),
             Action::Feed => {
                 if let Some(Err(error)) = self.watchdog.as_mut().map(Watchdog::feed) {
                     self.face.note(Level::Error, format_args!("the watchdog takes no food: {error}"));
@@ -195,6 +223,17 @@ impl Init {
             // Done where their result is needed.
             Action::Start(_) | Action::End(_) => {}
         }
+    }
+
+    fn watchdog_timeout(&mut self, seconds: u32) {
+        let Some(watchdog) = &self.watchdog else { return };
+        let granted = watchdog.set(seconds);
+        let level = if granted == Some(seconds) { Level::Info } else { Level::Warning };
+        let granted = granted.unwrap_or_default();
+        self.face.note(
+            level,
+            format_args!("the hardware watchdog's time-out is {granted} s, asked for {seconds} s"),
+        );
     }
 
     /// The serial line becomes the console's: from here on nothing but a kernel panic is printed on it.
@@ -231,7 +270,10 @@ fn asked_by(signal: u32) -> Option<Ask> {
 
 const fn level(note: Note) -> Level {
     match note {
-        Note::Restarting { crash_loop: true, .. } | Note::Wedged { .. } | Note::StopOverdue => Level::Error,
+        Note::Restarting { crash_loop: true, .. }
+        | Note::Wedged { .. }
+        | Note::Fenced { .. }
+        | Note::StopOverdue => Level::Error,
         Note::Restarting { crash_loop: false, .. } | Note::Retired { .. } => Level::Warning,
         Note::Stopping { .. } | Note::RestartAsked => Level::Notice,
     }

@@ -34,7 +34,7 @@ pub(super) fn end(power: Power, mut watchdog: Option<&mut Watchdog>, face: &mut 
     }
     feed(watchdog.as_deref_mut());
     // In a process of its own: a dead disk keeps sync(2) for ever.
-    let synced = match spawn(super::SYNC_WORD, Stdio::null()) {
+    let synced = match spawn(super::SYNC_WORD, None, Stdio::null()) {
         Ok(_) => reap_all(limits::SYNC_MAX),
         Err(_) => false,
     };

@@ -43,6 +43,7 @@ impl Kernel {
         observed.timeouts = self.ipvs.timeouts().await?;
         let values = sysctls.iter().filter_map(|name| Some((name.clone(), sysctl::read(name)?)));
         observed.sysctls = values.collect();
+        observed.memory_mib = memory_mib();
         Ok(observed)
     }
 
@@ -101,6 +102,14 @@ impl Kernel {
         let link = self.rtnl.link(&key.device).await?;
         self.announcer.announce(&link, key.cidr.address())
     }
+}
+
+/// Memory that the kernel has, in MiB; 0 when it does not say (`/proc/meminfo`, whose first line is in KiB).
+fn memory_mib() -> u32 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse::<u32>().ok());
+    // Part of it is the kernel's: a box of 64 MiB says a little less.
+    total.map_or(0, |kib| kib / 1024)
 }
 
 /// The error of an operation that failed before and that `op` needs.

@@ -5,6 +5,7 @@ pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod dhcp;
 pub(crate) mod doctor;
+pub(crate) mod fence;
 pub(crate) mod flash;
 pub(crate) mod heartbeat;
 pub(crate) mod ipvs;
@@ -27,5 +28,7 @@ pub(crate) mod tty;
 pub(crate) mod uevent;
 pub(crate) mod watchdog;
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod tests;

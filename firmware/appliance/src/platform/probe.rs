@@ -113,11 +113,13 @@ async fn run(id: ProbeId, spec: &ProbeSpec, deadline: Mono, direct: &direct::Dir
         Opening::Stream(dialogue) | Opening::Datagram(dialogue) => Some(dialogue.transcript().into()),
         Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,
     };
-    let ends = match &opening {
-        Opening::Stream(dialogue) => dialogue.certificate_ends(),
-        Opening::Datagram(_) | Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,
+    let learned = match &opening {
+        Opening::Stream(dialogue) | Opening::Datagram(dialogue) => Learned {
+            certificate_left_s: dialogue.certificate_ends().and_then(tls::left_s),
+            load: dialogue.said(),
+        },
+        Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => Learned::default(),
     };
-    let learned = Learned { certificate_left_s: ends.and_then(tls::left_s) };
     ProbeOutcome { result, took_us: u32::try_from(took_us).unwrap_or(u32::MAX), transcript, learned }
 }
 
@@ -231,6 +233,9 @@ async fn datagrams(spec: &ProbeSpec, dialogue: &mut Dialogue, stage: &mut Stage)
         let count = socket.recv(&mut buffer).await.map_err(|e| unreachable(&e))?;
         *stage = Stage::Answering;
         step = dialogue.feed(buffer.get(..count).unwrap_or_default());
+        if let Some(port) = dialogue.elsewhere() {
+            socket.connect(SocketAddr::new(spec.target.ip(), port)).await.map_err(|e| failure(&e))?;
+        }
     }
 }
 

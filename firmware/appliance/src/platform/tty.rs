@@ -4,7 +4,7 @@
 use director_core::init::cmdline::Tty as Name;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -21,8 +21,16 @@ impl Tty {
         // The terminal may hold us back with XOFF, and is held back when our input is full; one that knows nothing of it is
         // not harmed.
         let flow = serialport::FlowControl::Software;
-        let port =
-            serialport::new(name.to_string(), baud).flow_control(flow).exclusive(false).open_native()?;
+        Self::with(serialport::new(name.to_string(), baud).flow_control(flow).exclusive(false))
+    }
+
+    /// Opens the line `device` below `/dev` for bytes of any value, and for nobody else.
+    pub(crate) fn open_binary(device: &str, baud: u32) -> io::Result<Self> {
+        Self::with(serialport::new(format!("/dev/{device}"), baud))
+    }
+
+    fn with(line: serialport::SerialPortBuilder) -> io::Result<Self> {
+        let port = line.open_native()?;
         // SAFETY: into_raw_fd gives up the port's ownership of an open descriptor; nobody else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(port.into_raw_fd()) };
         // serialport clears O_NONBLOCK after open.
@@ -30,6 +38,12 @@ impl Tty {
         // SAFETY: the OwnedFd is open, is the only owner, and stays inside until it is dropped.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) }?;
         Ok(Self { fd })
+    }
+}
+
+impl AsRawFd for Tty {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

@@ -23,12 +23,17 @@ impl Watchdog {
     /// Opens and thereby arms the watchdog, asks for a time-out of `seconds`, and gives the one granted (`None`:
     /// the chip has a fixed one).
     pub(crate) fn arm(seconds: u32) -> io::Result<(Self, Option<u32>)> {
-        let device = OpenOptions::new().write(true).open(DEVICE)?;
+        let watchdog = Self { device: OpenOptions::new().write(true).open(DEVICE)? };
+        let granted = watchdog.set(seconds);
+        Ok((watchdog, granted))
+    }
+
+    /// Asks for a time-out and gives the one granted (`None`: the chip has a fixed one).
+    pub(crate) fn set(&self, seconds: u32) -> Option<u32> {
         let mut timeout = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
         // SAFETY: the kernel reads and writes one live int.
-        let granted = unsafe { set_timeout(device.as_raw_fd(), &raw mut timeout) };
-        let granted = granted.ok().and_then(|_| u32::try_from(timeout).ok());
-        Ok((Self { device }, granted))
+        let granted = unsafe { set_timeout(self.device.as_raw_fd(), &raw mut timeout) };
+        granted.ok().and_then(|_| u32::try_from(timeout).ok())
     }
 
     /// Starts the time-out anew.

@@ -3,62 +3,37 @@
 //! Without a heartbeat (no key, or no path that both nodes have) nobody may take over: the primary is active, the
 //! backup waits, and an alarm says so.
 
+mod paths;
+
+pub use paths::{FenceOrders, HeartbeatPath, Listen, Refused, SerialPath};
+
+use super::pings::{Pings, Proof};
 use super::protocol::ClusterAction;
 use super::status::{ClusterStatus, PathStatus, PeerStatus};
 use super::{Director, Effect, Level};
 use crate::election::{
-    Denied, Election, Fitness, Local, Output, Role as ElectionRole, Saved, Settings, Warning,
+    Denied, Election, Fitness, Local, Output, Role as ElectionRole, SERIAL_PATH, Saved, Warning,
 };
 use crate::gather::Gather as _;
-use crate::model::cluster::Authentication;
-use crate::model::config::{Interface, Node};
+use crate::health::{ProbeId, ProbeOutcome};
 use crate::model::{Config, Device, Millis, Mono, Name};
-use crate::plan::Observed;
+use crate::plan::{AddressKey, Observed};
 use crate::store::blob::{self, SCHEMA};
 use crate::store::identity::Role;
-use crate::sync::session::Credentials;
-use crate::wire::heartbeat::{Frame, Guard, Key, Keyring, Running};
+use crate::wire::heartbeat::{Frame, Key, KeyMark, Keyring, Running};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use serde::{Deserialize, Serialize};
+use paths::pairing;
 
-/// Priority of a primary without one.
-const PRIMARY_PRIORITY: u8 = 100;
-/// Priority of a backup without one.
-const BACKUP_PRIORITY: u8 = 90;
-/// Id of the key when the configuration names none.
-const KEY_ID: u8 = 1;
-
-/// A network over which heartbeats travel.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct HeartbeatPath {
-    /// Interface role.
-    pub name: Name,
-    /// Its device.
-    pub device: Device,
-    /// Our address there.
-    pub local: IpAddr,
-    /// The peer's.
-    pub peer: IpAddr,
-}
-
-/// What the shell opens.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Listen {
-    /// Judges what comes, signs what goes.
-    pub guard: Guard,
-    /// UDP port at both ends.
-    pub port: u16,
-    /// Paths by number.
-    pub paths: Vec<HeartbeatPath>,
-    /// What the connection to the peer is sealed with; `None`: there is none.
-    pub credentials: Option<Credentials>,
-}
+/// Refusals are an alarm for this long.
+const REFUSAL_ALARM: Millis = Millis::from_secs(60);
+/// Neighbours that are asked in turn for one address.
+const NEIGHBOURS_MAX: usize = 3;
 
 /// The pair's part of the director.
 #[derive(Debug, Default)]
@@ -72,8 +47,29 @@ pub(super) struct Cluster {
     pub(super) running: Running,
     /// Devices with a link in the last dump.
     linked: Option<BTreeSet<Device>>,
+    /// Floating addresses that the kernel has of us, or is being given.
+    held: Vec<AddressKey>,
+    /// What init was told last; `None` before the first word of this process.
+    ordered: Option<Option<FenceOrders>>,
+    /// The key of the configuration.
+    key: Option<(u8, Key)>,
+    /// The one before it, while the peer may still need it.
+    rotation: Option<Rotation>,
+    /// What was refused last, by path, and when.
+    refused: BTreeMap<u8, (Refused, Mono)>,
+    /// Echoes to witnesses and from floating addresses.
+    pub(super) pings: Pings,
     /// Configuration seen once: what comes later is a commit, not a start.
     begun: bool,
+}
+
+/// A key that goes out of use. It is accepted until the peer signs with the new one, and signs until the peer accepts
+/// that: so keys are replaced without a gap, whichever box is told first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Rotation {
+    old: (u8, Key),
+    /// The peer accepts the new one.
+    taken: bool,
 }
 
 impl Cluster {
@@ -83,7 +79,8 @@ impl Cluster {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Mono> {
-        self.election.as_ref().map(Election::next_deadline)
+        let election = self.election.as_ref().map(Election::next_deadline)?;
+        Some(self.pings.next_deadline().map_or(election, |ping| ping.min(election)))
     }
 
     pub(super) fn saved(&self) -> Option<Saved> {
@@ -96,13 +93,26 @@ impl Cluster {
         let (why, since) = election.why();
         let peer = election.peer();
         let names = self.listen.as_ref().map(|l| l.paths.as_slice()).unwrap_or_default();
-        let path = |(path, seen): (&HeartbeatPath, &crate::election::Path)| PathStatus {
-            name: path.name.clone(),
-            peer: path.peer,
-            proven: seen.proven,
-            heard: seen.heard,
-            frames: seen.frames,
+        let path = |name: String, to: Option<IpAddr>, number: u8| {
+            let seen = peer.paths().get(usize::from(number)).copied().unwrap_or_default();
+            PathStatus {
+                name,
+                peer: to,
+                proven: seen.proven,
+                heard: seen.heard,
+                frames: seen.frames,
+                missed: peer.missed(number),
+                round_us: seen.round_us,
+                refused: self.refused.get(&number).map(|(refused, _)| refused.counters),
+            }
         };
+        let numbered = (0_u8..).zip(names);
+        let mut paths: Vec<PathStatus> = numbered
+            .map(|(number, p)| path(p.name.to_string(), Some(p.to.unwrap_or(p.peer)), number))
+            .collect();
+        if let Some(serial) = self.listen.as_ref().and_then(|l| l.serial.as_ref()) {
+            paths.push(path(serial.device.to_string(), None, SERIAL_PATH));
+        }
         let word = peer.word().map(|word| PeerStatus {
             state: word.state,
             alive: peer.alive(now),
@@ -123,13 +133,26 @@ impl Cluster {
             signed: self.listen.as_ref().and_then(|l| l.guard.keys.signing()),
             takeover_after: election.settings().takeover_min(),
             peer: word,
-            paths: names.iter().zip(peer.paths()).map(path).collect(),
+            paths,
+            fence_after: election.fence_after(now),
+            watchdog: crate::init::limits::watchdog_timeout_s(Some(election.fence_after(now))),
+            old_key: self.rotation.as_ref().map(|r| r.old.0),
+            witnesses: self.pings.witnesses(),
+            proofs: self.pings.proofs(),
             round_us: peer.round_us(),
             old_frames: peer.old(),
             configuration: String::new(),
             connections: election.connections(),
             table: None,
         })
+    }
+
+    fn path_name(&self, number: u8) -> String {
+        let Some(listen) = &self.listen else { return number.to_string() };
+        if number == SERIAL_PATH {
+            return listen.serial.as_ref().map_or_else(|| "serial".to_string(), |s| s.device.to_string());
+        }
+        listen.paths.get(usize::from(number)).map_or_else(|| number.to_string(), |p| p.name.to_string())
     }
 
     /// Whether nothing is left to be told to the peer.
@@ -144,6 +167,22 @@ impl Cluster {
             alarms.push(format!("no heartbeat, so nobody takes over: {why}"));
         }
         let Some(election) = &self.election else { return alarms };
+        let fresh = |at: &Mono| now < at.after(REFUSAL_ALARM);
+        for (refused, _) in self.refused.values().filter(|(_, at)| fresh(at)) {
+            let name = self.path_name(refused.path);
+            let whom = refused.from.map_or_else(String::new, |from| format!(" from {from}"));
+            alarms.push(format!("heartbeats on {name}{whom} are refused: {}", refused.refusal));
+        }
+        if !self.pings.reachable(now) {
+            alarms.push("no witness answers: this box may be cut off from the network".to_string());
+        }
+        for (address, proof) in self.pings.proofs() {
+            if let Proof::Failed { asked } = proof {
+                alarms.push(format!(
+                    "it is not proved that {address} arrives here: {asked} does not answer to it; it is announced again"
+                ));
+            }
+        }
         if self.second_box {
             alarms.push("two boxes say that they are the peer: check show version on each".to_string());
         }
@@ -167,76 +206,6 @@ const fn role_word(role: ElectionRole) -> &'static str {
         ElectionRole::Releasing { .. } => "releasing the floating addresses",
         ElectionRole::Left => "stopped",
     }
-}
-
-/// What the election and the shell need, or why there can be no heartbeat.
-fn pairing(config: &Config, identity: Role) -> Result<(Settings, Listen), &'static str> {
-    let cluster = &config.cluster;
-    let pairing = &cluster.pairing;
-    let backup = config.backup.as_ref().ok_or("no backup node is configured")?;
-    let (own, peer) = match identity {
-        Role::Primary => (&config.primary, backup),
-        Role::Backup => (backup, &config.primary),
-    };
-    let mut keys = Keyring::default();
-    if let Some(secret) = &pairing.secret {
-        keys.add(pairing.key.unwrap_or(KEY_ID), Key::of(secret.reveal()));
-    }
-    if keys.is_empty() && pairing.authentication == Authentication::Enforce {
-        return Err("no key: set cluster secret, the same on both boxes");
-    }
-    let shared = networks(config, own, peer).count() > 0;
-    if !shared {
-        return Err("no network on which both nodes have an address");
-    }
-    let default = if identity == Role::Primary { PRIMARY_PRIORITY } else { BACKUP_PRIORITY };
-    let dead_time = cluster.dead_time;
-    let settings = Settings {
-        group: pairing.group,
-        own: identity,
-        priority: own.priority.unwrap_or(default),
-        interval: cluster.heartbeat_interval,
-        dead_time,
-        warn_time: pairing.warn_time.unwrap_or_else(|| Millis::new(dead_time.get() / 2)),
-        start_hold: pairing.start_hold,
-        detection: pairing.detection,
-        failback: pairing.failback,
-        failback_delay: pairing.failback_delay,
-    };
-    let guard = Guard { group: pairing.group, own: identity, mode: pairing.authentication, keys };
-    let key = pairing.key.unwrap_or(KEY_ID);
-    let secret = pairing.secret.as_ref();
-    let credentials = secret.map(|s| Credentials::new(pairing.group, identity, key, s.reveal()));
-    let paths = paths(config, own, peer);
-    Ok((settings, Listen { guard, port: cluster.heartbeat_port, paths, credentials }))
-}
-
-/// The networks on which both nodes have an address, in order of their names: ours and the peer's.
-fn networks<'a>(
-    config: &'a Config,
-    own: &'a Node,
-    peer: &'a Node,
-) -> impl Iterator<Item = (&'a Name, &'a Interface, IpAddr, IpAddr)> {
-    let named = &config.cluster.pairing.paths;
-    let roles = config.interfaces.iter().filter(|(name, _)| named.is_empty() || named.contains(name));
-    roles.filter_map(|(name, interface)| {
-        let address = |node: &Node, v4: bool| {
-            let all = node.addresses.get(name)?;
-            all.iter().map(|cidr| cidr.address()).find(|a| a.is_ipv4() == v4)
-        };
-        let both = [true, false].into_iter().find_map(|v4| Some((address(own, v4)?, address(peer, v4)?)));
-        let (local, peer) = both?;
-        Some((name, interface, local, peer))
-    })
-}
-
-/// Those whose card is known. A role that is bound to a card by its hardware address gets its device from the first
-/// dump of the kernel.
-fn paths(config: &Config, own: &Node, peer: &Node) -> Vec<HeartbeatPath> {
-    let paths = networks(config, own, peer).filter_map(|(name, interface, local, peer)| {
-        Some(HeartbeatPath { name: name.clone(), device: interface.device.clone()?, local, peer })
-    });
-    paths.take(crate::model::limits::HEARTBEAT_PATHS).collect()
 }
 
 impl Director {
@@ -264,9 +233,12 @@ impl Director {
             }
         };
         self.cluster.silent = None;
+        self.change_key(&listen.guard.keys);
+        let witnesses = &self.config.cluster.pairing.witnesses;
+        self.cluster.pings.configure(witnesses, settings.interval, settings.dead_time, now);
         self.cluster.running = Running { generation: self.generation.0, hash: blob::hash(&self.config) };
         self.listen_on(listen, out);
-        let local = self.local();
+        let local = self.local(now);
         let mut outputs = Vec::new();
         if let Some(election) = &mut self.cluster.election {
             election.configure(settings, now);
@@ -297,10 +269,52 @@ impl Director {
 
     pub(super) fn on_heartbeat(&mut self, path: u8, frame: &Frame, now: Mono, out: &mut Vec<Effect>) {
         self.with_election(now, out, |e, now, o| e.receive(path, frame, now, o));
+        self.rotate(frame, now, out);
+    }
+
+    pub(super) fn on_refused(&mut self, refused: Refused, now: Mono) {
+        if usize::from(refused.path) < crate::election::PATHS_MAX {
+            self.cluster.refused.insert(refused.path, (refused, now));
+        }
+    }
+
+    fn change_key(&mut self, keys: &Keyring) {
+        let new = keys.first().cloned();
+        if let Some(old) = self.cluster.key.take().filter(|old| new.is_some() && Some(old) != new.as_ref()) {
+            self.cluster.rotation = Some(Rotation { old, taken: false });
+        }
+        self.cluster.key = new;
+    }
+
+    /// What the peer says of keys. What it said before it fell silent may be outdated, and then any authentic frame counts:
+    /// all it decides is which of our keys signs.
+    fn rotate(&mut self, frame: &Frame, now: Mono, out: &mut Vec<Effect>) {
+        let (Some(rotation), Some((id, key))) = (&mut self.cluster.rotation, &self.cluster.key) else {
+            return;
+        };
+        let Some(election) = &self.cluster.election else { return };
+        let peer = election.peer();
+        let alive = peer.alive(now);
+        let word = if alive { peer.word().unwrap_or(frame) } else { frame };
+        let new = KeyMark::of(*id, key);
+        let signed = word.key == Some(new);
+        let taken = signed || word.keys.contains(&new);
+        if signed && alive {
+            self.cluster.rotation = None;
+            self.log(Level::Notice, format!("cluster: both boxes sign with key {id} now"), out);
+        } else if rotation.taken == taken {
+            return;
+        } else {
+            rotation.taken = taken;
+        }
+        if let Ok((_, listen)) = pairing(&self.bound_now(), self.start.identity) {
+            self.listen_on(listen, out);
+        }
     }
 
     pub(super) fn cluster_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        if self.cluster.next_deadline().is_some_and(|at| at <= now) {
+        self.ping(now, out);
+        if self.cluster.election.as_ref().is_some_and(|e| e.next_deadline() <= now) {
             self.with_election(now, out, Election::on_deadline);
         }
     }
@@ -324,7 +338,15 @@ impl Director {
         }
     }
 
-    fn listen_on(&mut self, listen: Listen, out: &mut Vec<Effect>) {
+    fn listen_on(&mut self, mut listen: Listen, out: &mut Vec<Effect>) {
+        if let (Some(Rotation { old, taken }), Some(new)) = (&self.cluster.rotation, &self.cluster.key) {
+            let order = if *taken { [new, old] } else { [old, new] };
+            let mut keys = Keyring::default();
+            for (id, key) in order {
+                keys.add(*id, key.clone());
+            }
+            listen.guard.keys = keys;
+        }
         if self.cluster.listen.as_ref() != Some(&listen) {
             self.cluster.listen = Some(listen.clone());
             out.push(Effect::Listen(Some(Box::new(listen))));
@@ -338,13 +360,42 @@ impl Director {
             if let Ok((_, listen)) = pairing(&self.bound_now(), self.start.identity) {
                 self.listen_on(listen, out);
             }
-            let local = self.local();
+            let local = self.local(now);
             self.with_election(now, out, |e, now, o| e.update(local, now, o));
+        }
+    }
+
+    /// The kernel is about to be given these floating addresses, or has them.
+    pub(super) fn cluster_planned<'a>(&mut self, floating: impl Iterator<Item = &'a AddressKey>) {
+        if self.cluster.election.as_ref().is_some_and(Election::active) {
+            self.cluster.held = floating.cloned().collect();
+        }
+    }
+
+    /// Tells init what to remove should this process stand still.
+    pub(super) fn order_fence(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let held = !self.cluster.held.is_empty();
+        let after = self.cluster.election.as_ref().filter(|_| held).map(|e| e.fence_after(now));
+        let same = match (&self.cluster.ordered, after) {
+            (Some(None), None) => true,
+            (Some(Some(old)), Some(after)) => old.after == after && old.keys == self.cluster.held,
+            (None | Some(_), _) => false,
+        };
+        if !same {
+            let orders = after.map(|after| FenceOrders { after, keys: self.cluster.held.clone() });
+            self.cluster.ordered = Some(orders.clone());
+            out.push(Effect::Fence(orders.map(Box::new)));
         }
     }
 
     /// Kernel and desired state agree: what was to be released is gone.
     pub(super) fn cluster_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if !self.cluster.election.as_ref().is_some_and(Election::active) {
+            self.cluster.held.clear();
+        }
+        let known = self.reconcile.observed().map(|o| &o.addresses);
+        let held = self.cluster.held.iter().filter(|key| known.is_some_and(|k| k.contains_key(*key)));
+        self.cluster.pings.held(held, now);
         self.update_cluster(now, out);
         let releasing = |e: &Election| matches!(e.role(), ElectionRole::Releasing { .. });
         if self.cluster.election.as_ref().is_some_and(releasing) {
@@ -377,6 +428,14 @@ impl Director {
             Some(Err(Denied::NoPeer)) => {
                 Err("the peer is not ready, nobody would serve: show cluster".to_string())
             }
+            Some(Err(Denied::PeerUnfit)) => {
+                Err("the peer can serve worse than this box (links, witness, servers): show cluster there"
+                    .to_string())
+            }
+            Some(Err(Denied::Unfit)) => {
+                Err("this box can serve worse than the peer (links, witness, servers): show cluster"
+                    .to_string())
+            }
             Some(Err(Denied::NotNow)) => Err("not while the box starts, hands over or stops".to_string()),
         }
     }
@@ -386,7 +445,10 @@ impl Director {
             match output {
                 Output::Send(frame) => out.push(Effect::Beat(Box::new(frame))),
                 Output::Changed => self.role_changed(out),
-                Output::Announce => self.announcer.again(now),
+                Output::Announce => {
+                    self.announcer.again(now);
+                    self.cluster.pings.again(now);
+                }
                 Output::Warn(warning) => self.cluster_warning(warning, out),
             }
         }
@@ -424,7 +486,54 @@ impl Director {
         self.log(level, text, out);
     }
 
-    fn local(&self) -> Local {
+    /// Echoes that are due. A witness that came or went changes how fit this box is.
+    fn ping(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let Some(election) = &self.cluster.election else { return };
+        let told = election.fitness().witness;
+        let mut pings = core::mem::take(&mut self.cluster.pings);
+        let weak = pings.due(|key, turn| self.neighbour(key, turn), now, out);
+        self.cluster.pings = pings;
+        if weak {
+            self.announcer.again(now);
+        }
+        if self.cluster.pings.reachable(now) != told {
+            self.update_cluster(now, out);
+        }
+    }
+
+    /// An echo of ours was answered, or was not.
+    pub(super) fn on_pinged(
+        &mut self,
+        id: ProbeId,
+        outcome: &ProbeOutcome,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        self.cluster.pings.pinged(id, outcome, now);
+        let told = self.cluster.election.as_ref().map(|e| e.fitness().witness);
+        if told.is_some_and(|told| told != self.cluster.pings.reachable(now)) {
+            self.update_cluster(now, out);
+        }
+    }
+
+    /// Who is asked whether he knows that a floating address is here: a witness, a gateway or a usable server beside it.
+    fn neighbour(&self, key: &AddressKey, turn: usize) -> Option<IpAddr> {
+        let config = &*self.config;
+        let observed = self.reconcile.observed()?;
+        let usable = |address: IpAddr| {
+            let mut dests = observed.services.values().flat_map(|s| &s.dests);
+            dests.any(|(dest, d)| dest.address == address && d.spec.weight > 0)
+        };
+        let servers = config.real_servers.values().filter_map(|s| s.address).filter(|a| usable(*a));
+        let gateways = config.routes.values().filter_map(|r| r.via);
+        let witnesses = config.cluster.pairing.witnesses.iter().copied();
+        let near = |a: &IpAddr| key.cidr.contains(*a) && *a != key.cidr.address();
+        let all: Vec<IpAddr> =
+            witnesses.chain(gateways).chain(servers).filter(near).take(NEIGHBOURS_MAX).collect();
+        all.get(turn.checked_rem(all.len())?).copied()
+    }
+
+    fn local(&self, now: Mono) -> Local {
         let nothing = Observed::default();
         let observed = self.reconcile.observed();
         let known = observed.unwrap_or(&nothing);
@@ -440,8 +549,10 @@ impl Director {
         Local {
             fitness: Fitness {
                 links: observed.is_none() || serving.all(carrier),
-                witness: true,
-                servers: usable > 0 || self.config.services.is_empty(),
+                witness: self.cluster.pings.reachable(now),
+                // Each service counts: a box whose cable was out must not take back what it cannot serve yet.
+                servers: known.services.values().all(|s| s.dests.values().any(|d| d.spec.weight > 0))
+                    && (usable > 0 || self.config.services.is_empty()),
             },
             connected: observed.is_none() || paths.iter().any(|path| carrier(&path.device)),
             running: self.cluster.running,

@@ -1,7 +1,7 @@
 //! Everything that goes into the director, and everything that comes out.
 
 use super::Checkpoint;
-use super::cluster::Listen;
+use super::cluster::{FenceOrders, Listen, Refused};
 use super::protocol::{Maintenance, Power, Recall, Recalled, Reply, Request, SessionId};
 use crate::doctor::{Look, Seen};
 use crate::health::{ProbeId, ProbeOutcome, ProbeSpec};
@@ -61,12 +61,21 @@ pub enum Event {
         /// What it says.
         frame: Box<Frame>,
     },
+    /// Something came over a heartbeat path that is not the peer's word. Comes at most once a second for each path.
+    Refused(Box<Refused>),
     /// The connection to the peer is there and proven, or gone.
     Linked(bool),
     /// The peer says something over it.
     Told(Box<Message>),
     /// The answer to [`Effect::SendTable`]: so many connections were sent.
     TableSent(u32),
+    /// A datagram came to the port of rwhod.
+    Rwho {
+        /// From whom.
+        from: Ipv4Addr,
+        /// At most [`crate::wire::rwho::DATAGRAM_MAX`] bytes.
+        datagram: Vec<u8>,
+    },
     /// A DHCP message came in on a device.
     Dhcp {
         /// Which.
@@ -198,6 +207,8 @@ pub enum Effect {
     },
     /// Send this on every path of [`Effect::Listen`].
     Beat(Box<Frame>),
+    /// Tell init which floating addresses to remove should this process stand still; `None`: it holds none.
+    Fence(Option<Box<FenceOrders>>),
     /// Say this to the peer over the connection, if there is one.
     Tell(Box<Message>),
     /// Send the kernel's connections to the peer as sync messages, as the daemon
@@ -221,6 +232,8 @@ pub enum Effect {
         /// One line, no control characters.
         text: String,
     },
+    /// Listen to the broadcasts of rwhod, or not.
+    RwhoListen(bool),
     /// Listen for DHCP messages on these devices, and on no others.
     DhcpListen(BTreeSet<Device>),
     /// Send a DHCP message.

@@ -26,7 +26,7 @@ impl Director {
             Some(observed) => self.bound(&self.config, observed),
             None => Cow::Borrowed(&*self.config),
         };
-        let mut names: Vec<String> = sysctls(&config).into_keys().collect();
+        let mut names: Vec<String> = sysctls(&config, 0).into_keys().collect();
         names.extend(Sysctl::CHOICES.iter().map(|choice| choice.word.to_string()));
         names.sort_unstable();
         names.dedup();

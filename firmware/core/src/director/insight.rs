@@ -98,7 +98,7 @@ const fn dest(op: &Op) -> Option<&DestKey> {
 
 impl Director {
     pub(super) fn checks(&self, now: Mono) -> Reply {
-        Reply::Checks { at: now, checks: self.health.checks(now) }
+        Reply::Checks { at: now, checks: self.health.checks(now), loads: self.health.loads() }
     }
 
     /// The service that is meant when only a server was named.

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod announce;
+mod applied;
 pub mod cluster;
 pub mod commit;
 mod doctor;
@@ -22,6 +23,7 @@ mod leases;
 mod maintain;
 mod now;
 mod pages;
+pub mod pings;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
@@ -40,6 +42,7 @@ use crate::cli::show::ops::describe;
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
 use crate::login::Access;
+use crate::model::check::LoadSource;
 use crate::model::{Config, Device, Millis, Mono};
 use crate::overrides::{Kept, Overrides};
 use crate::plan::fallback::Pages;
@@ -244,6 +247,7 @@ impl Director {
             director.checkpoint(out);
         }
         director.drive(now, out);
+        director.order_fence(now, out);
         director
     }
 
@@ -254,8 +258,13 @@ impl Director {
             Event::KernelChanged => self.reconcile.kernel_changed(),
             Event::Observed(result) => self.on_observed(result, now, out),
             Event::Applied { batch, results } => self.on_applied(batch, results, now, out),
+            Event::Probed { id, outcome } if pings::ours(id) => self.on_pinged(id, &outcome, now, out),
             Event::Probed { id, outcome } => self.with_health(now, out, |h, o| h.probed(id, outcome, now, o)),
             Event::Heartbeat { path, frame } => self.on_heartbeat(path, &frame, now, out),
+            Event::Rwho { from, datagram } => {
+                self.with_health(now, out, |h, o| h.broadcast(from.into(), &datagram, now, o));
+            }
+            Event::Refused(refused) => self.on_refused(*refused, now),
             Event::TimeAnswered { server, sent, received, datagram } => {
                 self.on_time(server, (sent, received), datagram.as_deref(), now, out);
             }
@@ -278,6 +287,7 @@ impl Director {
         self.say_state(now, out);
         sync::turn_answers(self.sync.proposal, out);
         self.forget_proposal();
+        self.order_fence(now, out);
         // Last, because nothing may follow it.
         if self.reconcile.settled() {
             self.end(out);
@@ -355,6 +365,7 @@ impl Director {
         self.configure_time(now);
         self.configure_cluster(now, out);
         out.push(Effect::Access(Access::of(&self.config)));
+        out.push(Effect::RwhoListen(listens_to_rwhod(&self.config)));
         self.reconcile.desired_changed();
         self.reconcile.retry_now();
     }
@@ -465,6 +476,8 @@ impl Director {
 
     fn plan(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.lend(now, out);
+        // Verdicts that changed are acted on here, whoever asked for this plan.
+        let drifted = self.reconcile.drifted() && !self.unsaved;
         // A restart must not know less than the kernel shows.
         if self.remember_parameters() || self.unsaved {
             self.checkpoint(out);
@@ -481,7 +494,18 @@ impl Director {
                 self.announcer.announced(key.clone(), now);
             }
         }
+        self.cluster_planned(want.floating_addresses.keys());
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
+        if let Some(first) = ops.first().filter(|_| drifted) {
+            let more = count.saturating_sub(1);
+            let rest = match more {
+                0 => String::new(),
+                1 => ", and 1 more operation".to_string(),
+                _ => format!(", and {more} more operations"),
+            };
+            let text = format!("the kernel was changed by something else: {}{rest}", describe(first));
+            self.log(Level::Warning, text, out);
+        }
         let pages = want.pages;
         match self.reconcile.planned(ops.clone(), now) {
             Some(batch) => {
@@ -509,63 +533,6 @@ impl Director {
         }
     }
 
-    fn on_applied(
-        &mut self,
-        batch: u64,
-        results: Vec<Result<(), OpError>>,
-        now: Mono,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(applied) = self.reconcile.applied(batch, results, now) else { return };
-        let mut refused = Vec::new();
-        let mut done = 0_u32;
-        for (op, result) in applied.results {
-            match result {
-                Ok(()) => {
-                    self.done.note(&op, now);
-                    done = done.saturating_add(1);
-                }
-                // It is repeated anyway, and what it tells is true already.
-                Err(error) if matches!(op, Op::Announce { .. }) => {
-                    self.log(Level::Warning, format!("{}: {error}", describe(&op)), out);
-                }
-                Err(error) => refused.push((op, error)),
-            }
-        }
-        self.operations = self.operations.saturating_add(u64::from(done));
-        self.refused(&refused, out);
-        self.commit_applied(batch, done, &refused, now, out);
-        self.failing = refused.into_iter().take(FAILING_MAX).map(|(op, _)| op).collect();
-    }
-
-    /// Says what the kernel refused: each first of a kind, and not again while it stays the same.
-    fn refused(&mut self, refused: &[(Op, OpError)], out: &mut Vec<Effect>) {
-        let text = |(op, error): &(Op, OpError)| format!("kernel refused to {}: {error}", describe(op));
-        let Some(first) = refused.first() else {
-            self.last_error = None;
-            return;
-        };
-        let known = refused.iter().take(FAILING_MAX);
-        let fresh = known.filter(|(op, _)| !self.failing.contains(op)).take(REFUSALS_LOGGED);
-        for text in fresh.map(text) {
-            self.log(Level::Error, text, out);
-        }
-        if let Some(more) =
-            refused.len().checked_sub(REFUSALS_LOGGED).filter(|n| *n > 0 && self.failing.is_empty())
-        {
-            self.log(Level::Error, format!("kernel refused {more} more operations"), out);
-        }
-        self.last_error = Some(text(first));
-    }
-
-    /// Logs an error once, however often it comes in a row, and keeps it for the alarms.
-    fn complain(&mut self, text: String, out: &mut Vec<Effect>) {
-        if self.last_error.as_ref() != Some(&text) {
-            self.log(Level::Error, text.clone(), out);
-        }
-        self.last_error = Some(text);
-    }
-
     /// Kernel and desired state agree.
     fn on_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.last_error = None;
@@ -580,4 +547,12 @@ impl Director {
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {
         out.push(Effect::Log { level, text: text.into() });
     }
+}
+
+/// Whether the load of any server comes from its rwhod.
+fn listens_to_rwhod(config: &Config) -> bool {
+    let monitors = &config.questions.load_monitors;
+    let mut used =
+        config.real_servers.values().filter_map(|server| monitors.get(server.load_monitor.as_ref()?));
+    used.any(|monitor| monitor.source == LoadSource::Rwhod)
 }

@@ -31,6 +31,10 @@ impl Circumstances for Now<'_> {
         self.observed.services.get(service).and_then(|s| s.dests.get(dest)).map(|d| d.spec)
     }
 
+    fn memory_mib(&self) -> u32 {
+        self.observed.memory_mib
+    }
+
     fn lease(&self, device: &Device) -> Option<Lease> {
         self.leases.lease(device)
     }
@@ -45,6 +49,10 @@ impl Circumstances for Now<'_> {
 
     fn removed(&self, pool: &Name, server: &Name, port: u16) -> bool {
         self.health.removed(pool, server, port)
+    }
+
+    fn most(&self, server: &Name) -> Option<u32> {
+        self.health.most(server)
     }
 
     fn forced(&self, pool: &Name, server: &Name) -> Forced {

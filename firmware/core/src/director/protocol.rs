@@ -6,6 +6,7 @@ use super::insight::Why;
 use super::status::Status;
 use crate::doctor::Report;
 use crate::health::CheckStatus;
+use crate::health::load::LoadStatus;
 use crate::model::validate::Finding;
 use crate::model::{Config, Millis, Mono, Name};
 use crate::overrides::Forced;
@@ -235,6 +236,8 @@ pub enum Reply {
         at: Mono,
         /// In order of address and port.
         checks: Vec<CheckStatus>,
+        /// Load monitors, by server.
+        loads: Vec<LoadStatus>,
     },
     /// To [`Request::Why`].
     Why(Box<Why>),

@@ -45,12 +45,17 @@ pub struct Reconcile {
     observed_at: Mono,
     /// Desired state or kernel changed since the last plan.
     dirty: bool,
+    /// The desired state may have changed since the kernel was last as desired.
+    asked: bool,
     /// The picture may be wrong: dump before planning.
     stale: bool,
     /// The kernel changed while it was dumped.
     missed: bool,
     failures: u32,
     batch: u64,
+    /// When the last batch was handed out, and how long the last one that ended took.
+    handed_out: Mono,
+    took: Millis,
 }
 
 /// What to do next.
@@ -80,16 +85,31 @@ impl Reconcile {
             observed: None,
             observed_at: now,
             dirty: true,
+            asked: true,
             stale: true,
             missed: false,
             failures: 0,
             batch: 0,
+            handed_out: now,
+            took: Millis::new(0),
         }
     }
 
     /// The desired state may have changed.
     pub fn desired_changed(&mut self) {
         self.dirty = true;
+        self.asked = true;
+    }
+
+    /// Whether a plan that is not empty now undoes what something else did: the kernel was as desired, and what is desired
+    /// did not change since.
+    pub const fn drifted(&self) -> bool {
+        !self.asked && self.failures == 0
+    }
+
+    /// From handing out the last batch that ended to its end.
+    pub const fn took(&self) -> Millis {
+        self.took
     }
 
     /// The kernel may have changed. While a dump is under way it may show it or not: it is used, then another one is made.
@@ -177,8 +197,10 @@ impl Reconcile {
         self.dirty = missed;
         if ops.is_empty() {
             self.failures = 0;
+            self.asked = false;
             return None;
         }
+        self.handed_out = now;
         self.batch = self.batch.saturating_add(1);
         self.phase = Phase::Applying { batch: self.batch, ops, until: now.after(ANSWER_TIMEOUT) };
         Some(self.batch)
@@ -197,6 +219,8 @@ impl Reconcile {
             return None;
         }
         let ops = core::mem::take(ops);
+        let took = now.micros_since(self.handed_out) / 1000;
+        self.took = Millis::new(u32::try_from(took).unwrap_or(u32::MAX));
         // Fewer results than operations: the rest was not tried.
         let complete = results.len() == ops.len();
         let results: Vec<_> = ops.into_iter().zip(results).collect();

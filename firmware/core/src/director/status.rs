@@ -1,5 +1,6 @@
 //! The read model: what every `show` renders, as text or JSON. Neither configuration nor runtime state.
 
+use super::pings::{Proof, WitnessStatus};
 use crate::election::Fitness;
 use crate::health::State as HealthState;
 use crate::model::config::{CheckKind, Forward};
@@ -10,7 +11,8 @@ use crate::plan::{DaemonRole, DaemonSpec, DestKey, DestSpec, ServiceKey, Service
 use crate::store::Generation;
 use crate::store::identity::Role;
 use crate::upgrade::running::Running;
-use crate::wire::heartbeat::State as PeerState;
+use crate::wire::heartbeat::{Counters, State as PeerState};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -24,7 +26,7 @@ pub struct Status {
     /// The box.
     pub system: SystemStatus,
     /// The pair; `None` without a heartbeat.
-    pub cluster: Option<ClusterStatus>,
+    pub cluster: Option<Box<ClusterStatus>>,
     /// Devices and their roles.
     pub interfaces: Vec<InterfaceStatus>,
     /// Addresses in the kernel, and wanted ones that are missing.
@@ -76,6 +78,8 @@ pub struct SystemStatus {
     pub operations: u64,
     /// Kernel operations of the last plan that was not empty.
     pub last_plan: u32,
+    /// How long the kernel worked on the last plan that ended.
+    pub last_plan_took: Millis,
     /// When the kernel's state was last compared with the desired one.
     pub reconciled: Option<Mono>,
 }
@@ -103,6 +107,16 @@ pub struct ClusterStatus {
     pub peer: Option<PeerStatus>,
     /// Networks that carry heartbeats.
     pub paths: Vec<PathStatus>,
+    /// How long after the last heartbeat init removes the addresses of a director that stands still.
+    pub fence_after: Millis,
+    /// Time-out of the hardware watchdog in seconds that is asked for while the addresses are held.
+    pub watchdog: u32,
+    /// Id of the key that is going out of use.
+    pub old_key: Option<u8>,
+    /// Hosts that tell whether our own link works.
+    pub witnesses: Vec<WitnessStatus>,
+    /// Floating addresses that are held, and whether it is proved that they arrive here.
+    pub proofs: Vec<(IpAddr, Proof)>,
     /// Smoothed time from an urgent question to its answer.
     pub round_us: Option<u64>,
     /// Frames refused because they were old or repeated.
@@ -139,16 +153,22 @@ pub struct PeerStatus {
 /// A network that carries heartbeats.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PathStatus {
-    /// Interface role.
-    pub name: Name,
-    /// The peer's address there.
-    pub peer: IpAddr,
+    /// Interface role, or the serial device.
+    pub name: String,
+    /// Where frames are sent; a serial line has no addresses.
+    pub peer: Option<IpAddr>,
     /// When the peer last proved here that it hears us.
     pub proven: Option<Mono>,
     /// When it was last heard here at all.
     pub heard: Option<Mono>,
     /// Frames taken.
     pub frames: u64,
+    /// Frames that came over another path and not over this one.
+    pub missed: u64,
+    /// Smoothed time from a frame of ours to the first that echoes it.
+    pub round_us: Option<u64>,
+    /// Frames by what became of them, when any was refused.
+    pub refused: Option<Counters>,
 }
 
 /// The system slot that runs.

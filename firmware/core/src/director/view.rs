@@ -17,6 +17,7 @@ use crate::plan::desired::{asked_port, dest_port, keys, service_spec};
 use crate::plan::fallback::place;
 use crate::plan::observed::{Observed, ObservedDest, Stats};
 use crate::plan::{DestKey, ServiceKey};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -47,10 +48,12 @@ impl Director {
         Status {
             at: now,
             system: self.system_status(),
-            cluster: self.cluster.status(now).map(|status| ClusterStatus {
-                configuration: self.configuration_words(),
-                table: self.table_words(),
-                ..status
+            cluster: self.cluster.status(now).map(|status| {
+                Box::new(ClusterStatus {
+                    configuration: self.configuration_words(),
+                    table: self.table_words(),
+                    ..status
+                })
             }),
             interfaces: self.interface_status(observed),
             addresses: self.address_status(observed),
@@ -80,6 +83,7 @@ impl Director {
             boots: self.start.boots,
             operations: self.operations,
             last_plan: self.last_plan,
+            last_plan_took: self.reconcile.took(),
             reconciled: self.reconcile.observed_at(),
         }
     }

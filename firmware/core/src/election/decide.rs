@@ -1,7 +1,8 @@
 //! The decisions: every change of role is made here, with its reason.
 
 use super::{
-    ASK_PAUSE_MIN, ASKS, BURST, BURST_PAUSE, Election, Output, Reason, Role, Suspicion, TURNS_MAX, Warning,
+    ASK_PAUSE_MIN, ASKS, BURST, BURST_PAUSE, Election, Fitness, MEASURE_EVERY, Output, Reason, Role,
+    Suspicion, TURNS_MAX, Warning,
 };
 use crate::model::cluster::{Detection, Failback};
 use crate::model::{Millis, Mono};
@@ -12,7 +13,7 @@ use alloc::vec::Vec;
 impl Election {
     /// Decides, then sends what is due.
     pub(super) fn advance(&mut self, now: Mono, out: &mut Vec<Output>) {
-        self.wake(now);
+        self.wake(now, out);
         self.forget_claims(now);
         for _ in 0..TURNS_MAX {
             if !self.decide(now, out) {
@@ -22,7 +23,11 @@ impl Election {
         self.suspect(now, out);
         self.warn(now, out);
         if (self.burst > 0 || self.role != Role::Left) && now >= self.next_beat {
-            self.send(Marks::default(), now, out);
+            let ask = now >= self.measured.after(MEASURE_EVERY);
+            if ask {
+                self.measured = now;
+            }
+            self.send(Marks { ask, ..Marks::default() }, now, out);
             self.burst = self.burst.saturating_sub(1);
             let pause = if self.burst > 0 { BURST_PAUSE } else { self.settings.interval };
             self.next_beat = now.after(pause);
@@ -31,7 +36,8 @@ impl Election {
 
     /// The time in which this process stood still does not count as the peer's silence: its heartbeats may wait in a
     /// socket, behind this call.
-    fn wake(&mut self, now: Mono) {
+    fn wake(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.doubt(now, out);
         let slept_us = now.micros_since(self.called.after(self.settings.interval));
         self.called = now;
         if slept_us == 0 || self.role == Role::Left {
@@ -43,6 +49,23 @@ impl Election {
         if let Role::Starting { until } = &mut self.role {
             *until = until.after(slept);
         }
+    }
+
+    /// An active node whose last heartbeat is so old that its peer may have taken over does not know whether it still has
+    /// its role: init has removed the addresses, or would. It asks, and believes nothing that was said before.
+    pub(super) fn doubt(&mut self, now: Mono, out: &mut Vec<Output>) {
+        let beat = self.peer.made();
+        let stalled = self.role == Role::Active
+            && self.peer.alive(self.called)
+            && now >= beat.after(self.settings.fence_after(true));
+        if !stalled {
+            return;
+        }
+        let ms = u32::try_from(now.micros_since(beat) / 1000).unwrap_or(u32::MAX);
+        self.peer.distrust(now);
+        self.listening = now;
+        self.enter(Role::Standby, Reason::Stalled { ms }, now, out);
+        self.send(Marks { ask: true, ..Marks::default() }, now, out);
     }
 
     /// One decision. True when the role changed.
@@ -63,7 +86,7 @@ impl Election {
         if self.peer.alive(now) {
             return self.enter(Role::Standby, Reason::PeerHeard, now, out);
         }
-        if now < until || self.deaf() {
+        if now < until || self.deaf() || !self.local.fitness.witness {
             return false;
         }
         if self.peer.one_way(now) && now < until.after(self.settings.dead_time) {
@@ -109,7 +132,8 @@ impl Election {
     /// A standby whose peer is not heard.
     fn decide_alone(&mut self, now: Mono, out: &mut Vec<Output>) -> bool {
         let (silent_since, mute) = (self.silent_since(), self.mute(now));
-        if self.deaf() || !(mute || now >= self.dead_at()) {
+        // Without a witness it is this box that is cut off.
+        if self.deaf() || !self.local.fitness.witness || !(mute || now >= self.dead_at()) {
             return false;
         }
         if self.peer.one_way(now) {
@@ -152,18 +176,20 @@ impl Election {
         if core::mem::take(&mut self.duel) | core::mem::take(&mut self.apart) {
             out.push(Output::Announce);
         }
-        let able = state == State::Standby && !marks.aside;
-        if !(able && fitness > ours) {
+        let ready = state == State::Standby;
+        // Being set aside is no reason to leave the addresses with a box that cannot serve.
+        if !(ready && fitness > ours) {
             self.worse = None;
         } else if self.worse.is_none() {
             self.worse = Some(now);
         }
-        let fitter = self.worse.is_some_and(|since| now >= since.after(self.settings.interval));
+        let fitter = self.worse.is_some_and(|since| now >= since.after(self.patience(fitness)));
+        let able = ready && !marks.aside && fitness >= ours;
         let why = if able && marks.takeover {
             Reason::OperatorThere
         } else if fitter {
             Reason::PeerFitter
-        } else if able && marks.claim && fitness >= ours {
+        } else if able && marks.claim {
             Reason::PeerPreferred
         } else {
             return false;
@@ -174,15 +200,23 @@ impl Election {
         true
     }
 
-    /// Whether this node is the one to be active: not set aside, fitter, of higher priority, the primary.
+    /// How long the peer must be the fitter one. Both see at different moments that a witness is gone; when that is all, the
+    /// peer has time to see it too.
+    pub(super) fn patience(&self, peer: u8) -> Millis {
+        let witness = Fitness { witness: true, links: false, servers: false }.level();
+        let only = peer ^ self.local.fitness.level() == witness;
+        if only { self.settings.dead_time } else { self.settings.interval }
+    }
+
+    /// Whether this node is the one to be active: fitter, not set aside, of higher priority, the primary.
     fn outranks(&self, peer: &Frame) -> bool {
         let own = (
-            !self.aside,
             self.local.fitness.level(),
+            !self.aside,
             self.settings.priority,
             self.settings.own == Node::Primary,
         );
-        let other = (!peer.marks.aside, peer.fitness, peer.priority, peer.sender == Node::Primary);
+        let other = (peer.fitness, !peer.marks.aside, peer.priority, peer.sender == Node::Primary);
         own > other
     }
 
@@ -329,7 +363,8 @@ impl Election {
             Role::Standby => self.standby_deadlines(&mut soon),
             Role::Active => {
                 if let Some(since) = self.worse {
-                    soon(since.after(self.settings.interval));
+                    let peer = self.peer.word().map_or(0, |word| word.fitness);
+                    soon(since.after(self.patience(peer)));
                 }
             }
             Role::Releasing { until, .. } => soon(until),

@@ -23,7 +23,7 @@ mod reason;
 #[cfg(test)]
 mod tests;
 
-pub use peer::{PATHS_MAX, Path, Peer, Worth};
+pub use peer::{PATHS_MAX, Path, Peer, SERIAL_PATH, Worth};
 pub use reason::Reason;
 
 use crate::model::cluster::{Detection, Failback};
@@ -41,8 +41,16 @@ const BURST_PAUSE: Millis = Millis::new(10);
 pub const ASKS: u8 = 5;
 /// Shortest pause between two questions. Chosen: above the turn of a busy peer's main loop.
 pub const ASK_PAUSE_MIN: Millis = Millis::new(10);
+/// A heartbeat is a question this often, to know the round trip of each path.
+const MEASURE_EVERY: Millis = Millis::from_secs(10);
 /// First contact is answered at once, but not more often than this.
 const GREETING_PAUSE: Millis = Millis::new(10);
+/// Share of [`Settings::takeover_min`] that is kept for init to wake up and for the kernel to remove addresses.
+const FENCE_SHARE: u32 = 10;
+/// The least of it. Chosen: a timer of a millisecond, a busy processor, and a thousand addresses.
+const FENCE_MARGIN_MIN: Millis = Millis::new(10);
+/// The most of it.
+const FENCE_MARGIN_MAX: Millis = Millis::new(100);
 /// Decisions in one call, at most: Starting to Standby to Active.
 const TURNS_MAX: usize = 4;
 
@@ -53,13 +61,19 @@ pub struct Fitness {
     pub links: bool,
     /// The witness answers, or there is none.
     pub witness: bool,
-    /// A server is usable, or none is configured.
+    /// Every virtual server has a usable server, or none is configured.
     pub servers: bool,
 }
 
 impl Fitness {
     /// A node in full health.
     pub const FULL: Self = Self { links: true, witness: true, servers: true };
+
+    /// From what travelled.
+    #[must_use]
+    pub const fn of(level: u8) -> Self {
+        Self { links: level & 4 != 0, witness: level & 2 != 0, servers: level & 1 != 0 }
+    }
 
     /// As it travels.
     #[must_use]
@@ -105,6 +119,15 @@ impl Settings {
     #[must_use]
     pub fn release_max(&self) -> Millis {
         self.takeover_min()
+    }
+
+    /// How long after its last heartbeat an active node must have given its addresses up by itself. A peer that is not
+    /// heard may hear us all the same; it has nothing to ask, and waits for the dead time.
+    #[must_use]
+    pub fn fence_after(&self, heard: bool) -> Millis {
+        let limit = if heard { self.takeover_min() } else { self.dead_time };
+        let margin = Millis::new(limit.get() / FENCE_SHARE).clamp(FENCE_MARGIN_MIN, FENCE_MARGIN_MAX);
+        Millis::new(limit.get().saturating_sub(margin.get()).max(1))
     }
 
     /// The earliest moment after our last heartbeat at which the peer may hold our addresses (design section 2.6).
@@ -231,6 +254,8 @@ pub struct Election {
     /// Since when the peer serves better than we, who are active.
     worse: Option<Mono>,
     greeted: Mono,
+    /// When a heartbeat was a question last.
+    measured: Mono,
     warned: bool,
     warned_one_way: bool,
     duel: bool,
@@ -245,6 +270,10 @@ pub enum Denied {
     Already,
     /// Nobody would hold the addresses.
     NoPeer,
+    /// The peer could serve worse than this node.
+    PeerUnfit,
+    /// This node could serve worse than the peer, who is active.
+    Unfit,
     /// Not yet, or no longer.
     NotNow,
 }
@@ -276,6 +305,7 @@ impl Election {
             better: None,
             worse: None,
             greeted: Mono::ZERO,
+            measured: now,
             warned: false,
             warned_one_way: false,
             duel: false,
@@ -305,6 +335,8 @@ impl Election {
 
     /// A frame that passed the guard came over a path.
     pub fn receive(&mut self, path: u8, frame: &Frame, now: Mono, out: &mut Vec<Output>) {
+        // Before an answer to it is made.
+        self.doubt(now, out);
         let known = self.peer.alive(now);
         let worth = self.peer.take(path, frame, now);
         match worth {
@@ -371,9 +403,10 @@ impl Election {
     pub fn stand_by(&mut self, now: Mono, out: &mut Vec<Output>) -> Result<(), Denied> {
         match self.role {
             Role::Active => {
-                let ready = self.peer.word().is_some_and(|w| w.state == State::Standby);
-                if !(self.peer.alive(now) && ready) {
-                    return Err(Denied::NoPeer);
+                let word = self.peer.word().filter(|w| self.peer.alive(now) && w.state == State::Standby);
+                let Some(word) = word else { return Err(Denied::NoPeer) };
+                if word.fitness < self.local.fitness.level() {
+                    return Err(Denied::PeerUnfit);
                 }
                 self.aside = true;
                 self.release(Reason::Operator, true, now, out);
@@ -395,6 +428,10 @@ impl Election {
         match self.role {
             Role::Active => Err(Denied::Already),
             Role::Starting { .. } | Role::Standby => {
+                let word = self.peer.word().filter(|w| self.peer.alive(now) && w.state == State::Active);
+                if word.is_some_and(|w| w.fitness > self.local.fitness.level()) {
+                    return Err(Denied::Unfit);
+                }
                 (self.aside, self.takeover) = (false, true);
                 self.next_beat = now;
                 if !self.peer.alive(now) && !self.peer.one_way(now) {
@@ -410,6 +447,11 @@ impl Election {
     /// Whether this node should hold the floating addresses.
     pub fn active(&self) -> bool {
         self.role == Role::Active
+    }
+
+    /// How long after its last heartbeat this node must have given its addresses up by itself.
+    pub fn fence_after(&self, now: Mono) -> Millis {
+        self.settings.fence_after(self.peer.alive(now))
     }
 
     /// What this node is.

@@ -18,6 +18,11 @@ use serde::{Deserialize, Serialize};
 /// Paths at once: the networks and a serial line.
 pub const PATHS_MAX: usize = crate::model::limits::HEARTBEAT_PATHS + 1;
 
+/// Number of the serial line among the paths: behind all networks, so that it stays when those change.
+pub const SERIAL_PATH: u8 = 4;
+const _: () =
+    assert!(crate::model::limits::HEARTBEAT_PATHS == 4, "the number of the serial line follows the networks");
+
 /// What a frame was worth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Worth {
@@ -42,6 +47,12 @@ pub struct Path {
     pub heard: Option<Mono>,
     /// Frames taken.
     pub frames: u64,
+    /// Smoothed time from a question to its answer on this path.
+    pub round_us: Option<u64>,
+    /// Frames that other paths brought before the first one here.
+    joined: u64,
+    /// Sequence of the question that was measured last.
+    measured: u64,
 }
 
 /// The newest process that was heard.
@@ -52,6 +63,11 @@ struct Newest {
     at: Mono,
 }
 
+/// RFC 6298 section 2: one eighth of the new value.
+fn smooth(old: Option<u64>, sample: u64) -> u64 {
+    old.map_or(sample, |old| (old.saturating_mul(7).saturating_add(sample)) / 8)
+}
+
 /// The other node.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -59,6 +75,8 @@ pub struct Peer {
     nonce: u64,
     /// Sequence of the last frame made.
     made: u64,
+    /// Echoes of earlier stamps prove nothing any more.
+    fresh: u64,
     dead_time: Millis,
     newest: Option<Newest>,
     /// Its last proven frame, and when it came.
@@ -76,6 +94,8 @@ pub struct Peer {
     round_us: Option<u64>,
     /// Frames that were old.
     old: u64,
+    /// Different frames that were taken.
+    different: u64,
 }
 
 impl Peer {
@@ -83,6 +103,7 @@ impl Peer {
         Self {
             nonce,
             made: 0,
+            fresh: 0,
             dead_time,
             newest: None,
             word: None,
@@ -93,6 +114,7 @@ impl Peer {
             asked: None,
             round_us: None,
             old: 0,
+            different: 0,
         }
     }
 
@@ -109,6 +131,17 @@ impl Peer {
     /// What our frames echo.
     pub(super) fn echo(&self) -> Option<Stamp> {
         self.newest.map(|n| n.stamp)
+    }
+
+    /// When the last frame was made.
+    pub(super) fn made(&self) -> Mono {
+        Mono::from_micros(self.made)
+    }
+
+    /// What it said so far counts no more, nor what answers to frames made so far.
+    pub(super) fn distrust(&mut self, now: Mono) {
+        self.fresh = self.made.saturating_add(1);
+        self.bury(now);
     }
 
     /// The frame just made is a question.
@@ -136,11 +169,16 @@ impl Peer {
         let newer = self
             .newest
             .is_none_or(|n| n.stamp.nonce != frame.stamp.nonce || frame.stamp.sequence > n.stamp.sequence);
+        let before = self.different;
         if newer {
+            self.different = self.different.saturating_add(1);
             self.newest = Some(Newest { stamp: frame.stamp, boots: frame.boots, at: now });
         }
         let proven = self.echoes_us(frame, now);
         if let Some(path) = self.paths.get_mut(usize::from(path)) {
+            if path.frames == 0 {
+                path.joined = before;
+            }
             path.last = frame.stamp;
             path.heard = Some(now);
             path.frames = path.frames.saturating_add(1);
@@ -152,7 +190,7 @@ impl Peer {
             self.unproven = Some(now);
             return Worth::Unproven;
         }
-        self.measure(frame, now);
+        self.measure(path, frame, now);
         // A copy that took a slower path says nothing new, but that path works.
         if newer || self.word.is_none() {
             self.word = Some((frame.clone(), now));
@@ -174,20 +212,30 @@ impl Peer {
     fn echoes_us(&self, frame: &Frame, now: Mono) -> bool {
         frame.echo.is_some_and(|echo| {
             echo.nonce == self.nonce
-                && echo.sequence <= self.made
+                && (self.fresh..=self.made).contains(&echo.sequence)
                 && !self.over(Mono::from_micros(echo.sequence), now)
         })
     }
 
-    fn measure(&mut self, frame: &Frame, now: Mono) {
+    fn measure(&mut self, path: u8, frame: &Frame, now: Mono) {
         let Some(asked) = self.asked.filter(|asked| frame.echo.is_some_and(|e| e.sequence == *asked)) else {
             return;
         };
-        self.asked = None;
         let sample = now.micros().saturating_sub(asked);
-        // RFC 6298 section 2: one eighth of the new value.
-        let smoothed = self.round_us.map_or(sample, |old| (old.saturating_mul(7).saturating_add(sample)) / 8);
-        self.round_us = Some(smoothed);
+        let first = self.paths.iter().all(|p| p.measured != asked);
+        if let Some(path) = self.paths.get_mut(usize::from(path)).filter(|p| p.measured != asked) {
+            path.measured = asked;
+            path.round_us = Some(smooth(path.round_us, sample));
+        }
+        if first {
+            self.round_us = Some(smooth(self.round_us, sample));
+        }
+    }
+
+    /// Frames that came over other paths and not over this one.
+    pub fn missed(&self, path: u8) -> u64 {
+        let Some(path) = self.paths.get(usize::from(path)) else { return 0 };
+        self.different.saturating_sub(path.joined).saturating_sub(path.frames)
     }
 
     fn over(&self, at: Mono, now: Mono) -> bool {

@@ -40,6 +40,11 @@ pub enum Reason {
     PeerFitter,
     /// The peer has the higher priority and asked for it.
     PeerPreferred,
+    /// This box stood still for so long that the peer may have taken over.
+    Stalled {
+        /// Milliseconds since its last heartbeat.
+        ms: u32,
+    },
     /// An operator said so here.
     Operator,
     /// An operator said so on the peer.
@@ -67,6 +72,9 @@ impl fmt::Display for Reason {
             Self::DuelLost => "both were active; the peer is the better one",
             Self::PeerFitter => "the peer can serve better (links, witness, servers)",
             Self::PeerPreferred => "the peer has the higher priority and is ready",
+            Self::Stalled { ms } => {
+                return write!(f, "this box stood still for {ms} ms, and the peer may have taken over");
+            }
             Self::Operator => "by command",
             Self::OperatorThere => "by command on the peer",
             Self::Stopping => "stopping",

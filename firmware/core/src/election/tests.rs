@@ -324,6 +324,64 @@ fn the_node_that_sees_no_server_hands_over_to_the_one_that_does() {
 }
 
 #[test]
+fn a_witness_breaks_the_tie_when_the_nodes_do_not_hear_each_other() {
+    let cut_off = || Local { fitness: Fitness { witness: false, ..Fitness::FULL }, ..local() };
+    let mut pair = Pair::running(|_| ());
+    pair.cut = [true, true];
+    pair.act(BACKUP, |e, now, out| e.update(cut_off(), now, out));
+    pair.run(10_000);
+    assert_eq!(pair.active(), [true, false], "the box that is cut off takes nothing");
+    pair.act(BACKUP, |e, now, out| e.update(local(), now, out));
+    pair.until(400, |p| p.active()[BACKUP]);
+}
+
+#[test]
+fn a_witness_that_both_lose_one_after_the_other_moves_nothing() {
+    let cut_off = || Local { fitness: Fitness { witness: false, ..Fitness::FULL }, ..local() };
+    let mut pair = Pair::running(|_| ());
+    pair.act(PRIMARY, |e, now, out| e.update(cut_off(), now, out));
+    pair.run(250);
+    pair.act(BACKUP, |e, now, out| e.update(cut_off(), now, out));
+    pair.run(10_000);
+    assert_eq!(pair.active(), [true, false]);
+    assert_eq!(pair.why(PRIMARY), Reason::Better);
+    pair.act(BACKUP, |e, now, out| e.update(local(), now, out));
+    let took = pair.until(1000, |p| p.active() == [false, true]);
+    assert!((300..=420).contains(&took), "{took}");
+}
+
+#[test]
+fn a_box_that_was_set_aside_still_takes_over_from_one_that_lost_its_link() {
+    let mut pair = Pair::running(|_| ());
+    // A hand-over there and back leaves the backup set aside.
+    pair.act(PRIMARY, Election::stand_by).unwrap();
+    pair.until(100, |p| p.active()[BACKUP]);
+    pair.run(100);
+    pair.act(PRIMARY, Election::take_over).unwrap();
+    pair.until(100, |p| p.active()[PRIMARY]);
+    pair.run(1000);
+    assert!(pair.nodes[BACKUP].as_ref().unwrap().is_aside());
+    let unplugged = Local { fitness: Fitness { links: false, ..Fitness::FULL }, ..local() };
+    pair.act(PRIMARY, |e, now, out| e.update(unplugged, now, out));
+    let took = pair.until(1000, |p| p.active() == [false, true]);
+    assert!(took <= 110, "{took}");
+    pair.run(10_000);
+    assert_eq!(pair.active(), [false, true]);
+}
+
+#[test]
+fn a_command_that_would_leave_the_addresses_with_the_worse_box_is_denied() {
+    let mut pair = Pair::running(|_| ());
+    let blind = Local { fitness: Fitness { servers: false, ..Fitness::FULL }, ..local() };
+    pair.act(BACKUP, |e, now, out| e.update(blind, now, out));
+    pair.run(200);
+    assert_eq!(pair.act(PRIMARY, Election::stand_by), Err(Denied::PeerUnfit));
+    assert_eq!(pair.act(BACKUP, Election::take_over), Err(Denied::Unfit));
+    pair.run(1000);
+    assert_eq!(pair.active(), [true, false]);
+}
+
+#[test]
 fn a_duel_ends_within_one_heartbeat_and_the_winner_announces_again() {
     let mut pair = Pair::running(|_| ());
     pair.cut = [true, true];
@@ -408,6 +466,68 @@ fn a_restarted_director_goes_on_and_nobody_takes_over() {
     assert_eq!(pair.active(), [true, false]);
     assert_eq!(pair.why(PRIMARY), Reason::Resumed);
     assert!(!pair.warnings.iter().any(|(_, w)| matches!(w, Warning::Duel)));
+}
+
+/// A node gets no time and no frames for so long; what comes meanwhile waits for it.
+fn freeze(pair: &mut Pair, node: usize, ms: u64) {
+    let frozen = pair.nodes[node].take().expect("it runs");
+    let mut held = Vec::new();
+    let end = Mono::from_micros(pair.now.micros() + ms * 1000);
+    while pair.now < end {
+        let sent = pair.sent.len();
+        let slice = Mono::from_micros((pair.now.micros() + 1000).min(end.micros()));
+        while pair.step(slice) {}
+        held.extend(pair.sent[sent..].iter().filter(|(n, _)| *n != node).map(|(_, f)| f.clone()));
+    }
+    pair.nodes[node] = Some(frozen);
+    for frame in held {
+        pair.act(node, |e, now, out| e.receive(0, &frame, now, out));
+    }
+}
+
+#[test]
+fn an_active_node_that_stood_still_does_not_take_its_role_up_again_beside_the_peer() {
+    for detection in [Detection::DeadTime, Detection::Probe] {
+        for ms in [150, 185, 250, 350, 1000, 5000] {
+            let mut pair = Pair::running(|s| (s.detection, s.failback) = (detection, Failback::Manual));
+            let fence = pair.settings[PRIMARY].fence_after(true);
+            freeze(&mut pair, PRIMARY, ms);
+            let both = pair.active() == [true, true];
+            assert!(!both, "{detection:?} {ms} ms: both are active, fence {fence}");
+            pair.run(1000);
+            let active = pair.active();
+            assert_eq!(active.iter().filter(|a| **a).count(), 1, "{detection:?} {ms} ms: {active:?}");
+        }
+    }
+}
+
+#[test]
+fn a_short_stall_costs_one_question_when_the_peer_did_not_take_over() {
+    let mut pair = Pair::running(|s| s.dead_time = Millis::new(900));
+    freeze(&mut pair, PRIMARY, 830);
+    if !pair.active()[PRIMARY] {
+        assert!(matches!(pair.why(PRIMARY), Reason::Stalled { .. }));
+    }
+    let took = pair.until(100, |p| p.active() == [true, false]);
+    assert!(took <= 2, "{took}");
+}
+
+#[test]
+fn addresses_are_given_up_before_the_peer_may_take_them() {
+    for (interval, dead) in [(100, 300), (500, 2000), (2000, 10_000), (20, 60)] {
+        for detection in [Detection::DeadTime, Detection::Probe] {
+            let settings = Settings {
+                interval: Millis::new(interval),
+                dead_time: Millis::new(dead),
+                detection,
+                ..settings(Node::Primary)
+            };
+            let (fence, takeover) = (settings.fence_after(true), settings.takeover_min());
+            assert!(fence.get() + 10 <= takeover.get(), "{fence} {takeover}");
+            assert!(fence > settings.interval, "a healthy node must not be fenced: {fence}");
+            assert!(settings.fence_after(false) >= fence);
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! - a server is given up, or let in after reentry, only on an answer (or a failure) that the new process got.
 
 use super::ProbeSpec;
+use super::load;
 use super::standing::Standing;
 use super::targets::{MemberKey, SeatKey};
 use super::verdict::Machine;
@@ -28,6 +29,7 @@ pub struct Checkpoint {
     pub(super) members: Vec<Saved>,
     pub(super) pools: Vec<SavedPool>,
     pub(super) seats: Vec<SavedSeat>,
+    pub(super) loads: Option<load::Saved>,
 }
 
 /// A pool that does not stand as usual.

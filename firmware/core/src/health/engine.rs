@@ -1,9 +1,10 @@
 //! The two levels joined: probes on their schedule, verdicts fed by them.
 
 use super::checkpoint::{Checkpoint, Saved, SavedMembers};
+use super::load::{Gauges, LoadStatus};
 use super::schedule::{End, ProbeKey, ProbeNo, Schedule};
 use super::seat::{Seat, deciding, joined};
-use super::targets::{MemberKey, SeatKey, Target, targets};
+use super::targets::{MemberKey, SeatKey, Target, load_probes, targets};
 use super::verdict::{Change, Machine, Rule};
 use super::{Failure, Output, ProbeId, ProbeOutcome, ProbeSpec, State, Verdict};
 use crate::gather::Gather as _;
@@ -75,6 +76,9 @@ pub struct Health {
     active: bool,
     /// The node that this box is: its name and addresses go into the questions.
     role: Role,
+    /// Load monitors, and whose load a probe tells.
+    loads: Gauges,
+    load_of: BTreeMap<ProbeNo, Vec<Name>>,
     /// Who is fed by a probe.
     users: BTreeMap<ProbeNo, Vec<MemberNo>>,
     timers: Timers,
@@ -105,6 +109,8 @@ impl Health {
             steps: BTreeSet::new(),
             active: true,
             role: Role::Primary,
+            loads: Gauges::default(),
+            load_of: BTreeMap::new(),
             users: BTreeMap::new(),
             timers: BTreeSet::new(),
             check_ports: BTreeMap::new(),
@@ -146,6 +152,13 @@ impl Health {
             .values()
             .map(|target| target.probe.as_ref().map(|key| self.schedule.want(key, now)))
             .collect();
+        self.load_of.clear();
+        for (server, key) in load_probes(config) {
+            let no = self.schedule.want(&key, now);
+            self.load_of.entry(no).or_default().push(server.clone());
+        }
+        let saved_loads = self.resume.as_mut().and_then(|saved| saved.loads.take());
+        self.loads.configure(config, saved_loads, now);
         self.schedule.end_round(now);
         self.remove_unwanted(&wanted);
         self.users.clear();
@@ -276,6 +289,18 @@ impl Health {
         self.schedule.get(probe?)?.unanswered()
     }
 
+    /// A broadcast of rwhod came from this address.
+    pub fn broadcast(&mut self, from: IpAddr, datagram: &[u8], now: Mono, out: &mut Vec<Output>) {
+        self.wake_up(now);
+        self.loads.broadcast(from, datagram, now, out);
+    }
+
+    /// The load monitors, by server.
+    #[must_use]
+    pub fn loads(&self) -> Vec<LoadStatus> {
+        self.loads.statuses()
+    }
+
     /// A run ended. An answer to a run that is unknown, over or of a probe that is gone changes nothing.
     pub fn probed(&mut self, id: ProbeId, outcome: ProbeOutcome, now: Mono, out: &mut Vec<Output>) {
         self.wake_up(now);
@@ -293,7 +318,7 @@ impl Health {
         // Ends before timers: what is known decides first. Starts last: they find room that ends have made.
         while steps < STEPS_PER_CALL {
             steps += 1;
-            if self.step_due(now, out) {
+            if self.step_due(now, out) || self.loads.tick_due(now, out) {
                 continue;
             }
             if let Some(end) = self.schedule.lost_due(now) {
@@ -315,7 +340,8 @@ impl Health {
     pub fn next_deadline(&self) -> Option<Mono> {
         let timer = self.timers.first().map(|(at, _)| *at);
         let step = self.steps.first().map(|(at, _)| *at);
-        [self.schedule.next_deadline(), timer, step].into_iter().flatten().min()
+        let load = self.loads.next_deadline();
+        [self.schedule.next_deadline(), timer, step, load].into_iter().flatten().min()
     }
 
     fn timer_due(&mut self, now: Mono) -> Option<MemberNo> {
@@ -338,6 +364,11 @@ impl Health {
 
     /// Feeds the end of a run to everybody who asked.
     fn judge(&mut self, end: &End, now: Mono, out: &mut Vec<Output>) {
+        if let Some(said) = &end.load {
+            for server in self.load_of.get(&end.probe).into_iter().flatten() {
+                self.loads.hear(server, said, now, out);
+            }
+        }
         for no in self.users.get(&end.probe).into_iter().flatten() {
             let Some(member) = self.members.get_mut(no) else { continue };
             let change = match &end.result {
@@ -394,7 +425,8 @@ impl Health {
         };
         let members = self.members.values().map(save).collect();
         let (pools, seats) = self.saved_pools();
-        Checkpoint { at: self.seen, last_run: self.schedule.last_run(), members, pools, seats }
+        let loads = Some(self.loads.saved());
+        Checkpoint { at: self.seen, last_run: self.schedule.last_run(), members, pools, seats, loads }
     }
 
     /// The verdict's state for `port`, the port of its destination in the kernel; `None` for what is not configured.
@@ -474,6 +506,7 @@ impl Health {
         if more > 0 {
             lines.push(format!("{more} more checks are in trouble"));
         }
+        lines.extend(self.loads.alarms().take(ALARMS_MAX));
         lines
     }
 

@@ -206,6 +206,37 @@ impl Dialogue {
     }
 }
 
+/// The request for a page of a source of load.
+pub(super) fn page_request(target: SocketAddr, path: &str) -> Vec<u8> {
+    request(target, "GET", path, None, &[])
+}
+
+/// The value of a header, or the body, of an answer with a good status. `None`: more must come.
+pub(super) fn find(answer: &[u8], header: Option<&str>, closed: bool) -> Option<Result<Vec<u8>, String>> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut fields);
+    let end = match response.parse(answer) {
+        Ok(httparse::Status::Complete(end)) => end,
+        Ok(httparse::Status::Partial) => return None,
+        Err(e) => return Some(Err(format!("not an HTTP answer ({e}): {}", quote(answer)))),
+    };
+    let code = response.code.unwrap_or(0);
+    if !(200..300).contains(&code) {
+        return Some(Err(format!("status {code}, wanted 200-299")));
+    }
+    if let Some(name) = header {
+        let found = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        return Some(found.map(|field| field.value.to_vec()).ok_or_else(|| format!("no header {name}")));
+    }
+    let rest = answer.get(end..).unwrap_or_default();
+    let (body, whole) = match framing(response.headers) {
+        Framing::Length(length) => (rest.get(..length).unwrap_or(rest).to_vec(), rest.len() >= length),
+        Framing::Chunked => unchunk(rest),
+        Framing::Close => (rest.to_vec(), closed),
+    };
+    whole.then_some(Ok(body))
+}
+
 fn framing(headers: &[httparse::Header<'_>]) -> Framing {
     let field = |name: &str| {
         let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;

@@ -21,6 +21,7 @@ pub mod client;
 pub mod dialogue;
 mod engine;
 pub mod http;
+pub mod load;
 pub mod schedule;
 mod seat;
 mod shared;
@@ -37,7 +38,7 @@ pub use shared::Shared;
 pub use standing::Standing;
 pub(crate) use targets::{asked_by_stream, beside};
 
-use crate::model::check::Check;
+use crate::model::check::{Check, LoadMonitor};
 use crate::model::config::HttpCheck;
 use crate::model::{Millis, Mono, Name};
 use alloc::boxed::Box;
@@ -73,6 +74,8 @@ pub enum ProbeKind {
     Http(Box<HttpCheck>),
     /// A named check, one copy for all servers that are asked it. Its address and port are those of the target.
     Named(Shared<Check>),
+    /// A source of load.
+    Load(Shared<LoadMonitor>),
 }
 
 /// Why a run of a probe was not good, in words an operator understands.
@@ -125,6 +128,8 @@ pub struct Learned {
     /// Seconds from the end of the run until the server's certificate ends; negative when that is past. Absent without a
     /// certificate, and when nobody knows the time.
     pub certificate_left_s: Option<i64>,
+    /// What a source of load said.
+    pub load: Option<load::Said>,
 }
 
 /// The verdict on a server in one pool.

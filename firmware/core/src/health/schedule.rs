@@ -8,6 +8,7 @@
 //! At most one run of a probe and [`IN_FLIGHT_MAX`] runs in all are under way. A run ends by the answer, or
 //! [`UNANSWERED_GRACE_US`] after its hard end without one; whatever comes later finds no run and changes nothing.
 
+use super::load::Said;
 use super::{Failure, ProbeId, ProbeKind, ProbeOutcome, ProbeSpec};
 use crate::model::{Millis, Mono};
 use alloc::boxed::Box;
@@ -195,6 +196,8 @@ pub(crate) struct End {
     pub(crate) result: Result<(), Failure>,
     /// Microseconds since the end before, or since the probe is asked.
     pub(crate) silent_us: u64,
+    /// What a source of load said.
+    pub(crate) load: Option<Said>,
 }
 
 /// A probe that needs somebody's attention.
@@ -358,7 +361,7 @@ impl Schedule {
         if few || outcome.result.is_err() {
             probe.transcript = outcome.transcript;
         }
-        Some(End { probe: no, result: outcome.result, silent_us })
+        Some(End { probe: no, result: outcome.result, silent_us, load: outcome.learned.load })
     }
 
     /// The next run that nobody answered; it ends as a failure.
@@ -384,7 +387,7 @@ impl Schedule {
             probe.not_asked = None;
             self.starts.insert((probe.next, no));
             let result = Err(Failure::Server(String::from("the check did not finish")));
-            return Some(End { probe: no, result, silent_us });
+            return Some(End { probe: no, result, silent_us, load: None });
         }
     }
 

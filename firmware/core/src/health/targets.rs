@@ -1,10 +1,12 @@
 //! From the configuration: which server of which pool is asked what, and judged by which thresholds.
 
+use super::dialogue::load::{HTTP_PORT, PORTMAP_PORT};
+use super::load::monitored;
 use super::schedule::{ProbeKey, Retry};
 use super::verdict::Rule;
 use super::{ProbeKind, ProbeSpec, Shared};
 use crate::gather::Gather as _;
-use crate::model::check::{Check, Join, Question};
+use crate::model::check::{Check, Join, LoadSource, Question};
 use crate::model::config::{CheckKind, Config, Forward, HttpCheck, Member, Node, Pool};
 use crate::model::ipvs::Mark;
 use crate::model::{Millis, Name};
@@ -108,6 +110,24 @@ pub(crate) fn targets(config: &Config, node: &Node, active: bool) -> BTreeMap<Me
     }
     // Pools, servers and ports came in order, so this builds the map without searching.
     all.into_iter().gather()
+}
+
+/// What the load monitors ask whom.
+pub(crate) fn load_probes(config: &Config) -> impl Iterator<Item = (&Name, ProbeKey)> {
+    monitored(config).filter_map(|(server, address, monitor)| {
+        let port = match monitor.source {
+            LoadSource::Rwhod => return None,
+            // There is none by nature: validation asks for one.
+            LoadSource::Agent => monitor.port?,
+            LoadSource::Http => HTTP_PORT,
+            LoadSource::Rstatd => PORTMAP_PORT,
+        };
+        let target = SocketAddr::new(address, monitor.port.unwrap_or(port));
+        let kind = ProbeKind::Load(Shared::new(monitor.clone()));
+        let (interval, timeout) = (monitor.interval, monitor.timeout);
+        let spec = ProbeSpec { target, at: None, source: None, kind };
+        Some((server, ProbeKey { spec, interval, timeout, jitter: 0, retry: None }))
+    })
 }
 
 /// The ports on which services use a pool.
@@ -248,6 +268,7 @@ fn by_stream(kind: &ProbeKind) -> bool {
     match kind {
         ProbeKind::Tcp | ProbeKind::Http(_) => true,
         ProbeKind::Named(check) => asked_by_stream(check),
+        ProbeKind::Load(_) => false,
     }
 }
 

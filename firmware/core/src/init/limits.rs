@@ -1,7 +1,7 @@
-//! Every limit of PID 1, with its reason. When the heartbeat exists, those of the liveness chain will derive from
-//! the earliest moment at which the peer may take over (design section 2.6); until then they are constants.
+//! Every limit of PID 1, with its reason. When the floating addresses of a wedged director go is no constant: it derives
+//! from the earliest moment at which the peer may take over ([`super::fence`]).
 
-use crate::model::Millis;
+use crate::model::{Millis, limits::FLOATING};
 
 /// A child that ran this long was started well: its next death starts the count of quick deaths anew.
 /// Chosen: longer than a start with 1,000 services under emulation.
@@ -33,11 +33,25 @@ pub const UNKILLABLE_AFTER: Millis = Millis::from_secs(1);
 /// when the whole box stood still (a paused VM, a busy host), the director did not get to run either.
 pub const TICK: Millis = Millis::new(250);
 
-/// Time-out of the hardware watchdog in seconds. Chosen: above what slow chips accept as their least value
-/// (iTCO: 4 s), so that the request is granted everywhere.
+/// Messages that remove all floating addresses: a netlink header, `struct ifaddrmsg` and two IPv6 addresses are 64 bytes.
+pub const ORDERS_BYTES: usize = FLOATING * 64;
+
+/// Time-out of the hardware watchdog in seconds while no peer waits for the addresses. Chosen: above what slow chips
+/// accept as their least value (iTCO: 4 s), so that the request is granted everywhere.
 pub const WATCHDOG_TIMEOUT_S: u32 = 10;
+/// The least time-out asked for. Chosen: chips count in seconds, and one of a second would be a half at times.
+pub const WATCHDOG_MIN_S: u32 = 2;
 /// The hardware watchdog is fed this often: several times per time-out.
-pub const WATCHDOG_FEED: Millis = Millis::from_secs(1);
+pub const WATCHDOG_FEED: Millis = Millis::new(500);
+
+/// The time-out for a limit of [`super::fence`]: the box is reset before the peer may take over, as far as whole seconds
+/// allow. Below [`WATCHDOG_MIN_S`] PID 1 alone guarantees it.
+#[must_use]
+pub const fn watchdog_timeout_s(fence: Option<Millis>) -> u32 {
+    let Some(fence) = fence else { return WATCHDOG_TIMEOUT_S };
+    let seconds = fence.get() / 1000;
+    if seconds < WATCHDOG_MIN_S || seconds > WATCHDOG_TIMEOUT_S { WATCHDOG_TIMEOUT_S } else { seconds }
+}
 
 /// A director that is told to stop has this long to release its addresses.
 pub const STOP_MAX: Millis = Millis::from_secs(5);

@@ -3,32 +3,37 @@
 use super::limits;
 use crate::model::{Millis, Mono};
 
-/// The director's word that its main loop completed a turn: 16 bytes, little endian, one datagram.
+/// The director's word that its main loop completed a turn: 24 bytes, little endian, one datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Report {
     /// Rises with each report of one process.
     pub sequence: u64,
     /// When the turn ended. A report that lay in the socket while PID 1 slept does not make the loop look fresh.
     pub at: Mono,
+    /// When the last heartbeat left; zero before the first.
+    pub beat: Mono,
 }
 
 /// Bytes of an encoded report.
-pub const REPORT_BYTES: usize = 16;
+pub const REPORT_BYTES: usize = 24;
 
 impl Report {
     /// As sent.
     pub fn encode(self) -> [u8; REPORT_BYTES] {
         let mut bytes = [0; REPORT_BYTES];
-        let words = self.sequence.to_le_bytes().into_iter().chain(self.at.micros().to_le_bytes());
-        bytes.iter_mut().zip(words).for_each(|(to, from)| *to = from);
+        let words = [self.sequence, self.at.micros(), self.beat.micros()];
+        let from = words.into_iter().flat_map(u64::to_le_bytes);
+        bytes.iter_mut().zip(from).for_each(|(to, from)| *to = from);
         bytes
     }
 
     /// As received; `None` for a datagram of another length.
     pub fn decode(datagram: &[u8]) -> Option<Self> {
-        let (sequence, at) = datagram.split_first_chunk::<8>()?;
-        let at: [u8; 8] = at.try_into().ok()?;
-        Some(Self { sequence: u64::from_le_bytes(*sequence), at: Mono::from_micros(u64::from_le_bytes(at)) })
+        let (sequence, rest) = datagram.split_first_chunk::<8>()?;
+        let (at, beat) = rest.split_first_chunk::<8>()?;
+        let beat: [u8; 8] = beat.try_into().ok()?;
+        let time = |bytes| Mono::from_micros(u64::from_le_bytes(bytes));
+        Some(Self { sequence: u64::from_le_bytes(*sequence), at: time(*at), beat: time(beat) })
     }
 }
 
@@ -155,7 +160,7 @@ mod tests {
     }
 
     fn report(sequence: u64, ms: u64) -> Report {
-        Report { sequence, at: at(ms) }
+        Report { sequence, at: at(ms), beat: Mono::ZERO }
     }
 
     /// Lets PID 1 wake at each deadline until `end`; gives the steps with their times.
@@ -170,9 +175,9 @@ mod tests {
 
     #[test]
     fn a_report_survives_its_encoding_and_other_lengths_are_refused() {
-        let sent = Report { sequence: 7, at: Mono::from_micros(u64::MAX - 1) };
+        let sent = Report { sequence: 7, at: Mono::from_micros(u64::MAX - 1), beat: Mono::from_micros(9) };
         assert_eq!(Report::decode(&sent.encode()), Some(sent));
-        for length in [0, 1, 8, 15, 17] {
+        for length in [0, 1, 8, 16, 23, 25] {
             assert_eq!(Report::decode(&[0; 32][..length]), None);
         }
     }

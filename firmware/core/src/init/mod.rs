@@ -10,6 +10,7 @@
 
 pub mod ask;
 pub mod cmdline;
+pub mod fence;
 pub mod kmsg;
 pub mod limits;
 pub mod liveness;

@@ -1,6 +1,7 @@
 //! The whole of what PID 1 decides, as one machine.
 
 use super::ask::Ask;
+use super::fence::Fence;
 use super::limits;
 use super::liveness::{Liveness, Report, Step};
 use super::policy::{Exit, Restart, Verdict};
@@ -46,6 +47,8 @@ pub enum Input {
     Ended(Child, Exit),
     /// The director's main loop turned.
     Report(Report),
+    /// The director's orders for the case that it stands still; `None` withdraws them.
+    Orders(Option<Millis>),
     /// Somebody asks.
     Asked(Ask),
     /// [`Supervisor::next_deadline`] passed. Harmless at any time.
@@ -66,6 +69,10 @@ pub enum Signal {
 /// What to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
+    /// Remove the floating addresses with the messages of the orders. Before anything else of the same answer.
+    Fence,
+    /// Ask the hardware watchdog for this time-out in seconds.
+    Timeout(u32),
     /// Start a child, as the leader of a process group of its own.
     Start(Child),
     /// Send a signal.
@@ -108,6 +115,11 @@ pub enum Note {
         /// Who.
         child: Child,
     },
+    /// The floating addresses were removed, because no heartbeat left for this long.
+    Fenced {
+        /// Time since the last heartbeat.
+        after: Millis,
+    },
     /// The director does not report.
     Wedged {
         /// What it is sent.
@@ -137,6 +149,9 @@ impl fmt::Display for Note {
                 if *crash_loop { f.write_str("; crash loop") } else { Ok(()) }
             }
             Self::Retired { child } => write!(f, "{child} ended and is not started again"),
+            Self::Fenced { after } => {
+                write!(f, "the director sent no heartbeat for {after}: its floating addresses were removed")
+            }
             Self::Wedged { step: Step::Abort } => f.write_str("director does not report: aborting it"),
             Self::Wedged { step: Step::Kill } => f.write_str("director did not abort: killing it"),
             Self::Stopping { power: Power::Reboot } => f.write_str("stopping for a reboot"),
@@ -148,8 +163,8 @@ impl fmt::Display for Note {
 }
 
 /// The answer to one input, in order. Bound: a tick at most retires a boot phase (2), starts three children, ends a
-/// wedged director (2) and feeds (1); an end of a child adds a note.
-pub type Actions = heapless::Vec<Action, 12>;
+/// wedged director (2), fences (2) and feeds (1); an end of a child adds a note.
+pub type Actions = heapless::Vec<Action, 16>;
 
 /// How far a child is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -194,6 +209,7 @@ pub struct Supervisor {
     slots: [Slot; 3],
     liveness: Option<Liveness>,
     fed: Option<Mono>,
+    fence: Fence,
 }
 
 impl Supervisor {
@@ -211,7 +227,14 @@ impl Supervisor {
             ],
             liveness: None,
             fed: None,
+            fence: Fence::default(),
         }
+    }
+
+    /// Whether the floating addresses were removed and the director has sent no heartbeat since. One that starts then
+    /// must not take up its role again.
+    pub const fn fenced(&self) -> bool {
+        self.fence.fired()
     }
 
     /// Takes an input. Time never goes back.
@@ -220,9 +243,11 @@ impl Supervisor {
         match input {
             Input::Ended(child, exit) => self.ended(child, exit, now, &mut out),
             Input::Report(report) => self.report(report, now, &mut out),
+            Input::Orders(after) => self.ordered(after, now, &mut out),
             Input::Asked(ask) => self.asked(ask, now, &mut out),
             Input::Tick => {}
         }
+        self.fence(now, &mut out);
         self.advance(now, &mut out);
         out
     }
@@ -243,7 +268,7 @@ impl Supervisor {
         let liveness = self.liveness.map(|l| l.deadline());
         // While stopping nothing is started or ended for silence, so neither is a deadline.
         let children = if self.stopping() { None } else { starts.chain(liveness).min() };
-        [children, mode, feed].into_iter().flatten().min()
+        [children, mode, feed, self.fence.deadline()].into_iter().flatten().min()
     }
 
     fn stopping(&self) -> bool {
@@ -289,8 +314,27 @@ impl Supervisor {
     fn report(&mut self, report: Report, now: Mono, out: &mut Actions) {
         let Some(liveness) = &mut self.liveness else { return };
         let first = liveness.report(report, now);
+        self.fence.beat(report.beat, now);
         if let (true, Mode::Booting(since)) = (first, self.mode) {
             self.hand_over(span(since, now), None, now, out);
+        }
+    }
+
+    fn ordered(&mut self, after: Option<Millis>, now: Mono, out: &mut Actions) {
+        let before = limits::watchdog_timeout_s(self.fence.after());
+        self.fence.order(after, now);
+        let timeout = limits::watchdog_timeout_s(after);
+        if timeout != before && self.mode != Mode::Over {
+            push(out, Action::Timeout(timeout));
+        }
+    }
+
+    fn fence(&mut self, now: Mono, out: &mut Actions) {
+        if self.mode != Mode::Over && self.fence.due(now) {
+            push(out, Action::Fence);
+            if let Some(after) = self.fence.after() {
+                push(out, Action::Note(Note::Fenced { after }));
+            }
         }
     }
 
@@ -341,6 +385,10 @@ impl Supervisor {
                     push(out, Action::Note(Note::StopOverdue));
                 }
                 if !running || now >= until {
+                    if self.fence.after().is_some() && !self.fence.fired() {
+                        // A director that ended without releasing them: the peer was not told either.
+                        push(out, Action::Fence);
+                    }
                     self.mode = Mode::Over;
                     push(out, Action::End(power));
                 }

@@ -88,7 +88,7 @@ choices! {
         Agent "agent" "HAProxy agent-check",
         Rwhod "rwhod" "Broadcasts of rwhod",
         Rstatd "rstatd" "rstatd over RPC",
-        Http "http" "A number in a header or body",
+        Http "http" "A load, or with % a percentage, in a header or body",
     }
 }
 
@@ -279,7 +279,7 @@ impl Default for Ping {
 }
 
 /// `load-monitor NAME`: weights follow the load within bounds.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct LoadMonitor {
     /// Where the load comes from.
     pub source: LoadSource,

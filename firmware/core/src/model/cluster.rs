@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 choices! {
     /// What makes a silent peer dead.
     Detection {
-        #[default]
         DeadTime "dead-time" "Silence for the dead time",
+        #[default]
         Probe "probe" "A late heartbeat starts urgent questions; none answered",
     }
 
@@ -48,6 +48,20 @@ choices! {
         S57600 "57600" "57600 bit/s",
         #[default]
         S115200 "115200" "115200 bit/s",
+    }
+}
+
+impl Speed {
+    /// Bits per second.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::S9600 => 9600,
+            Self::S19200 => 19_200,
+            Self::S38400 => 38_400,
+            Self::S57600 => 57_600,
+            Self::S115200 => 115_200,
+        }
     }
 }
 

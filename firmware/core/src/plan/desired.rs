@@ -87,6 +87,10 @@ pub trait Circumstances {
     fn usable(&self, pool: &Name, server: &Name, port: u16) -> Usable;
     /// What the kernel holds now for a real server of a virtual server.
     fn present(&self, service: &ServiceKey, dest: &DestKey) -> Option<DestSpec>;
+    /// Memory of the box in MiB; 0: not known.
+    fn memory_mib(&self) -> u32 {
+        0
+    }
     /// What a DHCP server lent to a device.
     fn lease(&self, device: &Device) -> Option<Lease> {
         let _: &Device = device;
@@ -107,6 +111,11 @@ pub trait Circumstances {
         let _: (&Name, &Name, u16) = (pool, server, port);
         false
     }
+    /// Connections that a server takes at most, as it says itself.
+    fn most(&self, server: &Name) -> Option<u32> {
+        let _: &Name = server;
+        None
+    }
     /// What an operator did to `server` of `pool` at run time.
     fn forced(&self, pool: &Name, server: &Name) -> Forced {
         let _: (&Name, &Name) = (pool, server);
@@ -117,7 +126,8 @@ pub trait Circumstances {
 /// What the kernel should hold on `node`, which is active (holds the floating addresses) or not.
 #[must_use]
 pub fn desired(config: &Config, node: &Node, active: bool, circumstances: &impl Circumstances) -> Desired {
-    let mut want = Desired { sysctls: sysctls(config), ..Desired::default() };
+    let sysctls = sysctls(config, circumstances.memory_mib());
+    let mut want = Desired { sysctls, ..Desired::default() };
     for interface in config.interfaces.values() {
         if let Some(device) = &interface.device {
             let vlan = match &interface.vlan {
@@ -290,8 +300,9 @@ fn dests(
             Forward::Tunnel => TunnelSpec::of(&pool.tunnel_of(member)),
             Forward::Nat | Forward::Direct => TunnelSpec::default(),
         };
-        let upper = member.upper.map_or(0, u32::from);
-        let lower = member.lower.map_or(0, u32::from);
+        let most = [member.upper.map(u32::from), circumstances.most(name)];
+        let upper = most.into_iter().flatten().filter(|most| *most > 0).min().unwrap_or(0);
+        let lower = member.lower.map_or(0, u32::from).min(upper);
         let usable = DestSpec { forward, weight, upper, lower, tunnel };
         let spec = match circumstances.usable(pool_name, name, asked) {
             Usable::Yes if yields => Some(DestSpec { weight: 0, ..usable }),
@@ -317,9 +328,23 @@ fn dests(
     dests
 }
 
-/// The sysctls that we manage, with the reason for each value (features.md 4.12).
+/// Smallest box that the firmware is for, in MiB.
+const MEMORY_MIN_MIB: u32 = 64;
+/// Pages of 4 KiB for each MiB of memory: the last sixteenth.
+const RESERVE_PAGES: u32 = 16;
+/// 256 MiB: more is not needed to defend oneself.
+const RESERVE_PAGES_MAX: u32 = 65_536;
+/// Tracked connections for each MiB of memory. One takes about 320 bytes: a twelfth of the memory at most.
+const TRACKED: u32 = 256;
+/// A million connections, as IPVS itself is laid out for (`CONFIG_IP_VS_TAB_BITS`).
+const TRACKED_MAX: u32 = 1 << 20;
+
+/// The sysctls that we manage, with the reason for each value (features.md 4.12), on a box with so much memory.
 #[must_use]
-pub fn sysctls(config: &Config) -> BTreeMap<String, String> {
+pub fn sysctls(config: &Config, memory_mib: u32) -> BTreeMap<String, String> {
+    let memory = memory_mib.max(MEMORY_MIN_MIB);
+    let reserve = memory.saturating_mul(RESERVE_PAGES).min(RESERVE_PAGES_MAX).to_string();
+    let tracked = memory.saturating_mul(TRACKED).min(TRACKED_MAX).to_string();
     let flag = |on: bool| if on { "1" } else { "0" };
     let mut want: BTreeMap<String, String> = [
         ("net.ipv4.ip_forward", flag(config.forwarding.ipv4)),
@@ -337,10 +362,9 @@ pub fn sysctls(config: &Config) -> BTreeMap<String, String> {
         ("net.ipv4.vs.drop_entry", "1"),
         ("net.ipv4.vs.drop_packet", "1"),
         ("net.ipv4.vs.secure_tcp", "1"),
-        // 4 KiB pages: 4 MiB are the last sixteenth of the smallest box.
-        ("net.ipv4.vs.amemthresh", "1024"),
-        // 16,384 entries take about 5 MiB. Masqueraded connections are kept as long as balanced ones.
-        ("net.netfilter.nf_conntrack_max", "16384"),
+        ("net.ipv4.vs.amemthresh", &reserve),
+        // The kernel's own limit is made for machines with swap. Masqueraded connections are kept as long as balanced ones.
+        ("net.netfilter.nf_conntrack_max", &tracked),
         ("net.netfilter.nf_conntrack_tcp_timeout_established", "900"),
         // Removing one address must not remove its neighbours in the same subnet.
         ("net.ipv4.conf.all.promote_secondaries", "1"),

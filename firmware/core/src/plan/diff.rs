@@ -4,12 +4,14 @@
 //! 1. floating addresses that go: nothing may answer for an address that the peer may take over;
 //! 2. packet rules, then sysctls (forwarding first: switching it resets per-device settings): forwarding never runs without its rules;
 //! 3. devices made and up, node addresses, routes; a VLAN that lies on another device or has another id is made anew;
-//! 4. virtual servers that are there: in each the real servers added, raised, lowered, removed, so that a pool is
+//! 4. sync daemons that go: the kernel takes no server of the other address family while one runs;
+//! 5. virtual servers that are there: in each the real servers added, raised, lowered, removed, so that a pool is
 //!    never emptier than both its old and its new state; then the floating addresses that come to them;
-//! 5. virtual servers that come, and the floating addresses of those alone, each announced when it is there: its services
+//! 6. virtual servers that come, and the floating addresses of those alone, each announced when it is there: its services
 //!    are complete by then. One that the kernel refuses keeps its address away, but not from others that serve;
-//! 6. sync daemons, which need the devices and addresses;
-//! 7. virtual servers, routes, node addresses and VLANs that go.
+//! 7. virtual servers that go; then sync daemons that come, which need the devices and addresses, and which the kernel
+//!    starts when no server of the other address family is left;
+//! 8. routes, node addresses and VLANs that go.
 
 use super::desired::{Desired, DesiredLink, DesiredService};
 use super::observed::{Observed, ObservedService};
@@ -57,6 +59,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     {
         ops.push(Op::TimeoutsSet { timeouts: want });
     }
+    let changed = observed.daemons.iter().filter(|(role, have)| desired.daemons.get(role) != Some(have));
+    ops.extend(changed.map(|(role, _)| Op::DaemonStop { role: *role }));
     let (there, fresh): (Vec<_>, Vec<_>) =
         desired.services.iter().partition(|(key, _)| observed.services.contains_key(key));
     let serving: BTreeSet<IpAddr> = there.iter().filter_map(|(key, _)| key.address()).gather();
@@ -71,9 +75,9 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         }
         addresses(&addresses_of, (desired, observed), true, &mut ops);
     }
-    daemons(desired, observed, &mut ops);
     let gone = observed.services.keys().filter(|key| !desired.services.contains_key(key));
     ops.extend(gone.map(|key| Op::ServiceDelete { key: *key }));
+    daemons(desired, observed, &mut ops);
     let gone = observed.routes.keys().filter(|key| !desired.routes.contains_key(key));
     ops.extend(gone.map(|key| Op::RouteDelete { key: key.clone() }));
     ops.extend(surplus().filter(|key| !at_once(key)).map(delete));
@@ -104,10 +108,9 @@ fn replanned(desired: &Desired, observed: &Observed, first: Vec<Op>, then: Vec<O
     Plan { ops }
 }
 
-/// A daemon that runs cannot be changed. Connections stay; what changes in between is sent with the next packet.
+/// A daemon that runs cannot be changed: it was stopped before. Connections stay; what changes in between is sent with the
+/// next packet.
 fn daemons(desired: &Desired, observed: &Observed, ops: &mut Vec<Op>) {
-    let changed = observed.daemons.iter().filter(|(role, have)| desired.daemons.get(role) != Some(have));
-    ops.extend(changed.map(|(role, _)| Op::DaemonStop { role: *role }));
     for (role, spec) in &desired.daemons {
         if observed.daemons.get(role) != Some(spec) && observed.links.contains_key(&spec.device) {
             ops.push(Op::DaemonStart { role: *role, spec: spec.clone() });

@@ -130,6 +130,8 @@ pub struct Observed {
     pub daemons: BTreeMap<DaemonRole, DaemonSpec>,
     /// Idle times; `None` in a kernel without IPVS.
     pub timeouts: Option<TimeoutSpec>,
+    /// Memory that the kernel has, in MiB; 0: not known.
+    pub memory_mib: u32,
     /// Seconds since 1970 as its wall clock has them, for display only.
     pub unix_s: u64,
 }

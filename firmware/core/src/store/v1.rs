@@ -4,8 +4,10 @@
 
 use super::Comment;
 use crate::gather::Gather as _;
+use crate::model::cluster::{Detection, Pairing};
 use crate::model::config::{self as now, CheckKind, Forward, OnFailure, Protocol, Scheduler};
 use crate::model::{Cidr, Device, Hostname, Label, Millis, Name, name::Text};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 use serde::Deserialize;
@@ -184,7 +186,8 @@ impl From<Cluster> for now::Cluster {
             heartbeat_port: old.heartbeat_port,
             heartbeat_interval: old.heartbeat_interval,
             dead_time: old.dead_time,
-            ..Self::default()
+            // Its firmware knew nothing else.
+            pairing: Box::new(Pairing { detection: Detection::DeadTime, ..Pairing::default() }),
         }
     }
 }

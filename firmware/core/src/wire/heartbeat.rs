@@ -17,6 +17,7 @@
 //!  5  version  u16 schema, firmware version in ASCII
 //!  6  load     u32 usable servers, u32 connections
 //!  7  boots    u32 boots counted in flash: a hint
+//!  8  keys     while keys change: each key that is accepted, u8 id and u32 of its fingerprint
 //! ```
 //!
 //! Integers are big-endian. Required are `who` and `stamp`. [`Guard::open`] is the pure filter in front of the queue: what
@@ -26,7 +27,7 @@ mod guard;
 #[cfg(test)]
 mod tests;
 
-pub use guard::{Counters, Guard, Key, Keyring, Refusal};
+pub use guard::{Counters, Guard, KEYS_MAX, Key, KeyMark, Keyring, Refusal};
 
 use super::{WireError, put, take};
 use crate::store::identity::Role;
@@ -63,6 +64,7 @@ mod field {
     pub(super) const FIRMWARE: u8 = 5;
     pub(super) const LOAD: u8 = 6;
     pub(super) const BOOTS: u8 = 7;
+    pub(super) const KEYS: u8 = 8;
 }
 
 /// When and by which process a frame was made.
@@ -173,6 +175,10 @@ pub struct Frame {
     pub connections: u32,
     /// Boots counted in its flash.
     pub boots: u32,
+    /// Keys that the sender accepts, when it says so: while keys change.
+    pub keys: heapless::Vec<KeyMark, KEYS_MAX>,
+    /// The key that signed it; the guard says so, it does not travel.
+    pub key: Option<KeyMark>,
 }
 
 /// Bytes of a frame, ready to be sent.
@@ -197,11 +203,13 @@ impl Frame {
             usable: 0,
             connections: 0,
             boots: 0,
+            keys: heapless::Vec::new(),
+            key: None,
         }
     }
 
     /// As sent, without the tag; `key` is the id of the key that will sign it.
-    fn emit(&self, key: Option<u8>) -> Option<Bytes> {
+    fn emit(&self, key: Option<u8>, keys: &[KeyMark]) -> Option<Bytes> {
         let mut bytes = Bytes::new();
         bytes.resize(field::END, 0).ok()?;
         let state = match self.state {
@@ -226,6 +234,10 @@ impl Frame {
         push(&mut bytes, field::FIRMWARE, &[&self.schema.to_be_bytes(), self.firmware.as_bytes()])?;
         push(&mut bytes, field::LOAD, &[&self.usable.to_be_bytes(), &self.connections.to_be_bytes()])?;
         push(&mut bytes, field::BOOTS, &[&self.boots.to_be_bytes()])?;
+        if !keys.is_empty() {
+            let marks: heapless::Vec<[u8; 5], KEYS_MAX> = keys.iter().map(|mark| mark.bytes()).collect();
+            push(&mut bytes, field::KEYS, &[marks.as_flattened()])?;
+        }
         let tag = if key.is_some() { TAG_BYTES } else { 0 };
         let length = u16::try_from(bytes.len().checked_add(tag)?).ok()?;
         put(&mut bytes, field::MAGIC, &MAGIC);
@@ -263,6 +275,9 @@ impl Frame {
                 field::LOAD => {
                     frame.usable = u32::from_be_bytes(take(value, 0)?);
                     frame.connections = u32::from_be_bytes(take(value, 4)?);
+                }
+                field::KEYS => {
+                    frame.keys = value.chunks_exact(5).filter_map(KeyMark::read).take(KEYS_MAX).collect()
                 }
                 field::BOOTS => frame.boots = u32::from_be_bytes(take(value, 0)?),
                 _ => {}

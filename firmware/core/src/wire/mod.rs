@@ -9,6 +9,8 @@ pub mod ethernet;
 pub mod heartbeat;
 pub mod ipvs_sync;
 pub mod ndp;
+pub mod rwho;
+pub mod slip;
 pub mod tcp;
 
 use core::fmt;

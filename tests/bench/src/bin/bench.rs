@@ -2,7 +2,7 @@
 
 use director_bench::campaign::{self, Job, Work};
 use director_bench::figure::Figure;
-use director_bench::{check_cost, commit_time};
+use director_bench::{check_cost, commit_time, programming, takeover};
 use std::process::ExitCode;
 
 const JOBS: &[Job<Figure>] = &[
@@ -15,6 +15,16 @@ const JOBS: &[Job<Figure>] = &[
         name: "commit",
         about: "from commit to applied, for 10, 100 and 1,000 services",
         work: Work::Lab(commit_time::run),
+    },
+    Job {
+        name: "program",
+        about: "1,000 services of 10 servers into the kernel, beside ipvsadm -R in the same guest, and an empty plan",
+        work: Work::Lab(programming::run),
+    },
+    Job {
+        name: "takeover",
+        about: "the active machine is killed: the outage beside that of a pair of Debian's keepalived",
+        work: Work::Lab(takeover::run),
     },
 ];
 

@@ -9,12 +9,16 @@ use director_qemu::scenario;
 use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
 use director_vm_tests::carried::{Carried, kill_return_and_standby};
-use director_vm_tests::{ailments, balancing, storm};
+use director_vm_tests::outage::{self, Hurt};
+use director_vm_tests::{ailments, balancing, matrix, storm};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 /// Issue: at 50 random moments of a commit storm.
 const CUTS: u64 = 50;
 
+/// Issue: each outage ten times.
+const OUTAGES: u64 = 10;
 /// Issue: each event, ten times.
 const DOWNLOAD_ROUNDS: u64 = 10;
 const DOWNLOAD_BYTES: usize = 200_000_000;
@@ -29,6 +33,11 @@ const JOBS: &[Job<Round>] = &[
         name: "storm",
         about: "the power goes in a commit storm; every boot has a committed configuration",
         work: Work::Lab(commit_storm),
+    },
+    Job {
+        name: "matrix",
+        about: "every forwarding method, family, scheduler and protocol with real servers",
+        work: Work::Lab(whole_matrix),
     },
     Job {
         name: "downloads",
@@ -55,6 +64,11 @@ const JOBS: &[Job<Round>] = &[
         about: "two directors over a model LAN: crashes, pauses, cuts, loss, forged and recorded frames",
         work: Work::Native(pair),
     },
+    Job {
+        name: "outage",
+        about: "what a client sees when the active director is killed, cut off, frozen, rebooted, or returns",
+        work: Work::Lab(outages),
+    },
 ];
 
 fn main() -> ExitCode {
@@ -74,6 +88,70 @@ fn commit_storm(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
     };
     found.push(Round { name: "storm".into(), seed: options.seed, count, seconds, found: words, passed });
     met.map(|_| ())
+}
+
+/// Each case once, or so many times; a case that failed does not stop the others.
+fn whole_matrix(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let mut lab = matrix::start(folder)?;
+    let rounds = options.count.unwrap_or(1);
+    for (name, case) in matrix::ESSENTIAL.iter().chain(matrix::MORE) {
+        let start = lab.hub().elapsed();
+        let mut outcome = Ok(());
+        for _ in 0..rounds {
+            lab.hub().line("soak", "case", name);
+            outcome = matrix::baseline(&mut lab).and_then(|()| case(&mut lab));
+            if outcome.is_err() {
+                matrix::repair(&mut lab)?;
+                break;
+            }
+        }
+        let words = outcome.as_ref().err().map_or_else(|| "ok".to_owned(), |error| format!("{error:#}"));
+        found.push(Round {
+            name: format!("matrix.{name}"),
+            seed: options.seed,
+            count: rounds,
+            seconds: (lab.hub().elapsed() - start).as_secs_f64(),
+            found: words,
+            passed: outcome.is_ok(),
+        });
+    }
+    let failed: Vec<&str> =
+        found.iter().filter(|round| !round.passed).map(|round| round.name.as_str()).collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Each way to hurt the active director ten times at two settings, and once at that of the oldest seed. `COUNT` repeats
+/// them so often instead.
+fn outages(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let settings = [(100, 300, OUTAGES), (500, 2000, OUTAGES), (2000, 10_000, 1)]
+        .map(|(i, d, n)| (i, d, options.count.unwrap_or(n)));
+    let mut lab = Lab::prepare(scenario::named("five-node-pair").context("scenario")?, folder)?;
+    lab.set_tools(outage::tools());
+    lab.boot()?;
+    for (interval, dead, count) in settings {
+        outage::set_times(&lab, interval, dead)?;
+        for hurt in Hurt::ALL {
+            let start = lab.hub().elapsed();
+            let mut all = Vec::new();
+            for _ in 0..count {
+                all.push(outage::measure(&mut lab, hurt, Duration::from_millis(u64::from(dead)))?);
+            }
+            all.sort_unstable_by_key(|o| o.ms);
+            let times: Vec<u64> = all.iter().map(|o| o.ms).collect();
+            let goal = all.first().map_or(0, |o| o.goal_ms);
+            let passed = all.iter().all(|o| o.met());
+            found.push(Round {
+                name: format!("outage {interval} ms/{dead} ms, {hurt}"),
+                seed: options.seed,
+                count,
+                seconds: (lab.hub().elapsed() - start).as_secs_f64(),
+                found: format!("{times:?} ms, to reach {goal} ms"),
+                passed,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn downloads(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {

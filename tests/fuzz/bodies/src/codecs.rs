@@ -12,7 +12,7 @@ use director_core::model::cluster::Authentication;
 use director_core::model::config::HttpCheck;
 use director_core::store::identity::Role;
 use director_core::wire::heartbeat::{Counters, Guard, Key, Keyring};
-use director_core::wire::{arp, ethernet, ndp};
+use director_core::wire::{arp, ethernet, ndp, rwho};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Frames between console and director: where the stream is cut does not matter, messages are no longer than what
@@ -117,6 +117,9 @@ pub fn fuzz_wire(data: &[u8]) {
     }
     if let Ok(packet) = arp::Repr::parse(data) {
         assert_eq!(packet.frame([0xff; 6])[14..].get(..28), data.get(..28));
+    }
+    if let Some(reading) = rwho::parse(data) {
+        assert!(data.len() >= 60 && reading.percent() <= 100_000);
     }
     if let Ok(packet) = ndp::Repr::parse(data) {
         assert_eq!(ndp::Repr::parse(&packet.frame()), Ok(packet));

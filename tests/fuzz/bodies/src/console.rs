@@ -177,7 +177,7 @@ impl Bench {
                 Reply::Refused { reason: "not now".to_owned(), findings: Vec::new() }
             }
             Request::Doctor { .. } => Reply::Doctor(Box::default()),
-            Request::Checks => Reply::Checks { at: STATUS.at, checks: Vec::new() },
+            Request::Checks => Reply::Checks { at: STATUS.at, checks: Vec::new(), loads: Vec::new() },
             Request::Why { server, .. } => {
                 Reply::Refused { reason: format!("no service has {server}"), findings: Vec::new() }
             }

@@ -3,7 +3,7 @@
 use crate::bytes::Bytes;
 use director_core::health::dialogue::{ANSWER_BYTES_MAX, Dialogue, Opening, Step, open};
 use director_core::health::{ProbeId, ProbeKind, ProbeSpec, Shared};
-use director_core::model::check::{Check, Login, Question};
+use director_core::model::check::{Check, LoadMonitor, LoadSource, Login, Question};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Questions whose answers are parsed.
@@ -39,12 +39,26 @@ pub fn fuzz_dialogues(data: &[u8]) {
     });
     let check = Check { question, login, ..Check::default() };
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-    let spec = ProbeSpec { target, at: None, source: None, kind: ProbeKind::Named(Shared::new(check)) };
+    // The other half of the questions are those of load monitors.
+    let kind = if how & 2 == 0 { ProbeKind::Named(Shared::new(check)) } else { load(how) };
+    let spec = ProbeSpec { target, at: None, source: None, kind };
     let run = || match open(&spec, ProbeId(7), &mut |_| None) {
         Opening::Stream(dialogue) | Opening::Datagram(dialogue) => Some(play(dialogue, bytes.0, step)),
         Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,
     };
     assert_eq!(run(), run());
+}
+
+/// A source of load, asked in one of its ways.
+fn load(how: u8) -> ProbeKind {
+    let sources = [LoadSource::Agent, LoadSource::Http, LoadSource::Rstatd, LoadSource::Rstatd];
+    let monitor = LoadMonitor {
+        source: sources[usize::from(how >> 2 & 3)],
+        port: (how & 4 != 0).then_some(7),
+        header: (how & 16 != 0).then(|| "X-Load".parse().expect("a header")),
+        ..LoadMonitor::default()
+    };
+    ProbeKind::Load(Shared::new(monitor))
 }
 
 fn play(mut dialogue: Dialogue, answer: &[u8], step: usize) -> (Option<Result<(), String>>, String) {
@@ -59,6 +73,10 @@ fn play(mut dialogue: Dialogue, answer: &[u8], step: usize) -> (Option<Result<()
         assert!(taken <= ANSWER_BYTES_MAX + step || result.is_some());
     }
     let result = result.or_else(|| Some(dialogue.closed()));
+    if let Some(said) = dialogue.said() {
+        assert!(said.reading.is_none_or(|reading| reading.percent() <= 999_999), "{said:?}");
+    }
+    assert_ne!(dialogue.elsewhere(), Some(0));
     if let Some(Err(words)) = &result {
         assert!(!words.is_empty() && words.len() < 1024, "{words:?}");
     }

@@ -430,10 +430,12 @@ impl Sim {
             | Event::Saved { .. }
             | Event::Recalled { .. }
             | Event::Heartbeat { .. }
+            | Event::Refused(_)
             | Event::Linked(_)
             | Event::Told(_)
             | Event::TableSent(_)
             | Event::Dhcp { .. }
+            | Event::Rwho { .. }
             | Event::TimeAnswered { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
@@ -538,9 +540,13 @@ impl Sim {
                 Effect::Reply { session, reply } => self.answered(session, *reply),
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
-                Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
+                Effect::RwhoListen(_) | Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
                 Effect::Examine(_) => {}
-                Effect::Syslog(_) | Effect::Hostname(_) | Effect::Beat(_) | Effect::Listen(_) => {}
+                Effect::Syslog(_)
+                | Effect::Hostname(_)
+                | Effect::Beat(_)
+                | Effect::Listen(_)
+                | Effect::Fence(_) => {}
                 Effect::Tell(_) | Effect::SendTable { .. } => {}
                 Effect::Access(_) | Effect::Pages(_) | Effect::Power(_) => {}
                 Effect::AskTime { .. } | Effect::SetClock { .. } => panic!("no time server is configured"),

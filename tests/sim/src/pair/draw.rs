@@ -4,6 +4,7 @@ use crate::chaos::rng::Rng;
 use director_core::cli::parse_set_lines;
 use director_core::model::cluster::{Detection, Failback};
 use director_core::model::{Config, Millis};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What a seed is made of.
 #[derive(Clone, Debug)]
@@ -40,10 +41,14 @@ pub struct Draw {
     pub operators: bool,
     /// A box does not see its servers.
     pub servers: bool,
+    /// The gateway is a witness, and is away at times.
+    pub witness: bool,
     /// Operators commit, on either box, together and alone.
     pub commits: bool,
 }
 
+/// The witness, on the public network.
+pub const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 2, 3, 254));
 /// Delay of `failback delayed`, in milliseconds.
 pub const FAILBACK_DELAY_MS: u32 = 4000;
 
@@ -71,6 +76,7 @@ impl Draw {
             attacks: rng.chance(40),
             operators: rng.chance(40),
             servers: rng.chance(25),
+            witness: rng.chance(30),
             commits: rng.chance(60),
         }
     }
@@ -86,6 +92,9 @@ impl Draw {
         cluster.pairing.detection = self.detection;
         cluster.pairing.failback = self.failback;
         cluster.pairing.failback_delay = Millis::new(FAILBACK_DELAY_MS);
+        if self.witness {
+            cluster.pairing.witnesses.push(GATEWAY).expect("the first");
+        }
         config
     }
 

@@ -29,6 +29,8 @@ pub struct Lan {
     pub cut: [[bool; 2]; 2],
     /// Percent lost now.
     pub loss: u64,
+    /// The gateway is away.
+    pub no_gateway: bool,
     /// Who announced an address last.
     pub belief: BTreeMap<IpAddr, usize>,
     /// What an attacker has.
@@ -73,5 +75,6 @@ impl Lan {
         self.pulled = [[false; 2]; 2];
         self.cut = [[false; 2]; 2];
         self.loss = 0;
+        self.no_gateway = false;
     }
 }

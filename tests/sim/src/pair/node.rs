@@ -5,7 +5,9 @@ use super::world::Item;
 use crate::kernel::ModelKernel;
 use director_core::director::cluster::Listen;
 use director_core::director::{Checkpoint, Director, Effect, Start};
+use director_core::init::fence::Fence;
 use director_core::model::{Config, Mono};
+use director_core::plan::AddressKey;
 use director_core::store::Generation;
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
@@ -24,6 +26,8 @@ pub enum Power {
     Up,
     /// It stands still.
     Paused,
+    /// The director stands still, the kernel and init do not.
+    Wedged,
 }
 
 /// A box.
@@ -53,6 +57,10 @@ pub struct Node {
     pub servers: bool,
     /// An operator set it aside.
     pub aside: bool,
+    /// What init does when the director stands still.
+    pub fence: Fence,
+    /// What it removes then.
+    pub orders: Vec<AddressKey>,
     /// What lies in flash.
     pub flash: BTreeMap<Generation, (SlotState, Config)>,
     boots: u32,
@@ -77,6 +85,8 @@ impl Node {
             held: VecDeque::new(),
             servers: true,
             aside: false,
+            fence: Fence::default(),
+            orders: Vec::new(),
             flash: BTreeMap::from([(Generation(1), (SlotState::Good, config.clone()))]),
             boots: 0,
             ppm,
@@ -93,6 +103,7 @@ impl Node {
             self.kernel.state.links.get_mut(&device.parse().unwrap()).expect("made").carrier = carrier;
         }
         self.checkpoint = None;
+        self.fence = Fence::default();
         self.power = Power::Headless;
     }
 
@@ -106,6 +117,9 @@ impl Node {
     pub fn start(&mut self, nonce: u64, now: u64) -> Vec<Effect> {
         self.process += 1;
         self.power = Power::Up;
+        if let Some(role) = self.checkpoint.as_mut().and_then(|c| c.cluster.as_mut()) {
+            role.active &= !self.fence.fired();
+        }
         let before = self.checkpoint.as_ref().and_then(|c| c.cluster);
         self.role = before.map_or('s', |saved| if saved.active { 'a' } else { 'b' });
         self.listen = None;
@@ -141,6 +155,22 @@ impl Node {
         if self.power != Power::Off {
             self.power = Power::Headless;
         }
+    }
+
+    /// When init acts next, on its clock.
+    pub fn init_deadline(&self) -> Option<Mono> {
+        let runs = matches!(self.power, Power::Up | Power::Headless | Power::Wedged);
+        self.fence.deadline().filter(|_| runs)
+    }
+
+    /// Init looks whether the addresses have to go.
+    pub fn init(&mut self, now: u64) -> bool {
+        let due = self.fence.due(self.clock(now));
+        if due {
+            let orders = &self.orders;
+            self.kernel.state.addresses.retain(|key, _| !orders.contains(key));
+        }
+        due
     }
 
     /// Its clock.
@@ -186,6 +216,8 @@ impl Node {
             Power::Off => '.',
             Power::Paused if self.holds() => 'P',
             Power::Paused => 'p',
+            Power::Wedged if self.holds() => 'W',
+            Power::Wedged => 'w',
             Power::Headless | Power::Up if self.holds() => self.role.to_ascii_uppercase(),
             Power::Headless | Power::Up => self.role,
         }

@@ -84,6 +84,12 @@ fn act(world: &mut World) {
             world.power_cut(n);
             world.post(n, 500_000 + long, Item::Boot);
         }
+        2 if draw.pauses && world.nodes[n].power == Power::Up && world.rng.chance(50) => {
+            world.nodes[n].power = Power::Wedged;
+            let since = world.now;
+            world.note(format!("lvs{}: the director stands still for {} ms", n + 1, after / 1000));
+            world.post(n, after, Item::Resume(false, since));
+        }
         2 if draw.pauses && world.nodes[n].power == Power::Up => {
             world.nodes[n].power = Power::Paused;
             let (frozen, since) = (world.rng.chance(50), world.now);
@@ -111,6 +117,11 @@ fn act(world: &mut World) {
         }
         6 if draw.attacks => attack(world, n),
         7 if draw.operators && world.nodes[n].power == Power::Up => operate(world, n),
+        9 if draw.witness => {
+            world.note("the gateway is away");
+            world.lan.no_gateway = true;
+            world.post(n, after, Item::Mend(Mend::Gateway));
+        }
         8 if draw.servers => {
             world.note(format!("lvs{} sees no server", n + 1));
             world.nodes[n].servers = false;
@@ -185,7 +196,7 @@ fn liveness(world: &mut World) {
         match world.nodes[n].power {
             Power::Off => world.post(n, 0, Item::Boot),
             Power::Headless => world.post(n, 0, Item::Revive),
-            Power::Up | Power::Paused => {}
+            Power::Up | Power::Paused | Power::Wedged => {}
         }
     }
     // What stands still or stops goes on within this time.
@@ -193,14 +204,15 @@ fn liveness(world: &mut World) {
     let wait = u64::from(FAILBACK_DELAY_MS) * 1000 + SERVERS_US;
     let limit = world.draw.serve_us() + world.draw.agree_us() + wait;
     world.advance(limit);
+    let settled = |world: &World| world.checks.settled(&world.draw, &world.nodes, &world.lan);
     if world.draw.loss <= 2 {
         world.agreed();
-        world.checks.settled(&world.draw, &world.nodes, &world.lan);
+        settled(world).expect("all is well");
     }
     if world.draw.loss == 0 {
         let since = world.now;
         world.advance(REST_US);
         world.checks.still(since);
-        world.checks.settled(&world.draw, &world.nodes, &world.lan);
+        settled(world).expect("nothing changed");
     }
 }

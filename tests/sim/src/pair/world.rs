@@ -2,21 +2,22 @@
 
 use super::book::Book;
 use super::checks::Checks;
-use super::draw::Draw;
+use super::draw::{Draw, GATEWAY};
 use super::lan::{Lan, Recorded};
 use super::line::Line;
 use super::node::{Node, Power};
 use crate::chaos::rng::Rng;
 use director_core::director::protocol::{Recall, Recalled, Request, SessionId};
-use director_core::director::{Effect, Event};
+use director_core::director::{Effect, Event, pings};
 use director_core::health::{Failure, ProbeOutcome};
-use director_core::model::Config;
+use director_core::model::{Config, Mono};
 use director_core::plan::{Op, OpError};
 use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
 use director_core::store::{Generation, blob};
 use director_core::wire::heartbeat::{Frame, Running};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 /// Lines kept of what happened.
 const TIMELINE: usize = 80;
@@ -80,6 +81,8 @@ pub enum Mend {
     Loss,
     /// It sees its servers.
     Servers,
+    /// The gateway is back.
+    Gateway,
 }
 
 /// Everything.
@@ -169,7 +172,11 @@ impl World {
             };
             let due = [0, 1].map(|n| deadline(&self.nodes[n]).unwrap_or(u64::MAX));
             let queued = self.queue.keys().next().map_or(u64::MAX, |(at, _)| *at);
-            let at = due[0].min(due[1]).min(queued);
+            let init = [0, 1].map(|n| {
+                let at = self.nodes[n].init_deadline();
+                at.map_or(u64::MAX, |at| self.nodes[n].world_time(at, self.now))
+            });
+            let at = due[0].min(due[1]).min(queued).min(init[0]).min(init[1]);
             self.sample(at.min(end));
             if at > end {
                 self.now = end;
@@ -177,7 +184,9 @@ impl World {
                 return;
             }
             self.now = at;
-            if due[0] <= at {
+            if let Some(n) = [0, 1].into_iter().find(|n| init[*n] <= at) {
+                self.init(n);
+            } else if due[0] <= at {
                 self.handle(0, Event::Deadline);
             } else if due[1] <= at {
                 self.handle(1, Event::Deadline);
@@ -187,6 +196,14 @@ impl World {
             self.check();
         }
         panic!("the simulation does not end");
+    }
+
+    /// PID 1 of a box looks.
+    fn init(&mut self, n: usize) {
+        if self.nodes[n].init(self.now) {
+            self.note(format!("lvs{}: init removes the addresses", n + 1));
+            self.post(n, 100, Item::Event(Event::KernelChanged));
+        }
     }
 
     fn sample(&mut self, until: u64) {
@@ -205,7 +222,7 @@ impl World {
     fn happen(&mut self, n: usize, process: u64, item: Item) {
         let node = &mut self.nodes[n];
         let resumes = matches!(item, Item::Resume(..) | Item::Boot | Item::Mend(_));
-        if node.power == Power::Paused && !resumes {
+        if matches!(node.power, Power::Paused | Power::Wedged) && !resumes {
             if node.held.len() < HELD_MAX || !matches!(item, Item::Frame { .. }) {
                 node.held.push_back(item);
             }
@@ -224,7 +241,9 @@ impl World {
             }
             Item::Revive if node.power == Power::Headless => self.start(n),
             Item::Mend(mend) => self.mend(n, mend),
-            Item::Resume(frozen, since) if node.power == Power::Paused => self.resume(n, frozen, since),
+            Item::Resume(frozen, since) if matches!(node.power, Power::Paused | Power::Wedged) => {
+                self.resume(n, frozen, since);
+            }
             Item::Event(event) if current => self.handle(n, event),
             Item::Observe(names) if current => {
                 let state = &mut node.kernel.state;
@@ -289,9 +308,15 @@ impl World {
             match effect {
                 Effect::Observe(names) => self.post(n, kernel, Item::Observe(names)),
                 Effect::Apply { batch, ops } => self.post(n, kernel, Item::Apply(batch, ops)),
-                Effect::Probe { id, deadline, .. } => {
+                Effect::Probe { id, spec, deadline } => {
                     let node = &self.nodes[n];
-                    let sees = node.servers && !self.lan.pulled[n][1];
+                    let sees = if !pings::ours(id) {
+                        node.servers && !self.lan.pulled[n][1]
+                    } else if spec.target.ip() == GATEWAY {
+                        !self.lan.pulled[n][0] && !self.lan.no_gateway && self.arrives(n, spec.source)
+                    } else {
+                        !self.lan.pulled[n][1] && self.arrives(n, spec.source)
+                    };
                     let late = node.world_time(deadline, self.now) - self.now;
                     let (result, took) =
                         if sees { (Ok(()), 1000) } else { (Err(Failure::from("no answer")), late) };
@@ -308,7 +333,18 @@ impl World {
                     self.nodes[n].checkpoint = Some(*checkpoint);
                 }
                 Effect::Listen(listen) => self.nodes[n].listen = listen.map(|l| *l),
-                Effect::Beat(frame) => self.send(n, &frame),
+                Effect::Beat(frame) => {
+                    let node = &mut self.nodes[n];
+                    let clock = node.clock(self.now);
+                    node.fence.beat(Mono::from_micros(frame.stamp.sequence), clock);
+                    self.send(n, &frame);
+                }
+                Effect::Fence(orders) => {
+                    let node = &mut self.nodes[n];
+                    let clock = node.clock(self.now);
+                    node.fence.order(orders.as_ref().map(|o| o.after), clock);
+                    node.orders = orders.map(|o| o.keys).unwrap_or_default();
+                }
                 Effect::Log { text, .. } => self.logged(n, &text),
                 Effect::Reply { session, reply } => self.replied(n, session, *reply),
                 Effect::Save { generation, state, config, .. } => {
@@ -342,11 +378,16 @@ impl World {
                     self.post(n, later, Item::Boot);
                     return;
                 }
-                Effect::Examine(_) => {}
+                Effect::Examine(_) | Effect::RwhoListen(_) => {}
                 Effect::Hostname(_) | Effect::Access(_) | Effect::Syslog(_) | Effect::Pages(_) => {}
                 other => panic!("nobody asked for it: {other:?}"),
             }
         }
+    }
+
+    /// Whether an answer to an address comes to a node; without one it goes to an address of its own.
+    fn arrives(&self, n: usize, address: Option<IpAddr>) -> bool {
+        address.is_none_or(|address| self.lan.belief.get(&address) == Some(&n))
     }
 
     fn logged(&mut self, n: usize, text: &str) {
@@ -442,6 +483,7 @@ impl World {
             Mend::Cut => self.lan.cut[n] = [false; 2],
             Mend::Loss => self.lan.loss = 0,
             Mend::Servers => self.nodes[n].servers = true,
+            Mend::Gateway => self.lan.no_gateway = false,
         }
         self.note(format!("lvs{}: {mend:?} is over", n + 1));
     }

@@ -13,6 +13,7 @@ fn listen(own: Role, port: u16, secret: &str) -> Listen {
         device: "lo".parse().unwrap(),
         local: [127, 0, 0, 1].into(),
         peer: [127, 0, 0, 1].into(),
+        to: None,
     };
     let guard = director_core::wire::heartbeat::Guard {
         group: 1,
@@ -20,7 +21,8 @@ fn listen(own: Role, port: u16, secret: &str) -> Listen {
         mode: Default::default(),
         keys: Default::default(),
     };
-    Listen { guard, port, paths: vec![path], credentials: Some(Credentials::new(1, own, 1, secret)) }
+    let credentials = Some(Credentials::new(1, own, 1, secret));
+    Listen { guard, port, paths: vec![path], serial: None, credentials }
 }
 
 fn run(test: impl Future<Output = ()>) {

@@ -2,11 +2,11 @@
 
 mod codec;
 
-use super::netlink::{self, Channel, Malformed, Message, refuse, unless};
+use super::netlink::{self, Channel, Encoder, Malformed, Message, refuse, unless};
 use codec::Address;
 pub(crate) use codec::LinkInfo;
 use director_core::gather::Gather as _;
-use director_core::model::Device;
+use director_core::model::{Cidr, Device};
 use director_core::plan::observed::{Link, Observed};
 use director_core::plan::{AddressKey, AddressSpec, OpError, RouteKey, RouteSpec, VlanSpec};
 use neli::consts::socket::NlFamily;
@@ -19,6 +19,16 @@ use std::net::IpAddr;
 #[derive(Debug)]
 pub(crate) struct Rtnl {
     channel: Channel,
+}
+
+/// Messages that delete addresses, one after the other, for a socket that does not wait for answers.
+pub(crate) fn removal(addresses: impl Iterator<Item = (u32, Cidr)>) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    for (index, cidr) in addresses {
+        encoder.message(codec::DELETE_ADDRESS, 0, 0, |body| codec::delete_address(body, index, cidr));
+    }
+    // No address is too long for its message.
+    encoder.finish().map(<[u8]>::to_vec).unwrap_or_default()
 }
 
 impl Rtnl {

@@ -103,7 +103,7 @@ static PING: &[Item] = &[leaf("size", "Data in the echo", number(0, 1472), Some(
 
 pub(super) static LOAD_MONITOR: &[Item] = &[
     leaf("source", "Where the load comes from", choice::<LoadSource>(), Some("agent")),
-    leaf("port", "Port to ask; unset: the source's own", port(), None),
+    leaf("port", "Port to ask; unset: the source's own; agents have none", port(), None),
     leaf("path", "Page of source http; unset: /", Type::Target, None),
     leaf("header", "Header of source http; unset: the body", Type::Text, None),
     leaf("interval", "Time between two questions", span(Millis::from_secs(1), DAY), Some("10s")),

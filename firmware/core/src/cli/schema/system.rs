@@ -30,7 +30,7 @@ const HOUR: Millis = Millis::from_secs(3600);
 pub(super) static CLUSTER: &[Item] = &[
     branch("heartbeat", "Signs of life", HEARTBEAT),
     leaf("group", "Number of the pair, unlike any other's here", number(1, 255), Some("1")),
-    leaf("detection", "What makes a silent peer dead", choice::<Detection>(), Some("dead-time")),
+    leaf("detection", "What makes a silent peer dead", choice::<Detection>(), Some("probe")),
     leaf(
         "warn-time",
         "Silence worth a warning; unset: half the dead time",

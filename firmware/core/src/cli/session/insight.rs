@@ -8,6 +8,7 @@ use crate::director::insight::Why;
 use crate::director::protocol::Request;
 use crate::doctor::Report;
 use crate::health::CheckStatus;
+use crate::health::load::LoadStatus;
 use crate::model::{Config, Mono, Name};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -73,11 +74,18 @@ impl Session {
         self.filtered(&lines, pipes, "Nothing was looked at.", out);
     }
 
-    pub(super) fn checks(&mut self, at: Mono, checks: &[CheckStatus], pipes: &[Pipe], out: &mut Vec<Output>) {
+    pub(super) fn checks(
+        &mut self,
+        at: Mono,
+        checks: &[CheckStatus],
+        loads: &[LoadStatus],
+        pipes: &[Pipe],
+        out: &mut Vec<Output>,
+    ) {
         let lines = if pipes.first() == Some(&Pipe::Json) {
-            insight::checks_json(checks).lines().map(String::from).collect()
+            insight::checks_json(checks, loads).lines().map(String::from).collect()
         } else {
-            insight::checks(at, checks, self.width)
+            insight::checks(at, checks, loads, self.width)
         };
         self.filtered(&lines, pipes, "No pool asks anybody.", out);
     }

@@ -64,7 +64,9 @@ impl Session {
                 self.listed(running, result, &pipes, out);
             }
             (Job::Flash { pipes }, Reply::Recalled { result, .. }) => self.used(result, &pipes, out),
-            (Job::Checks { pipes }, Reply::Checks { at, checks }) => self.checks(at, &checks, &pipes, out),
+            (Job::Checks { pipes }, Reply::Checks { at, checks, loads }) => {
+                self.checks(at, &checks, &loads, &pipes, out)
+            }
             (Job::Why { pipes }, Reply::Why(why)) => self.why(&why, &pipes, out),
             (Job::Doctor { pipes }, Reply::Doctor(report)) => self.doctor(&report, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),

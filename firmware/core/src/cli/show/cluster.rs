@@ -4,8 +4,11 @@ use super::table::facts;
 use super::tables::none;
 use super::words::ago;
 use crate::cli::json::Json;
+use crate::director::pings::Proof;
 use crate::director::status::{ClusterStatus, PathStatus, PeerStatus, Status};
-use crate::model::Mono;
+use crate::election::Fitness;
+use crate::model::{Millis, Mono};
+use crate::wire::heartbeat::Counters;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -22,11 +25,9 @@ pub(super) fn lines(status: &Status, width: usize) -> Vec<String> {
         ("priority", c.priority.to_string()),
         ("fit", fitness(c)),
         ("peer", c.peer.as_ref().map_or_else(|| "never heard".to_string(), peer)),
-        (
-            "heartbeats",
-            c.signed.map_or_else(|| "not signed".to_string(), |id| format!("signed with key {id}"))
-        ),
+        ("heartbeats", keys(c)),
         ("peer takes over", format!("{} after the last heartbeat at the earliest", c.takeover_after)),
+        ("a box that hangs", hangs(c)),
         ("configuration", c.configuration.clone()),
         ("connections", connections(c)),
         ("old frames", c.old_frames.to_string()),
@@ -37,7 +38,44 @@ pub(super) fn lines(status: &Status, width: usize) -> Vec<String> {
     for path in &c.paths {
         list.push(("path", path_words(status.at, path)));
     }
+    for witness in &c.witnesses {
+        let words = witness.answered.map_or_else(
+            || "never answered".to_string(),
+            |at| format!("answered {} in {} us", ago(status.at, at), witness.took_us),
+        );
+        list.push(("witness", format!("{}: {words}", witness.address)));
+    }
+    for (address, proof) in &c.proofs {
+        list.push(("arrives here", format!("{address}: {}", proof_words(*proof))));
+    }
     facts(&list, width)
+}
+
+fn keys(c: &ClusterStatus) -> String {
+    let signed = c.signed.map_or_else(|| "not signed".to_string(), |id| format!("signed with key {id}"));
+    match c.old_key {
+        Some(_) => format!("{signed}; keys change, both are accepted"),
+        None => signed,
+    }
+}
+
+/// Who takes the addresses away from a box that stands still, and when.
+fn hangs(c: &ClusterStatus) -> String {
+    let init = format!("init removes the addresses after {}", c.fence_after);
+    if c.fence_after >= Millis::from_secs(c.watchdog) {
+        format!("{init}, the hardware watchdog resets it after {} s", c.watchdog)
+    } else {
+        format!("{init}; the hardware watchdog ({} s) is too slow for that", c.watchdog)
+    }
+}
+
+fn proof_words(proof: Proof) -> String {
+    match proof {
+        Proof::Asking => "asking its neighbours".to_string(),
+        Proof::Proved { by, took_us } => format!("{by} answered to it in {took_us} us"),
+        Proof::Failed { asked } => format!("NOT PROVED, {asked} does not answer to it"),
+        Proof::Nobody => "no witness, gateway or usable server beside it to ask".to_string(),
+    }
 }
 
 fn fitness(c: &ClusterStatus) -> String {
@@ -51,7 +89,12 @@ fn peer(p: &PeerStatus) -> String {
         return format!("silent, was {}", p.state);
     }
     let config = if p.same_config { "same configuration" } else { "another configuration" };
-    format!("{}, priority {}, firmware {}, {config}", p.state, p.priority, p.firmware)
+    let Fitness { links, witness, servers } = Fitness::of(p.fitness);
+    let fit = if links && witness && servers { "fit" } else { "less fit" };
+    format!(
+        "{}, {fit}, priority {}, firmware {}, {config}, {} usable servers, {} connections",
+        p.state, p.priority, p.firmware, p.usable, p.connections
+    )
 }
 
 fn connections(c: &ClusterStatus) -> String {
@@ -62,12 +105,25 @@ fn connections(c: &ClusterStatus) -> String {
 
 fn path_words(now: Mono, p: &PathStatus) -> String {
     let when = |at: Option<Mono>| at.map_or_else(|| "never".to_string(), |at| ago(now, at));
-    match (p.proven, p.heard) {
+    let to = p.peer.map_or_else(String::new, |peer| format!(" to {peer}"));
+    let mut words = match (p.proven, p.heard) {
         (proven, heard) if proven < heard => {
-            format!("{} to {}: heard {}, but it does not hear us", p.name, p.peer, when(heard))
+            format!("{}{to}: heard {}, but it does not hear us", p.name, when(heard))
         }
-        (proven, _) => format!("{} to {}: heard {}", p.name, p.peer, when(proven)),
+        (proven, _) => format!("{}{to}: heard {}", p.name, when(proven)),
+    };
+    if let Some(round) = p.round_us {
+        words.push_str(&format!(", round trip {round} us"));
     }
+    words.push_str(&format!(", {} taken, {} missed", p.frames, p.missed));
+    if let Some(c) = p.refused {
+        words.push_str(&format!(", {} refused", refused(&c)));
+    }
+    words
+}
+
+fn refused(c: &Counters) -> u64 {
+    [c.foreign, c.group, c.identity, c.forged, c.malformed].into_iter().fold(0, u64::saturating_add)
 }
 
 pub(super) fn json(status: &Status) -> String {
@@ -76,7 +132,6 @@ pub(super) fn json(status: &Status) -> String {
         json.null();
         return json.finish();
     };
-    let age = |at: Option<Mono>| at.map(|at| status.at.micros_since(at) / 1000);
     json.object(|json| {
         json.text("role", &c.role);
         json.text("why", &c.why);
@@ -85,7 +140,10 @@ pub(super) fn json(status: &Status) -> String {
         json.flag("aside", c.aside);
         json.count("fitness", c.fitness.level());
         json.maybe_count("key", c.signed);
+        json.maybe_count("old_key", c.old_key);
         json.count("takeover_after_ms", c.takeover_after.get());
+        json.count("fence_after_ms", c.fence_after.get());
+        json.count("watchdog_s", c.watchdog);
         json.maybe_count("round_trip_us", c.round_us);
         json.count("old_frames", c.old_frames);
         json.text("configuration", &c.configuration);
@@ -105,18 +163,64 @@ pub(super) fn json(status: &Status) -> String {
                 json.count("connections", p.connections);
             }),
         }
-        json.key("paths");
-        json.array(|json| {
-            for p in &c.paths {
-                json.object(|json| {
-                    json.text("interface", &p.name);
-                    json.text("peer", p.peer);
-                    json.maybe_count("proven_ms", age(p.proven));
-                    json.maybe_count("heard_ms", age(p.heard));
-                    json.count("frames", p.frames);
-                });
-            }
-        });
+        paths_json(json, c, status.at);
+        arrivals_json(json, c, status.at);
     });
     json.finish()
+}
+
+fn age(now: Mono, at: Option<Mono>) -> Option<u64> {
+    at.map(|at| now.micros_since(at) / 1000)
+}
+
+fn paths_json(json: &mut Json, c: &ClusterStatus, now: Mono) {
+    json.key("paths");
+    json.array(|json| {
+        for p in &c.paths {
+            json.object(|json| {
+                json.text("interface", &p.name);
+                match p.peer {
+                    Some(peer) => json.text("peer", peer),
+                    None => {
+                        json.key("peer");
+                        json.null();
+                    }
+                }
+                json.maybe_count("proven_ms", age(now, p.proven));
+                json.maybe_count("heard_ms", age(now, p.heard));
+                json.count("frames", p.frames);
+                json.count("missed", p.missed);
+                json.maybe_count("round_trip_us", p.round_us);
+                let c = p.refused.unwrap_or_default();
+                json.count("foreign", c.foreign);
+                json.count("forged", c.forged);
+                json.count("other_group", c.group);
+                json.count("same_identity", c.identity);
+                json.count("malformed", c.malformed);
+            });
+        }
+    });
+}
+
+fn arrivals_json(json: &mut Json, c: &ClusterStatus, now: Mono) {
+    json.key("witnesses");
+    json.array(|json| {
+        for w in &c.witnesses {
+            json.object(|json| {
+                json.text("address", w.address);
+                json.maybe_count("answered_ms", age(now, w.answered));
+                json.count("took_us", w.took_us);
+            });
+        }
+    });
+    json.key("proofs");
+    json.array(|json| {
+        for (address, proof) in &c.proofs {
+            json.object(|json| {
+                json.text("address", address);
+                json.text("proof", proof_words(*proof));
+                json.flag("proved", matches!(proof, Proof::Proved { .. }));
+            });
+        }
+    });
 }

@@ -204,6 +204,7 @@ pub(super) fn version(status: &Status) -> String {
         json.count("director_started_at_ms", s.started.millis());
         json.count("operations", s.operations);
         json.count("last_plan_operations", s.last_plan);
+        json.count("last_plan_ms", s.last_plan_took.get());
         json.maybe_count("reconciled_ms", s.reconciled.map(|at| ago_ms(status.at, at)));
         json.count("alarms", u64::try_from(status.alarms.len()).unwrap_or(u64::MAX));
     });

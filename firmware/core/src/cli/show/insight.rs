@@ -4,16 +4,60 @@ use super::table::{Align, Table};
 use super::words::{ago, span, state, wrap};
 use crate::cli::json::Json;
 use crate::director::insight::{Why, WhyPort};
+use crate::health::load::{LoadStatus, Wish};
 use crate::health::{CheckStatus, State};
 use crate::model::Mono;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-pub(crate) fn checks(at: Mono, checks: &[CheckStatus], width: usize) -> Vec<String> {
-    if checks.is_empty() {
-        return Vec::new();
+pub(crate) fn checks(at: Mono, checks: &[CheckStatus], loads: &[LoadStatus], width: usize) -> Vec<String> {
+    let mut lines = if checks.is_empty() { Vec::new() } else { checks_table(at, checks, width) };
+    if !loads.is_empty() {
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        lines.extend(loads_table(at, loads, width));
     }
+    lines
+}
+
+/// Load monitors: percentages are of the configured weight.
+fn loads_table(at: Mono, loads: &[LoadStatus], width: usize) -> Vec<String> {
+    let heads = &[
+        ("SERVER", Align::Left),
+        ("LOAD FROM", Align::Left),
+        ("SAID", Align::Left),
+        ("HEARD", Align::Right),
+        ("WEIGHT", Align::Right),
+        ("BOUNDS", Align::Right),
+    ];
+    let mut table = Table::new(heads, "STATE");
+    for load in loads {
+        let cells = [
+            load.server.to_string(),
+            load.source.clone(),
+            load.reading.clone().unwrap_or_else(|| "-".to_string()),
+            load.heard.map_or_else(|| "never".to_string(), |then| ago(at, then)),
+            format!("{}%", load.percent),
+            format!("{}-{}%", load.least, load.greatest),
+        ];
+        let mut state = match (load.silent, load.wish) {
+            (true, _) => "silent, the configured weight holds".to_string(),
+            (false, Wish::Drain) => "wants no new connections".to_string(),
+            (false, Wish::Down) => "says that it is down".to_string(),
+            (false, Wish::Up) if load.percent != load.target => format!("moves to {}%", load.target),
+            (false, Wish::Up) => "steady".to_string(),
+        };
+        if let Some(most) = load.most {
+            state.push_str(&format!(", at most {most} connections"));
+        }
+        table.row(cells, state);
+    }
+    table.lines(width)
+}
+
+fn checks_table(at: Mono, checks: &[CheckStatus], width: usize) -> Vec<String> {
     let heads = &[
         ("ASKED", Align::Left),
         ("QUESTION", Align::Left),
@@ -94,10 +138,37 @@ fn verdict(at: Mono, port: &WhyPort) -> String {
     }
 }
 
-pub(crate) fn checks_json(checks: &[CheckStatus]) -> String {
+/// Checks, then load monitors; those have `load_from`.
+pub(crate) fn checks_json(checks: &[CheckStatus], loads: &[LoadStatus]) -> String {
     let mut json = Json::new();
-    json.array(|json| checks.iter().for_each(|check| check_json(json, check)));
+    json.array(|json| {
+        checks.iter().for_each(|check| check_json(json, check));
+        loads.iter().for_each(|load| load_json(json, load));
+    });
     json.finish()
+}
+
+fn load_json(json: &mut Json, load: &LoadStatus) {
+    json.object(|json| {
+        json.text("server", &load.server);
+        json.text("load_from", &load.source);
+        json.maybe_text("said", load.reading.as_ref());
+        json.text(
+            "wish",
+            match load.wish {
+                Wish::Up => "up",
+                Wish::Drain => "drain",
+                Wish::Down => "down",
+            },
+        );
+        json.maybe_count("heard_ms", load.heard.map(Mono::millis));
+        json.text("silent", if load.silent { "yes" } else { "no" });
+        json.count("percent", load.percent);
+        json.count("target_percent", load.target);
+        json.count("least_percent", load.least);
+        json.count("greatest_percent", load.greatest);
+        json.maybe_count("connections_max", load.most);
+    });
 }
 
 fn check_json(json: &mut Json, check: &CheckStatus) {
@@ -111,6 +182,7 @@ fn check_json(json: &mut Json, check: &CheckStatus) {
         json.maybe_count("took_us", check.took_us);
         json.count("failures", check.failures);
         json.maybe_text("trouble", check.trouble.as_ref());
+        json.maybe_text("certificate_left_s", check.certificate_left_s.map(|left| left.to_string()).as_ref());
         json.maybe_text("transcript", check.transcript.as_ref());
     });
 }

@@ -240,15 +240,17 @@ fn saved_dest(service: &str, dest: &IpvsDest) -> String {
     };
     let remote = endpoint(dest.key.address, dest.key.port);
     let mut text = format!("{service} -r {remote} {method} -w {}", spec.weight);
-    match spec.tunnel.kind {
-        1 => text.push_str(&format!(" --tun-type gue --tun-port {}", spec.tunnel.port)),
-        2 => text.push_str(" --tun-type gre"),
-        _ => {}
-    }
-    if spec.tunnel.flags & 2 != 0 {
-        text.push_str(" --tun-remcsum");
-    } else if spec.tunnel.flags & 1 != 0 {
-        text.push_str(" --tun-csum");
+    if spec.forward == Forward::Tunnel {
+        let checksum = match spec.tunnel.flags {
+            flags if flags & 2 != 0 => "--tun-remcsum",
+            flags if flags & 1 != 0 => "--tun-csum",
+            _ => "--tun-nocsum",
+        };
+        match spec.tunnel.kind {
+            1 => text.push_str(&format!(" --tun-type gue --tun-port {} {checksum}", spec.tunnel.port)),
+            2 => text.push_str(&format!(" --tun-type gre {checksum}")),
+            _ => text.push_str(" --tun-type ipip"),
+        }
     }
     text
 }

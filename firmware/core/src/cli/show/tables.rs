@@ -280,7 +280,10 @@ pub(super) fn version(status: &Status, width: usize) -> Vec<String> {
         ("clock", super::time::clock(status)),
         ("uptime", format!("{}, {} counted", span(status.at.micros()), plural(count(s.boots), "boot"))),
         ("director", format!("started {}", ago(status.at, s.started))),
-        ("kernel operations", format!("{}, {} by the last plan", s.operations, s.last_plan)),
+        (
+            "kernel operations",
+            format!("{}, {} by the last plan in {}", s.operations, s.last_plan, s.last_plan_took),
+        ),
         ("kernel compared", reconciled),
         (
             "alarms",

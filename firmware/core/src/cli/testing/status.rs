@@ -5,8 +5,8 @@ use crate::director::status::{
     SystemStatus,
 };
 use crate::health::State;
-use crate::model::Mono;
 use crate::model::config::{CheckKind, Forward, Protocol, Scheduler};
+use crate::model::{Millis, Mono};
 use crate::overrides::Forced;
 use crate::plan::observed::{Link, LinkCounters, Stats};
 use crate::plan::{DestKey, DestSpec, ServiceKey, ServiceSpec};
@@ -115,8 +115,8 @@ fn time() -> crate::sntp::Status {
     }
 }
 
-/// The whole cluster: rs2 is down and quiesced, rs3 comes back.
-pub(crate) fn status() -> Status {
+/// The virtual server as the kernel holds it.
+fn web_in_the_kernel(key: ServiceKey) -> IpvsService {
     let dests = [(3_u8, 2000), (4, 0), (5, 1000)].map(|(host, weight)| IpvsDest {
         key: DestKey { address: core::net::IpAddr::from([192, 168, 1, host]), port: 80 },
         spec: DestSpec { weight, ..DestSpec::default() },
@@ -125,6 +125,12 @@ pub(crate) fn status() -> Status {
         persistent: 0,
         stats: stats(1000),
     });
+    let spec = ServiceSpec::new(Scheduler::Wlc, Some(300));
+    IpvsService { key, spec, stats: stats(3000), dests: Vec::from(dests) }
+}
+
+/// The whole cluster: rs2 is down and quiesced, rs3 comes back.
+pub(crate) fn status() -> Status {
     let key = ServiceKey::Address { protocol: Protocol::Tcp, address: [1, 2, 3, 1].into(), port: 80 };
     let until = Mono::from_micros(NOW.micros() + 171_000_000);
     Status {
@@ -145,6 +151,7 @@ pub(crate) fn status() -> Status {
             boots: 3,
             operations: 18,
             last_plan: 1,
+            last_plan_took: Millis::new(3),
             reconciled: Some(before(4)),
         },
         cluster: None,
@@ -172,12 +179,7 @@ pub(crate) fn status() -> Status {
             server(2, State::Down, 12, "connection refused, 3 of 3 failures", (1000, Some(0))),
             server(3, State::Reentering { until }, 9, "status 200", (1000, None)),
         ]),
-        ipvs: Vec::from([IpvsService {
-            key,
-            spec: ServiceSpec::new(Scheduler::Wlc, Some(300)),
-            stats: stats(3000),
-            dests: Vec::from(dests),
-        }]),
+        ipvs: Vec::from([web_in_the_kernel(key)]),
         timeouts: None,
         daemons: Vec::new(),
         time: time(),

@@ -12,6 +12,7 @@ mod datagram;
 mod dns;
 mod echo;
 mod ldap;
+pub(crate) mod load;
 pub(crate) mod pattern;
 mod radius;
 mod reader;
@@ -29,8 +30,9 @@ pub(crate) use radius::mix;
 pub use secure::{Channel, MakeChannel, takes_tls};
 
 use super::http;
+use super::load::Said;
 use super::{ProbeId, ProbeKind, ProbeSpec};
-use crate::model::check::{Check, Question};
+use crate::model::check::{Check, LoadSource, Question};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -94,6 +96,14 @@ trait Machine: fmt::Debug + Send {
     /// TLS has begun in the middle.
     fn secured(&mut self) -> Step {
         self.open()
+    }
+    /// What was asked for last goes to another port of the server, and the answer comes from there.
+    fn elsewhere(&mut self) -> Option<u16> {
+        None
+    }
+    /// What a source of load said.
+    fn said(&self) -> Option<Said> {
+        None
     }
     /// Polite last words, sent when it went well and not waited for.
     fn farewell(&self) -> &[u8] {
@@ -222,6 +232,17 @@ impl Dialogue {
         self.secure.as_ref().and_then(Secure::certificate_ends)
     }
 
+    /// The port that what is to be sent goes to, when it is another one from now on.
+    pub fn elsewhere(&mut self) -> Option<u16> {
+        self.machine.elsewhere()
+    }
+
+    /// What a source of load said.
+    #[must_use]
+    pub fn said(&self) -> Option<Said> {
+        self.machine.said()
+    }
+
     /// What was said so far: lines that begin with `>` (sent) or `<` (received), escaped and bounded.
     #[must_use]
     pub fn transcript(&self) -> String {
@@ -261,6 +282,15 @@ pub fn open(spec: &ProbeSpec, id: ProbeId, channel: MakeChannel<'_>) -> Opening 
             dialogue.secure = Some(Secure::new(channel));
             Opening::Stream(dialogue)
         }
+        ProbeKind::Load(monitor) => match monitor.source {
+            LoadSource::Agent => Opening::Stream(Dialogue::new(load::Agent::default())),
+            LoadSource::Http => Opening::Stream(Dialogue::new(load::Page::new(monitor, spec.target))),
+            LoadSource::Rstatd => {
+                Opening::Datagram(Dialogue::new(load::Rstat::new(id.0, monitor.port.is_none())))
+            }
+            // It speaks by itself.
+            LoadSource::Rwhod => Opening::Decided(Ok(())),
+        },
     }
 }
 
@@ -323,7 +353,7 @@ pub fn costs_much(spec: &ProbeSpec) -> bool {
             let login = check.login.as_ref().is_some_and(|login| login.password.is_some());
             check.tls.is_some() || (check.question == Question::Postgresql && login)
         }
-        ProbeKind::Tcp | ProbeKind::Http(_) => false,
+        ProbeKind::Tcp | ProbeKind::Http(_) | ProbeKind::Load(_) => false,
     }
 }
 

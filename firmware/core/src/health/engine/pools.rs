@@ -147,9 +147,16 @@ impl Health {
     /// The part of a configured weight that a server takes connections with.
     #[must_use]
     pub fn share(&self, pool: &Name, server: &Name, port: u16, weight: u32) -> u32 {
+        let weight = self.loads.share(server, weight);
         let Some(watched) = self.pools.get(pool) else { return weight };
         let seat = self.seat(pool, server, port);
         seat.map_or(weight, |seat| seat.share(weight, watched.seat_rule.slow_start, self.seen))
+    }
+
+    /// Connections that a server takes at most, as its load monitor says.
+    #[must_use]
+    pub fn most(&self, server: &Name) -> Option<u32> {
+        self.loads.most(server)
     }
 
     /// Whether a server was out for so long that it leaves the table.
@@ -180,6 +187,10 @@ impl Health {
     /// What the pool decided about one of its servers, in words: `slow start, full weight in 42s`.
     #[must_use]
     pub fn decided(&self, pool: &Name, server: &Name, now: Mono) -> Option<String> {
+        self.decided_by_pool(pool, server, now).or_else(|| self.loads.decided(server))
+    }
+
+    fn decided_by_pool(&self, pool: &Name, server: &Name, now: Mono) -> Option<String> {
         let watched = self.pools.get(pool)?;
         let mut mine = watched.groups.values().flat_map(|group| {
             group.seats.iter().filter(|key| key.server == *server).map(move |key| (group, key))

@@ -51,7 +51,9 @@ fn status(probe: &Probe, users: usize, with_transcript: bool, now: Mono) -> Chec
     let mut question = match &key.spec.kind {
         ProbeKind::Tcp => String::from("tcp"),
         ProbeKind::Http(check) => format!("http {}", check.path),
+        ProbeKind::Named(check) if check.tls.is_some() => format!("{} in TLS", check.question.word()),
         ProbeKind::Named(check) => check.question.word().to_string(),
+        ProbeKind::Load(monitor) => format!("load, {}", monitor.source.word()),
     };
     if let Some(server) = key.spec.at {
         question.push_str(&format!(" at {server}"));

@@ -9,13 +9,20 @@ struct Rig {
     machine: Supervisor,
     now: Mono,
     sequence: u64,
+    beat: Mono,
     done: Vec<(u64, Action)>,
 }
 
 impl Rig {
     fn boot() -> Self {
         let now = Mono::from_millis(1000);
-        let mut rig = Self { machine: Supervisor::start(false, now), now, sequence: 0, done: Vec::new() };
+        let mut rig = Self {
+            machine: Supervisor::start(false, now),
+            now,
+            sequence: 0,
+            beat: Mono::ZERO,
+            done: Vec::new(),
+        };
         rig.give(Input::Tick);
         rig
     }
@@ -34,7 +41,7 @@ impl Rig {
 
     fn report(&mut self) {
         self.sequence += 1;
-        self.give(Input::Report(Report { sequence: self.sequence, at: self.now }));
+        self.give(Input::Report(Report { sequence: self.sequence, at: self.now, beat: self.beat }));
     }
 
     fn wait(&mut self, ms: u32) {
@@ -143,6 +150,57 @@ fn a_wedged_director_is_aborted_killed_and_started_again() {
 }
 
 #[test]
+fn the_addresses_of_a_director_that_stands_still_go_before_the_peer_may_take_them() {
+    let mut rig = Rig::serving();
+    rig.give(Input::Orders(Some(Millis::new(190))));
+    for _ in 0..10 {
+        rig.wait(100);
+        rig.beat = rig.now;
+        rig.report();
+    }
+    assert_eq!(rig.acts(), []);
+    rig.wait(3500);
+    assert_eq!(
+        rig.acts(),
+        [
+            (2190, Action::Fence),
+            (4000, Action::Send(Child::Director, Signal::Abort)),
+            (5000, Action::Send(Child::Director, Signal::Kill)),
+        ]
+    );
+    assert!(rig.machine.fenced(), "the next director must know");
+    rig.give(Input::Ended(Child::Director, Exit::Signal(9)));
+    rig.beat = rig.now;
+    rig.report();
+    assert!(!rig.machine.fenced());
+}
+
+#[test]
+fn the_hardware_watchdog_follows_the_limit_where_whole_seconds_allow() {
+    let mut rig = Rig::serving();
+    for (limit, timeout) in
+        [(Some(2950), Some(2)), (Some(9700), Some(9)), (Some(190), Some(10)), (None, None)]
+    {
+        rig.give(Input::Orders(limit.map(Millis::new)));
+        let asked = rig.acts().into_iter().find_map(|(_, a)| {
+            let Action::Timeout(seconds) = a else { return None };
+            Some(seconds)
+        });
+        assert_eq!(asked, timeout);
+    }
+}
+
+#[test]
+fn a_director_that_does_not_stop_loses_its_addresses_at_the_end() {
+    let mut rig = Rig::serving();
+    rig.give(Input::Orders(Some(Millis::new(9000))));
+    rig.give(Input::Asked(Ask::Power(Power::Reboot)));
+    rig.wait(10_000);
+    let acts = rig.acts();
+    assert_eq!(&acts[acts.len() - 2..], [(6000, Action::Fence), (6000, Action::End(Power::Reboot))]);
+}
+
+#[test]
 fn the_watchdog_starves_only_when_a_killed_director_stays() {
     let fed = |rig: &mut Rig| rig.done.drain(..).filter(|(_, a)| *a == Action::Feed).count();
     let mut rig = Rig::serving();
@@ -150,9 +208,9 @@ fn the_watchdog_starves_only_when_a_killed_director_stays() {
         rig.wait(100);
         rig.report();
     }
-    assert_eq!(fed(&mut rig), 10);
+    assert_eq!(fed(&mut rig), 20);
     rig.wait(3900);
-    assert!(fed(&mut rig) >= 3, "fed while PID 1 deals with it");
+    assert!(fed(&mut rig) >= 6, "fed while PID 1 deals with it");
     rig.wait(30_000);
     assert!(fed(&mut rig) <= 1, "the hardware ends what SIGKILL does not");
     rig.give(Input::Ended(Child::Director, Exit::Signal(9)));
@@ -235,9 +293,10 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         4 => (child, exit).prop_map(|(c, e)| Input::Ended(c, e)),
         4 => (0_u64..50, 0_u64..100_000).prop_map(|(sequence, ms)| {
-            Input::Report(Report { sequence, at: Mono::from_millis(ms) })
+            Input::Report(Report { sequence, at: Mono::from_millis(ms), beat: Mono::from_millis(ms / 2) })
         }),
         1 => ask.prop_map(Input::Asked),
+        1 => (0_u32..5000).prop_map(|ms| Input::Orders((ms > 500).then(|| Millis::new(ms)))),
         4 => Just(Input::Tick),
     ]
 }
@@ -267,7 +326,9 @@ proptest! {
                     }
                     Action::Send(child, _) => prop_assert!(up.contains(&child), "signal to {child}"),
                     Action::End(_) => over = true,
-                    Action::Feed
+                    Action::Fence
+                    | Action::Timeout(_)
+                    | Action::Feed
                     | Action::DirectorPhase { .. }
                     | Action::HandOver
                     | Action::Note(_) => {}

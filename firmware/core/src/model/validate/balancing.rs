@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::gather::Gather as _;
 use crate::model::config::{CheckKind, Config, Forward, Protocol, Scheduler, Service};
-use crate::model::ipvs::SourceNat;
+use crate::model::ipvs::{Mark, SourceNat};
 use crate::model::{Cidr, Name};
 use crate::plan::Family;
 use crate::plan::desired::keys;
@@ -12,6 +12,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+
+/// Where servers open the data connections of active FTP from (RFC 959 section 5.2).
+const FTP_DATA: u16 = 20;
 
 /// First and last ports of marks.
 type Ranges<'a> = Vec<(u16, u16, &'a Name)>;
@@ -83,8 +86,9 @@ pub(super) fn check_sync(config: &Config, found: &mut Findings) {
         found.error(format!("sync-daemon group {}", sync.group), "is not a multicast address");
     }
     let mixed = config.services.iter().find(|(_, service)| {
-        let members = service.pool.as_ref().and_then(|p| config.pools.get(p)).map(|p| p.servers.keys());
-        let servers = members.into_iter().flatten().filter_map(|name| config.real_servers.get(name)?.address);
+        let pool = service.pool.as_ref().and_then(|p| config.pools.get(p));
+        let members = pool.into_iter().flat_map(|p| p.servers.keys().chain(&p.shortage.sorry_server));
+        let servers = members.filter_map(|name| config.real_servers.get(name)?.address);
         let families: BTreeSet<Family> = servers.map(Family::of).gather();
         keys(config, service).iter().any(|key| families.iter().any(|family| *family != key.family()))
     });
@@ -120,6 +124,23 @@ pub(super) fn check_service(config: &Config, name: &Name, service: &Service, fou
         found.warning(format!("service {name} source-nat"), text);
     }
     ftp(config, (name, service), pool_name, found);
+    // `ip_vs_sched_persist` knows the virtual port of a mark as 0.
+    let own_port = pool.servers.iter().find(|(_, member)| member.port.is_some());
+    if let (Some((server, _)), true, true) = (own_port, nat, service.special.mark.is_some())
+        && service.persistence.is_some()
+    {
+        let text = format!(
+            "with a mark and persistence the kernel leaves the port as it is: delete pool {pool_name} server {server} port"
+        );
+        found.error(format!("service {name} persistence"), text);
+    }
+    // The connection that would translate the answer is forgotten with the packet; the engine makes another one.
+    let udp = service.protocol == Protocol::Udp;
+    if service.special.one_packet && udp && nat && service.special.engine.is_none() {
+        let text = "behind nat clients see answers with the server's address, which they did not ask: use direct or \
+                    tunnel, or send nothing back";
+        found.warning(format!("service {name} one-packet"), text);
+    }
     if service.special.one_packet && service.persistence.is_some() {
         let text = "packets of one client all go to one server, because of the persistence: delete one";
         found.warning(format!("service {name} one-packet"), text);
@@ -138,6 +159,12 @@ fn ftp(config: &Config, (name, service): (&Name, &Service), pool_name: &Name, fo
     };
     if protocol != Protocol::Tcp || !control {
         return;
+    }
+    let data = |mark: &Mark| mark.ports.iter().any(|(f, l)| (*f..=*l).contains(&FTP_DATA));
+    if mark.is_some_and(|mark| !nat_only && !data(mark)) {
+        let path = format!("mark {} port", service.special.mark.as_ref().map_or("", Name::as_str));
+        let text = format!("{FTP_DATA} is missing: clients answer the data connections of active FTP there");
+        found.warning(path, text);
     }
     if mark.is_none() && !nat_only {
         let text = "passive FTP does not find its server without nat: use a mark with port 21 and the passive ports of \

@@ -3,13 +3,27 @@
 use super::Findings;
 use crate::health::dialogue::{check_filter, check_pattern, takes_tls};
 use crate::health::{RAMP_STEPS, asked_by_stream, beside};
-use crate::model::check::{Certificate, Check, Compare, HttpProbe, Question, Tls};
+use crate::model::Millis;
+use crate::model::check::{Certificate, Check, Compare, HttpProbe, LoadMonitor, LoadSource, Question, Tls};
 use crate::model::choice::Chosen as _;
 use crate::model::config::{CheckKind, Config, Forward, OnFailure, Pool};
 use crate::model::text::Escaped;
 use alloc::format;
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
+    for (name, monitor) in &config.questions.load_monitors {
+        load(&format!("load-monitor {name}"), monitor, found);
+    }
+    for (name, server) in &config.real_servers {
+        let Some(monitor) = server.load_monitor.as_ref().and_then(|m| config.questions.load_monitors.get(m))
+        else {
+            continue;
+        };
+        if monitor.source == LoadSource::Rwhod && server.address.is_some_and(|a| a.is_ipv6()) {
+            let text = "rwhod speaks IPv4 only: use another source for this server";
+            found.error(format!("real-server {name} load-monitor"), text);
+        }
+    }
     for (name, check) in &config.questions.checks {
         question(&format!("check {name}"), check, found);
     }
@@ -25,6 +39,36 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             let text = format!("the node has no address there: set node primary interface {role} address");
             found.error(format!("pool {name} check-source {role}"), text);
         }
+    }
+}
+
+/// What a load monitor needs, and what has no effect on it.
+fn load(path: &str, monitor: &LoadMonitor, found: &mut Findings) {
+    match (monitor.source, monitor.port) {
+        (LoadSource::Agent, None) => {
+            found.error(format!("{path} port"), format!("missing: set {path} port"));
+        }
+        (LoadSource::Rwhod, Some(_)) => {
+            found.warning(format!("{path} port"), "rwhod has its own, 513: delete it");
+        }
+        (LoadSource::Agent | LoadSource::Rwhod | LoadSource::Rstatd | LoadSource::Http, _) => {}
+    }
+    for (word, set) in [("path", monitor.path.is_some()), ("header", monitor.header.is_some())] {
+        if set && monitor.source != LoadSource::Http {
+            let text = format!("has no effect on source {}: delete it", monitor.source.word());
+            found.warning(format!("{path} {word}"), text);
+        }
+    }
+    if monitor.path.as_ref().is_some_and(|page| !page.as_str().starts_with('/')) {
+        found.error(format!("{path} path"), "must begin with /");
+    }
+    if monitor.silence < monitor.interval {
+        let text =
+            format!("is shorter than the interval of {}: every source would be silent", monitor.interval);
+        found.error(format!("{path} silence {}", monitor.silence), text);
+    } else if monitor.source == LoadSource::Rwhod && monitor.silence < Millis::from_secs(200) {
+        let text = "rwhod speaks every three minutes: set silence to 10m or so";
+        found.warning(format!("{path} silence {}", monitor.silence), text);
     }
 }
 

@@ -151,6 +151,9 @@ fn not_a_host(address: IpAddr) -> Option<&'static str> {
         Some("is a multicast address")
     } else if matches!(address, IpAddr::V4(a) if a.is_broadcast()) {
         Some("is the broadcast address")
+    } else if matches!(address, IpAddr::V6(a) if a.to_ipv4_mapped().is_some()) {
+        // `ipv6_addr_type` says that it is no unicast address.
+        Some("is an IPv4 address written as IPv6")
     } else {
         None
     }

@@ -8,6 +8,7 @@ use crate::model::limits::WEIGHT_MAX;
 use crate::model::{Millis, Name};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
 /// What services need to know of their pool, found once per pool.
@@ -135,6 +136,12 @@ fn members<'a>(config: &'a Config, name: &Name, pool: &'a Pool, found: &mut Find
     } else if pool.servers.values().all(|m| m.weight == 0) {
         found.warning(format!("pool {name} server"), "all weights are 0: no server takes connections");
     }
+    // Beside servers it is compared with them.
+    if let Some(sorry) = pool.shortage.sorry_server.as_ref().filter(|_| pool.servers.is_empty())
+        && let Some(address) = config.real_servers.get(sorry).and_then(|s| s.address)
+    {
+        summary.add(sorry, address, pool.forward);
+    }
     for (server, member) in &pool.servers {
         match config.real_servers.get(server).map(|s| s.address) {
             None => {
@@ -215,7 +222,9 @@ fn fit(
 ) {
     let Some(pool_name) = service.pool.as_ref().filter(|p| config.pools.contains_key(*p)) else { return };
     let Some(summary) = summaries.get(pool_name) else { return };
-    let other = summary.fixed_ports.iter().find(|(p, _)| service.ports.iter().any(|own| own != *p));
+    let marked = service.special.mark.is_some();
+    let fixed = &summary.fixed_ports;
+    let other = fixed.iter().find(|(p, _)| marked || service.ports.iter().any(|own| own != *p));
     if let Some((port, (server, forward))) = other {
         let how = if *forward == Forward::Direct { "direct routing" } else { "a tunnel" };
         let text = format!(
@@ -224,15 +233,26 @@ fn fit(
         );
         found.error(format!("service {name} pool {pool_name}"), text);
     }
-    for (floating, address) in addresses(config, service) {
+    for (floating, address) in fronts(config, service) {
         let (other, family) = if address.is_ipv4() { (summary.ipv6, "IPv6") } else { (summary.ipv4, "IPv4") };
         if let Some(server) = other {
             let text = format!(
                 "{address} cannot be served by pool {pool_name}: its server {server} has an {family} address"
             );
-            found.error(format!("service {name} address {floating}"), text);
+            let path = match &service.special.mark {
+                Some(mark) => format!("service {name} mark {mark}"),
+                None => format!("service {name} address {floating}"),
+            };
+            found.error(path, text);
         }
     }
+}
+
+/// What clients of a service connect to: its addresses, or those of its mark.
+fn fronts<'a>(config: &'a Config, service: &'a Service) -> Vec<(&'a Name, IpAddr)> {
+    let mark = service.special.mark.as_ref().and_then(|name| config.kernel.marks.get(name));
+    let names = mark.map_or(&service.addresses, |mark| &mark.addresses);
+    names.iter().filter_map(|name| Some((name, config.floating.get(name)?.address?.address()))).collect()
 }
 
 /// The addresses of a service that exist.

@@ -1,6 +1,7 @@
 //! References, bounds and combinations of the settings beside addresses, pools and services themselves.
 
 use super::{Findings, not_a_host};
+use crate::init::cmdline::CONSOLE_DEFAULT;
 use crate::model::check::Check;
 use crate::model::choice::Chosen;
 use crate::model::cluster::Transport;
@@ -48,15 +49,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             Some(_) => {}
         }
     }
-    for (name, rule) in &config.masquerade {
-        refers(
-            found,
-            "floating",
-            &config.floating,
-            rule.address.as_ref(),
-            &format!("masquerade {name} address"),
-        );
-    }
+    masquerades(config, found);
     for (name, check) in &config.questions.checks {
         named_check(name, check, found);
     }
@@ -82,6 +75,20 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     config.pools.iter().for_each(|(name, pool)| check_pool(config, name, pool, found));
     config.services.iter().for_each(|(name, service)| check_service(config, name, service, found));
+}
+
+fn masquerades(config: &Config, found: &mut Findings) {
+    for (name, rule) in &config.masquerade {
+        let path = format!("masquerade {name} address");
+        refers(found, "floating", &config.floating, rule.address.as_ref(), &path);
+        let fixed = rule.address.as_ref().and_then(|name| config.floating.get(name)?.address);
+        if let (Some(fixed), Some(source)) = (fixed, rule.source)
+            && fixed.address().is_ipv4() != source.address().is_ipv4()
+        {
+            let text = format!("{} is not of the address family of the source {source}", fixed.address());
+            found.error(path, text);
+        }
+    }
 }
 
 fn time_servers(config: &Config, found: &mut Findings) {
@@ -145,6 +152,11 @@ fn cluster(config: &Config, found: &mut Findings) {
         }
         Some(_) | None => {}
     }
+    if pairing.serial.as_ref().and_then(|s| s.device.as_ref()).is_some_and(|d| d.as_str() == CONSOLE_DEFAULT)
+    {
+        let text = format!("{CONSOLE_DEFAULT} is the line of the console: use another, for example ttyS1");
+        found.error("cluster serial device".into(), text);
+    }
     if pairing.serial.as_ref().is_some_and(|s| s.device.is_none()) {
         found.error("cluster serial device".into(), "missing: set cluster serial device, for example ttyS1");
     }
@@ -154,18 +166,6 @@ fn cluster(config: &Config, found: &mut Findings) {
             format!("node backup priority {priority}"),
             "is the primary's too: a duel is decided by the role",
         );
-    }
-    let Some(sync) = &config.sync_daemon else { return };
-    match &sync.interface {
-        None => {
-            found.error("sync-daemon interface".into(), "missing: set sync-daemon interface");
-        }
-        Some(role) => {
-            refers(found, "interface", &config.interfaces, Some(role), "sync-daemon interface");
-        }
-    }
-    if !sync.group.is_multicast() {
-        found.error(format!("sync-daemon group {}", sync.group), "is not a multicast address");
     }
 }
 
@@ -293,10 +293,11 @@ fn check_service(config: &Config, name: &Name, service: &Service, found: &mut Fi
         let text = "missing: a mask or engine needs it";
         found.error(format!("service {name} persistence"), text);
     }
-    let udp = service.protocol == Protocol::Udp || special.mark.is_some();
+    let mark = special.mark.as_ref().and_then(|name| config.kernel.marks.get(name));
+    let protocol = mark.map_or(service.protocol, |mark| mark.protocol);
     for (word, set) in [("one-packet", special.one_packet), ("persistence-engine", special.engine.is_some())]
     {
-        if set && !udp {
+        if set && protocol != Protocol::Udp {
             found.error(format!("service {name} {word}"), "is for UDP only: set protocol udp, or delete it");
         }
     }

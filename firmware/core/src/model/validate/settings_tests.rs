@@ -23,26 +23,39 @@ fn refused(line: &str) -> Vec<String> {
 
 #[test]
 fn a_setting_that_nothing_acts_on_is_refused_by_its_path() {
-    for (line, path) in [
-        ("set system domain example.org", "system domain"),
-        ("set cluster witness 1.2.3.254", "cluster witness"),
-    ] {
-        assert_eq!(refused(line), [format!("error: {path}: not in this firmware yet: delete it")], "{line}");
-    }
+    let found = refused("set system domain example.org");
+    assert_eq!(found, ["error: system domain: not in this firmware yet: delete it"]);
     assert_eq!(refused(""), Vec::<String>::new());
 }
 
 #[test]
-fn settings_that_do_not_fit_together_are_found_with_the_fix() {
+fn checks_and_load_monitors_that_do_not_fit_together_are_found_with_the_fix() {
     for (lines, finding) in [
         (
             "set check c question dns\nset check c tls sni www.example.org",
             "error: check c tls: question dns is not asked inside TLS: delete it",
         ),
+        ("set load-monitor m source agent", "error: load-monitor m port: missing: set load-monitor m port"),
+        (
+            "set load-monitor m source rwhod",
+            "warning: load-monitor m silence 1m: rwhod speaks every three minutes: set silence to 10m or so",
+        ),
+        (
+            "set load-monitor m source http header X-Load silence 5s",
+            "error: load-monitor m silence 5s: is shorter than the interval of 10s: every source would be silent",
+        ),
         (
             "set check c tls certificate pin",
             "error: check c tls fingerprint: missing: set check c tls fingerprint",
         ),
+    ] {
+        assert_eq!(wrong(lines), [finding], "{lines}");
+    }
+}
+
+#[test]
+fn settings_that_do_not_fit_together_are_found_with_the_fix() {
+    for (lines, finding) in [
         (
             "set service web scheduler-flag sh-port",
             "error: service web scheduler-flag sh-port: is not a flag of scheduler wlc",
@@ -133,7 +146,7 @@ fn a_check_that_cannot_be_asked_as_it_is_set_is_found_with_the_fix() {
 fn everything_an_issue_asks_for_can_be_said_without_a_complaint_of_its_own() {
     let said = wrong(
         "set interface dmz device eth0.7\nset interface dmz vlan parent public id 7\n\
-         set mark ftp address vs1 port 21 port 30000-31000\nset service ftp mark ftp pool web\n\
+         set mark ftp address vs1 port 20-21 port 30000-31000\nset service ftp mark ftp pool web\n\
          set service ftp persistence 5m\nset service ftp persistence-mask-ipv4 24\n\
          set service sip address vs1 protocol udp port 5060 pool web\nset service sip persistence 1m\n\
          set service sip persistence-engine sip\nset pool web server rs1 tunnel type gue port 6080 checksum remote\n\
@@ -142,7 +155,7 @@ fn everything_an_issue_asks_for_can_be_said_without_a_complaint_of_its_own() {
          set check tls tls fingerprint 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
          set check talk question send-expect\nset check talk step 1 send HELO\\sx\\r\\n expect 250* compare glob\n\
          set pool web use-check tls\nset pool web use-check talk\nset pool web join any\n\
-         set load-monitor m source rwhod\nset real-server rs1 load-monitor m",
+         set load-monitor m source rwhod silence 10m\nset real-server rs1 load-monitor m",
     );
     let page = "warning: service ftp pool web: the sorry page is not shown here: the service has a mark";
     let no_tcp = "warning: service sip pool web: the sorry page is not shown here: the service has no TCP";
@@ -209,6 +222,12 @@ fn combinations_that_surprise_are_said_before_they_happen() {
              set pool web check none, or check-port",
         ),
         (
+            "set pool d check none\nset pool d server rs1\nset service d address vs1 protocol udp port 514 pool d\n\
+             set service d one-packet on",
+            "warning: service d one-packet: behind nat clients see answers with the server's address, which they did not \
+             ask: use direct or tunnel, or send nothing back",
+        ),
+        (
             "set pool web server rs1 tunnel type gre",
             "warning: pool web server rs1 tunnel: has no effect: its forward is not tunnel",
         ),
@@ -232,7 +251,7 @@ fn a_method_of_one_server_does_not_bind_the_others() {
     assert_eq!(wrong(tunnelled), [""; 0]);
 }
 
-const FTP: &str = "set mark ftp address vs1 port 21\nset mark ftp port 10000-20000\nset service ftp mark ftp\nset \
+const FTP: &str = "set mark ftp address vs1 port 20-21\nset mark ftp port 10000-20000\nset service ftp mark ftp\nset \
                    service ftp pool web";
 
 #[test]
@@ -264,6 +283,116 @@ fn marks_are_checked_against_each_other_and_against_services() {
     ] {
         assert_eq!(wrong(&format!("{FTP}\n{lines}")), [finding], "{lines}");
     }
+    let passive = FTP.replace("20-21", "21");
+    assert_eq!(
+        wrong(&format!("{passive}\nset pool web forward direct\nset service ftp persistence 5m")),
+        ["warning: mark ftp port: 20 is missing: clients answer the data connections of active FTP there"]
+    );
+}
+
+/// Every refusal of `ip_vs_ctl.c` and `ip_vs_sync.c` that a configuration could lead to, in their order, and what ipvsadm
+/// refuses beyond.
+const REFUSED: &[(&str, &str, &str)] = &[
+    // ip_vs_new_dest: not a unicast address
+    ("set real-server x address 0.0.0.0", "real-server x address 0.0.0.0", "unspecified"),
+    ("set real-server x address 224.0.0.1", "real-server x address 224.0.0.1", "multicast"),
+    ("set real-server x address 255.255.255.255", "real-server x address 255.255.255.255", "broadcast"),
+    ("set real-server x address 192.168.1.255", "real-server x address 192.168.1.255", "broadcast"),
+    ("set real-server x address 127.0.0.1", "real-server x address 127.0.0.1", "loopback"),
+    ("set real-server x address fe80::1", "real-server x address fe80::1", "link-local"),
+    ("set real-server x address ff02::1", "real-server x address ff02::1", "multicast"),
+    ("set real-server x address ::ffff:192.168.1.9", "real-server x address ::ffff:192.168.1.9", "as IPv6"),
+    // ip_vs_add_dest: thresholds, the port of GUE
+    ("set pool web server rs1 upper 5 lower 9", "pool web server rs1 lower 9", "less than upper"),
+    ("set pool web server rs1 lower 9", "pool web server rs1 lower 9", "without upper"),
+    (
+        "set pool web forward tunnel\nset pool web tunnel type gue",
+        "pool web tunnel port",
+        "needs the server's UDP port",
+    ),
+    (
+        "set pool web forward tunnel\nset pool web tunnel port 5000",
+        "pool web tunnel port",
+        "only gue has a port",
+    ),
+    (
+        "set pool web forward tunnel\nset pool web tunnel checksum on",
+        "pool web tunnel checksum on",
+        "no such checksum",
+    ),
+    // ip_vs_genl_set_cmd: another family without a tunnel, whether by address, by mark or as the fall-back
+    ("SIX set service s address v6 port 80 pool web", "service s address v6", "IPv4 address"),
+    (
+        "SIX set mark m address v6 port 1000\nset service m mark m\nset service m pool web",
+        "service m mark m",
+        "IPv4 address",
+    ),
+    (
+        "SIX set real-server far address 2001:db8::5\nset pool none check none\nset pool none sorry-server far\n\
+             set service s address vs1 port 81 pool none",
+        "service s address vs1",
+        "IPv6 address",
+    ),
+    (
+        "set real-server far address 2001:db8::5\nset pool web server far forward tunnel\nset sync-daemon interface private",
+        "sync-daemon",
+        "other address family",
+    ),
+    // ip_vs_genl_new_daemon
+    ("set sync-daemon id 3", "sync-daemon interface", "missing"),
+    ("set sync-daemon interface dmz", "sync-daemon interface dmz", "there is no interface dmz"),
+    (
+        "set sync-daemon interface private\nset sync-daemon group 10.0.0.1",
+        "sync-daemon group 10.0.0.1",
+        "not a multicast address",
+    ),
+    // __ip_vs_service_find: one virtual server for each protocol, address and port
+    ("set service s address vs1 port 80 pool web", "service web address vs1", "is served by service s"),
+    // ipvsadm: what is for UDP alone, and what needs persistence
+    ("set service web one-packet on", "service web one-packet", "UDP only"),
+    ("MARK set pool own server rs1\nset service m one-packet on", "service m one-packet", "UDP only"),
+    ("UDP set service udp persistence-engine sip", "service udp persistence", "missing"),
+    ("UDP set service udp persistence-mask-ipv4 24", "service udp persistence", "missing"),
+    // direct routing and tunnels leave the port as it is
+    (
+        "MARK set pool own forward direct\nset pool own server rs1 port 81",
+        "service m pool own",
+        "cannot change the port",
+    ),
+    (
+        "set pool web forward direct\nset pool web sorry-server rs9\nset real-server rs9 address 192.168.1.9\n\
+             set pool web sorry-port 81",
+        "pool web sorry-port 81",
+        "only forward nat",
+    ),
+    // ip_vs_sched_persist: a mark with persistence keeps the port
+    (
+        "MARK set pool own server rs1 port 81\nset service m persistence 5m",
+        "service m persistence",
+        "leaves the port as it is",
+    ),
+    // source NAT to an address of another family
+    ("SIX set masquerade private address v6", "masquerade private address", "address family"),
+];
+
+#[test]
+fn what_the_kernel_would_refuse_is_refused_at_commit_with_one_finding() {
+    let six = "set interface six device eth2\nset node primary interface six address 2001:db8::1/64\n\
+               set node backup interface six address 2001:db8::2/64\nset floating v6 address 2001:db8::9/64 interface six\n\
+               set forwarding ipv6 on\n";
+    let udp = "set pool udp check none\nset pool udp server rs1\nset service udp pool udp\nset service udp protocol udp\n\
+               set service udp address vs1\nset service udp port 53\n";
+    let mut other = Vec::new();
+    let marked = "set mark m address vs1 port 1000\nset service m mark m\nset service m pool own\nset pool own check none\n";
+    for (lines, path, words) in REFUSED {
+        let lines = lines.replace("SIX ", six).replace("UDP ", udp).replace("MARK ", marked);
+        let errors: Vec<String> = wrong(&lines).into_iter().filter(|f| f.starts_with("error: ")).collect();
+        let expected = format!("error: {path}: ");
+        if errors.len() != 1 || !errors[0].starts_with(&expected) || !errors[0].contains(words) {
+            other.push(format!("{lines:?}: {errors:?}"));
+        }
+    }
+    assert_eq!(other, [""; 0]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ extern crate std;
 
 use super::commit;
 use crate::model::config::{CheckKind, Forward, HttpCheck, OnFailure, Protocol, Route, Scheduler, Service};
-use crate::model::validate::fixture::{self, name};
+use crate::model::validate::fixture::name;
 use crate::model::{Millis, config::Pool};
 use crate::store::record::{Header, SlotState};
 use crate::store::{Comment, Commit, Generation, blob};
@@ -21,7 +21,7 @@ const HEADER: &[u8; 512] = include_bytes!("../../../../../tests/golden/flash/v1-
 
 /// Every field set, every variant of every enum used.
 fn everything() -> Commit {
-    let mut c = fixture::five_node();
+    let mut c = commit(0).config;
     c.interfaces.get_mut(&name("public")).unwrap().mtu = Some(1492);
     c.routes.insert(
         "2001:db8:1::/48".parse().unwrap(),

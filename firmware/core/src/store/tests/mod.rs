@@ -11,12 +11,16 @@ mod rescue;
 mod usage;
 
 use super::{Comment, Commit, Generation, blob, record::SlotState, slots};
+use crate::model::cluster::Detection;
 use crate::model::validate::fixture;
 use model::ModelFlash;
 
 /// A commit that is recognised by its time.
 fn commit(number: u64) -> Commit {
-    Commit { at_unix_s: number, comment: Comment::default(), config: fixture::five_node() }
+    let mut config = fixture::five_node();
+    // The default when the golden files were made.
+    config.cluster.pairing.detection = Detection::DeadTime;
+    Commit { at_unix_s: number, comment: Comment::default(), config }
 }
 
 /// A commit as the director does it.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Keys at once: the signing one and those accepted beside it.
-const KEYS_MAX: usize = limits::KEYS + 1;
+pub const KEYS_MAX: usize = limits::KEYS + 1;
 /// Makes a key of a secret for this purpose and no other.
 const PURPOSE: &[u8] = b"director heartbeat 1";
 /// Words of Piranha's `pulse` heartbeat (features.md 1.1.4), in either byte order.
@@ -34,6 +34,34 @@ impl Key {
     }
 }
 
+/// Tells keys apart without showing them: the id, and the first bytes of a hash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KeyMark {
+    /// Id of the key.
+    pub id: u8,
+    /// First bytes of the SHA-256 of the key.
+    pub print: u32,
+}
+
+impl KeyMark {
+    /// Of a key.
+    #[must_use]
+    pub fn of(id: u8, key: &Key) -> Self {
+        let hash: [u8; 32] = Sha256::new().chain_update(b"mark").chain_update(key.0).finalize().into();
+        Self { id, print: hash.first_chunk::<4>().map_or(0, |first| u32::from_be_bytes(*first)) }
+    }
+
+    pub(super) fn bytes(self) -> [u8; 5] {
+        let [a, b, c, d] = self.print.to_be_bytes();
+        [self.id, a, b, c, d]
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let [id, print @ ..] = <[u8; 5]>::try_from(bytes).ok()?;
+        Some(Self { id, print: u32::from_be_bytes(print) })
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(hidden)")
@@ -50,8 +78,20 @@ impl Keyring {
         self.0.push((id, key)).is_ok()
     }
 
-    fn get(&self, id: u8) -> Option<&Key> {
-        self.0.iter().find(|(known, _)| *known == id).map(|(_, key)| key)
+    fn with_id(&self, id: u8) -> impl Iterator<Item = &Key> {
+        self.0.iter().filter(move |(known, _)| *known == id).map(|(_, key)| key)
+    }
+
+    /// The key that signs, and its id.
+    #[must_use]
+    pub fn first(&self) -> Option<&(u8, Key)> {
+        self.0.first()
+    }
+
+    /// All keys, as they are told to the peer.
+    #[must_use]
+    pub fn marks(&self) -> heapless::Vec<KeyMark, KEYS_MAX> {
+        self.0.iter().map(|(id, key)| KeyMark::of(*id, key)).collect()
     }
 
     /// Id of the key that signs.
@@ -164,8 +204,10 @@ impl Guard {
             Authentication::Permissive => self.keys.0.first(),
             Authentication::ReceiveOnly => None,
         };
-        let Some((id, key)) = sign else { return frame.emit(None) };
-        let mut bytes = frame.emit(Some(*id))?;
+        // One key is no news.
+        let marks = if self.keys.0.len() > 1 { self.keys.marks() } else { heapless::Vec::new() };
+        let Some((id, key)) = sign else { return frame.emit(None, &marks) };
+        let mut bytes = frame.emit(Some(*id), &marks)?;
         let tag = key.mac()?.chain_update(&bytes).finalize().into_bytes();
         bytes.extend_from_slice(&tag).ok()?;
         Some(bytes)
@@ -195,26 +237,34 @@ impl Guard {
         if group != self.group {
             return Err(Refusal::Group(group));
         }
-        let body = if flags & SIGNED == 0 {
+        let (body, signer) = if flags & SIGNED == 0 {
             if self.mode == Authentication::Enforce {
                 return Err(Refusal::Unsigned);
             }
-            bytes
+            (bytes, None)
         } else {
-            self.verify(bytes, key)?
+            let (body, signer) = self.verify(bytes, key)?;
+            (body, Some(signer))
         };
-        let frame = Frame::parse(group, body.get(field::END..).unwrap_or_default()).map_err(malformed)?;
+        let mut frame = Frame::parse(group, body.get(field::END..).unwrap_or_default()).map_err(malformed)?;
+        frame.key = signer;
         if frame.sender == self.own { Err(Refusal::SameIdentity) } else { Ok(frame) }
     }
 
     /// What the tag covers, when it is right. The comparison takes the same time whatever differs.
-    fn verify<'a>(&self, bytes: &'a [u8], id: u8) -> Result<&'a [u8], Refusal> {
+    fn verify<'a>(&self, bytes: &'a [u8], id: u8) -> Result<(&'a [u8], KeyMark), Refusal> {
         let end = bytes.len().checked_sub(TAG_BYTES).ok_or(Refusal::Malformed)?;
         let (body, tag) = bytes.split_at_checked(end).ok_or(Refusal::Malformed)?;
-        let key = self.keys.get(id).ok_or(Refusal::UnknownKey(id))?;
-        let mac = key.mac().ok_or(Refusal::BadTag)?;
-        mac.chain_update(body).verify_slice(tag).map_err(|_| Refusal::BadTag)?;
-        Ok(body)
+        let mut refusal = Refusal::UnknownKey(id);
+        // Two while a secret changes and its id does not.
+        for key in self.keys.with_id(id) {
+            let mac = key.mac().ok_or(Refusal::BadTag)?;
+            if mac.chain_update(body).verify_slice(tag).is_ok() {
+                return Ok((body, KeyMark::of(id, key)));
+            }
+            refusal = Refusal::BadTag;
+        }
+        Err(refusal)
     }
 }
 

@@ -39,8 +39,10 @@ fn hex(bytes: &[u8]) -> String {
     bytes.chunks(16).map(|line| line.iter().map(|b| format!("{b:02x}")).collect::<String>() + "\n").collect()
 }
 
+/// Without what the guard says of keys.
 fn open(guard: &Guard, bytes: &[u8]) -> Result<Frame, Refusal> {
-    guard.open(bytes, &mut Counters::default())
+    let opened = guard.open(bytes, &mut Counters::default());
+    opened.map(|frame| Frame { key: None, keys: heapless::Vec::new(), ..frame })
 }
 
 #[test]
@@ -110,6 +112,18 @@ fn a_key_is_replaced_without_a_gap() {
         let from_b = node(Role::Backup, b).seal(&frame()).unwrap();
         assert_eq!(open(&node(Role::Primary, a), &from_b), Ok(frame()));
     }
+}
+
+#[test]
+fn while_keys_change_a_frame_says_which_are_accepted_and_the_guard_says_which_signed_it() {
+    let mark = |id, secret| KeyMark::of(id, &Key::of(secret));
+    let pair = |own, keys| guard(own, Authentication::Enforce, keys);
+    let both = pair(Role::Backup, &[(1, "new"), (1, "old")]).seal(&frame()).unwrap();
+    let read = pair(Role::Primary, &[(1, "old"), (1, "new")]).open(&both, &mut Counters::default()).unwrap();
+    assert_eq!((read.key, &*read.keys), (Some(mark(1, "new")), &[mark(1, "new"), mark(1, "old")][..]));
+    let one = pair(Role::Backup, &[(1, "new")]).seal(&frame()).unwrap();
+    assert!(one.len() < both.len());
+    assert_eq!(pair(Role::Primary, &[(1, "old")]).open(&one, &mut Counters::default()), Err(Refusal::BadTag));
 }
 
 #[test]

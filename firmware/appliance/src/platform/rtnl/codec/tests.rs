@@ -24,6 +24,15 @@ fn an_address_has_its_golden_bytes() {
 }
 
 #[test]
+fn the_removal_of_addresses_has_its_golden_bytes() {
+    let all = ["1.2.3.1/24", "2001:db8::1/64"].map(|cidr| (2, cidr.parse().unwrap()));
+    let v4 = "28000000150001000000000000000000021800000200000008000200010203010800010001020301";
+    let v6 = "40000000150001000000000000000000\
+        0a400000020000001400020020010db80000000000000000000000011400010020010db8000000000000000000000001";
+    assert_eq!(hex(&super::super::removal(all.into_iter())), format!("{v4}{v6}"));
+}
+
+#[test]
 fn only_permanent_addresses_of_global_scope_are_ours() {
     let write = |scope: u8, flags: u32| {
         bytes(NEW_ADDRESS, |body| {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::director::insight::{Why, WhyPort};
+use crate::health::load::{LoadStatus, Wish};
 use crate::health::{CheckStatus, State, Transition};
 use crate::model::Name;
 use crate::model::{Millis, Mono};
@@ -22,6 +23,40 @@ fn check() -> CheckStatus {
     }
 }
 
+fn loads() -> Vec<LoadStatus> {
+    let rwhod = LoadStatus {
+        server: "rs1".parse().unwrap(),
+        source: "rwhod".into(),
+        reading: Some("load 2.00".into()),
+        wish: Wish::Up,
+        heard: Some(Mono::from_millis(3_500_000)),
+        silent: false,
+        percent: 75,
+        target: 50,
+        least: 10,
+        greatest: 100,
+        most: None,
+    };
+    let agent = LoadStatus {
+        server: "rs2".parse().unwrap(),
+        source: "agent".into(),
+        reading: None,
+        wish: Wish::Drain,
+        percent: 0,
+        target: 0,
+        most: Some(30),
+        ..rwhod.clone()
+    };
+    let silent = LoadStatus {
+        server: "rs3".parse().unwrap(),
+        silent: true,
+        percent: 100,
+        target: 100,
+        ..rwhod.clone()
+    };
+    Vec::from([rwhod, agent, silent])
+}
+
 pub(super) fn checks() -> Reply {
     let good = CheckStatus { failures: 0, target: "192.168.1.4:80".parse().unwrap(), ..check() };
     let late = CheckStatus {
@@ -32,7 +67,11 @@ pub(super) fn checks() -> Reply {
         trouble: Some("has never finished".into()),
         ..good.clone()
     };
-    Reply::Checks { at: Mono::from_millis(3_600_000), checks: Vec::from([check(), good, late]) }
+    Reply::Checks {
+        at: Mono::from_millis(3_600_000),
+        checks: Vec::from([check(), good, late]),
+        loads: loads(),
+    }
 }
 
 pub(super) fn why(service: Name, server: Name) -> Reply {
