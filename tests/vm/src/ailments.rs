@@ -78,8 +78,7 @@ pub const ALL: &[Ailment] = &[
                 &[
                     "set pool far forward tunnel",
                     "set pool far check none",
-                    "set real-server t1 address 1.2.3.12",
-                    "set pool far server t1 weight 1",
+                    "set pool far server d2 weight 1",
                     "set service far address vs2 protocol tcp port 81",
                     "set service far pool far",
                 ],
@@ -88,11 +87,9 @@ pub const ALL: &[Ailment] = &[
             let small = Rule::new(Action::Drop).to(port).when(|frame| frame.payload().len() > 1400);
             Ok(Some(lab.switch().rule(small)))
         },
-        cure: |lab| {
-            commit(lab, &["delete service far", "delete pool far", "delete real-server t1"]).map(drop)
-        },
+        cure: |lab| commit(lab, &["delete service far", "delete pool far"]).map(drop),
         kind: "mtu",
-        server: Some("t1"),
+        server: Some("d2"),
         words: &["1400 bytes do, of which its tunnel takes 20"],
     },
     Ailment {
