@@ -206,6 +206,8 @@ fn serial_bundle(lab: &mut Lab) -> Result<()> {
     std::fs::write(&file, upgrades::small("0.3.0", "x86_64")?)?;
     let name = file.to_string_lossy().into_owned();
     Provision::new(lab, "tty", "")?.run_to_end(lab, &["upgrade", &name], SOON * 6)?;
+    // The program leaves the console in configure mode.
+    lab.ask(LVS1, "exit")?;
     // What was to be said meanwhile may stand before the first answer.
     let found = lab.hub().eventually("the end of the transfer", lab.scaled(SOON), || {
         upgrades::shown(lab).map_err(|error| format!("{error:#}"))

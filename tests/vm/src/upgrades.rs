@@ -84,7 +84,7 @@ pub fn front(bundle: &[u8]) -> Result<&[u8]> {
 /// # Errors
 /// When it cannot be written.
 pub fn serve(lab: &Lab, name: &str, bytes: &[u8]) -> Result<String> {
-    fs::write(lab.folder().node("rs1")?.join("root").join(name), bytes).context("write the bundle")?;
+    fs::write(lab.folder().node("rs1")?.join("pages").join(name), bytes).context("write the bundle")?;
     Ok(format!("http://192.168.1.3/{name}"))
 }
 
