@@ -41,10 +41,10 @@ impl Carried {
             file.extend_from_slice(&number.to_le_bytes());
         }
         file.truncate(bytes);
-        let first = lab.folder().node(SERVERS[0])?.join("root/file");
+        let first = lab.folder().node(SERVERS[0])?.join("pages/file");
         std::fs::write(&first, &file).context("file")?;
         for server in &SERVERS[1..] {
-            std::fs::hard_link(&first, lab.folder().node(server)?.join("root/file")).context("link")?;
+            std::fs::hard_link(&first, lab.folder().node(server)?.join("pages/file")).context("link")?;
         }
         crate::balancing::quiet(&lab)?;
         lab.boot()?;
