@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use director_core::upgrade::environment::{Environment, Slot};
-use director_core::upgrade::layout::{BOOT_AT, DATA_AT, ENVIRONMENT_AT, SLOT_BYTES, SLOTS_AT};
+use director_core::upgrade::layout::{BOOT_AT, ENVIRONMENT_AT, SLOT_BYTES, SLOTS_AT};
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario::{self, BringUp};
@@ -47,7 +47,6 @@ const CASES: &[Case] = &[
     ("a_director_that_dies_at_its_start_gives_the_old_system_back", crashing_bundle),
     ("the_power_may_go_at_any_moment_of_an_upgrade", cut_upgrades),
     ("in_rescue_a_director_that_dies_leaves_a_console_that_starts_the_other_system", rescue_console),
-    ("a_broken_configuration_partition_is_made_anew_in_rescue", broken_partition),
 ];
 
 fn main() -> ExitCode {
@@ -263,30 +262,4 @@ fn rescue_console(lab: &mut Lab) -> Result<()> {
     let mark = console.mark();
     console.wait_prompt(mark, lab.scaled(SOON * 6))?;
     serves(lab, "b")
-}
-
-fn broken_partition(lab: &mut Lab) -> Result<()> {
-    let size = std::fs::metadata(lab.director(LVS1)?.disk())?.len();
-    let crashed = Environment { boots: 3, ..Environment::settled(Slot::B) };
-    lab.refit(LVS1, VIRTIO, |disk| {
-        write(disk, DATA_AT, &[0x55; 4096])?;
-        write(disk, size - 4096, &[0x55; 4096])?;
-        write_environment(disk, crashed)
-    })?;
-    lab.hub().eventually("the rescue console", lab.scaled(SOON * 6), || {
-        lab.ask(LVS1, "show alarms").map_err(|error| format!("{error:#}")).and_then(|said| {
-            let said = said.join("\n");
-            if said.contains("RESCUE") { Ok(()) } else { Err(said) }
-        })
-    })?;
-    let console = lab.director(LVS1)?.console();
-    let mark = console.mark();
-    console.send(b"factory-reset\rfactory-reset\r")?;
-    console.wait_for("Director. r: rescue", mark, lab.scaled(SOON * 6))?;
-    let mark = console.mark();
-    console.wait_prompt(mark, lab.scaled(SOON * 6))?;
-    let found = system(lab)?;
-    ensure!(found["rescue"] == false && found["generation"] == 0, "{found}");
-    ensure!(!lab.ask(LVS1, "show alarms")?.join(" ").contains("no flash"), "the partition is not used");
-    Ok(())
 }

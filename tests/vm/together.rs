@@ -18,7 +18,6 @@ static CARRIED: OnceLock<Carried> = OnceLock::new();
 const CASES: &[Case] = &[
     ("a_commit_on_either_box_runs_on_both", on_either_box),
     ("a_box_that_was_away_gets_what_was_committed_meanwhile", away),
-    ("downloads_and_a_client_that_stays_survive_kill_return_and_standby", downloads),
 ];
 
 fn main() -> ExitCode {
@@ -107,17 +106,6 @@ fn away(lab: &mut Lab) -> Result<()> {
     runs(lab, LVS1, line)?;
     for text in lab.ask(LVS1, "show cluster")? {
         lab.hub().line("test", LVS1, &text);
-    }
-    Ok(())
-}
-
-fn downloads(lab: &mut Lab) -> Result<()> {
-    let carried = CARRIED.get().context("started")?;
-    let before = lab.get("client", "http://1.2.3.7/")?;
-    kill_return_and_standby(lab, carried, RATE)?;
-    for _ in 0..4 {
-        let after = lab.get("client", "http://1.2.3.7/")?;
-        ensure!(after == before, "the client was with {before} and is with {after}");
     }
     Ok(())
 }

@@ -127,8 +127,10 @@ impl World {
                 self.acknowledged(n, generation, made, alone);
             }
             Reply::Confirmed { generation } => {
-                // What it is worth on the other box was said on the console, not in the answer.
-                self.acknowledged(n, generation, made, true);
+                // What it is worth on the other box was said on the console, not in the answer. It confirms whatever is on
+                // trial by now, which may be a later commit than the one that this session made.
+                let kept = self.nodes[n].flash.get(&generation).map(|(_, config)| number(config));
+                self.acknowledged(n, generation, kept.unwrap_or(made), true);
             }
             Reply::OnTrial { window, .. } => {
                 self.note(format!("lvs{}: m{made} is on trial for {window}", n + 1));
