@@ -1,9 +1,9 @@
 //! The pair as one: a configuration for both boxes, and connections that go on when the active one changes.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
-use director_vm_tests::carried::{Carried, LVS2, kill_return_and_standby, wait_active, wait_role};
+use director_vm_tests::carried::{Carried, LVS2, wait_active, wait_role};
 use director_vm_tests::director::{LVS1, SOON};
 use director_vm_tests::suite::{self, Case, Suite};
 use std::process::ExitCode;
@@ -11,7 +11,6 @@ use std::sync::OnceLock;
 
 /// Bytes of the file, and a second: a download takes 12 s.
 const BYTES: usize = 24 << 20;
-const RATE: usize = 2 << 20;
 
 static CARRIED: OnceLock<Carried> = OnceLock::new();
 
