@@ -58,6 +58,12 @@ impl AsFd for Owned {
     }
 }
 
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
+    }
+}
+
 impl Socket {
     /// Opens a socket that is member of `groups`. Needs a running tokio reactor.
     pub(crate) fn open(family: NlFamily, groups: &[u32]) -> io::Result<Self> {
@@ -338,3 +344,6 @@ fn acknowledgement(message: &Message<'_>) -> Result<Result<(), OpError>, OpError
     let said = words.filter(|words| !words.is_empty()).map(String::from);
     Ok(Err(OpError { message: said.unwrap_or(error.message), ..error }))
 }
+
+#[cfg(test)]
+mod tests;
