@@ -274,6 +274,8 @@ impl Director {
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Linked(up) => self.on_linked(up, now, out),
             Event::Told(message) => self.on_told(*message, now, out),
+            Event::Judged { generation, notes } if generation == self.generation => self.notes.extend(notes),
+            Event::Judged { .. } => {}
             Event::TableSent(connections) => self.table_sent(connections, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, now, out),
             Event::Maintained { session, what, result } => {

@@ -22,6 +22,11 @@ const JOBS: &[Job<Figure>] = &[
         work: Work::Lab(programming::run),
     },
     Job {
+        name: "start",
+        about: "from power-on to the whole table, with 10,000 real servers committed",
+        work: Work::Lab(programming::start),
+    },
+    Job {
         name: "takeover",
         about: "the active machine is killed: the outage beside that of a pair of Debian's keepalived",
         work: Work::Lab(takeover::run),
