@@ -42,9 +42,9 @@ fn largest() -> Config {
     parse_set_lines(&text).expect("valid")
 }
 
-/// The costliest call of each kind, in microseconds.
+/// Of each kind of call the costliest and all together, in microseconds, and how many there were.
 #[derive(Default)]
-struct Costs(std::collections::BTreeMap<&'static str, (u128, u32)>);
+struct Costs(std::collections::BTreeMap<&'static str, (u128, u128, u32)>);
 
 struct Box_ {
     director: Director,
@@ -59,7 +59,7 @@ impl Costs {
         let result = call();
         let took = begin.elapsed().as_micros();
         let cost = self.0.entry(what).or_default();
-        *cost = (cost.0.max(took), cost.1 + 1);
+        *cost = (cost.0.max(took), cost.1 + took, cost.2 + 1);
         result
     }
 }
@@ -200,7 +200,7 @@ fn main() {
         now,
     );
     it.run(effects, now);
-    for (what, (us, calls)) in &it.costs.0 {
-        println!("{what:24} {us:8} us at most, {calls} calls");
+    for (what, (most, all, calls)) in &it.costs.0 {
+        println!("{what:24} {most:8} us at most, {all:8} us in {calls} calls");
     }
 }
