@@ -36,6 +36,7 @@ pub mod trial;
 mod undo;
 pub mod upgrading;
 mod view;
+mod wanted;
 
 pub use event::{Effect, Event, Level};
 
@@ -70,6 +71,7 @@ use servers::Keeping;
 use system::System;
 use trial::{SavedTrial, Trial};
 use undo::Marks;
+use wanted::Wanted;
 
 /// Requests that wait for a fresh dump, at most. Consoles are few; more are answered from the last dump.
 const STATUS_WAITERS_MAX: usize = 16;
@@ -152,6 +154,8 @@ pub struct Director {
     notes: Vec<String>,
     health: Health,
     reconcile: Reconcile,
+    /// What the last plan wanted.
+    wanted: Option<Wanted>,
     announcer: Announcer,
     cluster: cluster::Cluster,
     transaction: Option<Transaction>,
@@ -207,6 +211,7 @@ impl Director {
             notes: start.notes.clone(),
             health,
             reconcile: Reconcile::start(now),
+            wanted: None,
             announcer: Announcer::default(),
             cluster: cluster::Cluster::default(),
             transaction: None,
@@ -436,7 +441,10 @@ impl Director {
 
     /// Keeps in `/run` what a restarted director needs.
     fn checkpoint(&mut self, out: &mut Vec<Effect>) {
-        self.unsaved = false;
+        if core::mem::take(&mut self.unsaved) {
+            // Whoever asked: what a restarted director would act on is acted on now.
+            self.reconcile.desired_changed();
+        }
         // One that the peer decides about is over when this process ends, as it is when the connection does.
         let own = self.trial.as_ref().filter(|t| t.with != trial::With::ForPeer);
         let trial = own.map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
@@ -488,12 +496,19 @@ impl Director {
         // Verdicts that changed are acted on here, whoever asked for this plan.
         let drifted = self.reconcile.drifted() && !self.unsaved;
         // A restart must not know less than the kernel shows.
-        if self.remember_parameters() || self.unsaved {
+        let remembered = self.remember_parameters();
+        if remembered || self.unsaved {
             self.checkpoint(out);
         }
+        let changed = remembered || self.reconcile.changed();
+        let known = self.wanted.take().filter(|_| !changed);
         let Some(observed) = self.reconcile.observed() else { return };
-        let want = self.desired(&self.config, observed);
-        let ops = plan(&want, observed).ops;
+        let wanted = match known {
+            Some(wanted) if wanted.fits(observed) => wanted,
+            _ => Wanted::new(self.desired(&self.config, observed), observed),
+        };
+        let want = &wanted.desired;
+        let ops = plan(want, observed).ops;
         self.announcer.keep(|key| want.floating_addresses.contains_key(key));
         for key in want.floating_addresses.keys().filter(|key| observed.addresses.contains_key(key)) {
             self.announcer.resumed(key.clone(), self.cluster.elects(), now);
@@ -515,7 +530,8 @@ impl Director {
             let text = format!("the kernel was changed by something else: {}{rest}", describe(first));
             self.log(Level::Warning, text, out);
         }
-        let pages = want.pages;
+        let pages = want.pages.clone();
+        self.wanted = Some(wanted);
         match self.reconcile.planned(ops.clone(), now) {
             Some(batch) => {
                 self.show_pages_before(&pages, out);
