@@ -154,6 +154,8 @@ pub struct Director {
     notes: Vec<String>,
     health: Health,
     reconcile: Reconcile,
+    /// Operations that put right what something else changed, until that is done.
+    repairing: u32,
     /// What the last plan wanted.
     wanted: Option<Wanted>,
     announcer: Announcer,
@@ -167,7 +169,8 @@ pub struct Director {
     fell_back: Option<String>,
     /// Stored commits being read.
     reads: usize,
-    status_waiters: Vec<SessionId>,
+    /// Who waits for the next dump, and whether with the servers.
+    status_waiters: Vec<(SessionId, bool)>,
     stopping: bool,
     /// Its flash is being overwritten.
     resetting: bool,
@@ -211,6 +214,7 @@ impl Director {
             notes: start.notes.clone(),
             health,
             reconcile: Reconcile::start(now),
+            repairing: 0,
             wanted: None,
             announcer: Announcer::default(),
             cluster: cluster::Cluster::default(),
@@ -529,6 +533,7 @@ impl Director {
             };
             let text = format!("the kernel was changed by something else: {}{rest}", describe(first));
             self.log(Level::Warning, text, out);
+            self.repairing = count;
         }
         let pages = want.pages.clone();
         self.wanted = Some(wanted);
@@ -560,6 +565,12 @@ impl Director {
 
     /// Kernel and desired state agree.
     fn on_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let repaired = core::mem::take(&mut self.repairing);
+        if repaired > 0 {
+            let s = if repaired == 1 { "" } else { "s" };
+            let took = self.reconcile.took();
+            self.log(Level::Notice, format!("put right: {repaired} operation{s} in {took}"), out);
+        }
         self.last_error = None;
         self.failing.clear();
         self.commit_settled(now, out);

@@ -125,13 +125,15 @@ pub(crate) struct Channel {
     encoder: Encoder,
     buffer: Vec<u8>,
     seq: u32,
+    /// The last request was answered to its end: nothing of it can still arrive.
+    clean: bool,
 }
 
 impl Channel {
     /// Opens a socket of the given family.
     pub(crate) fn open(family: NlFamily) -> io::Result<Self> {
         let socket = Socket::open(family, &[])?;
-        Ok(Self { socket, encoder: Encoder::default(), buffer: vec![0; RECEIVE_BYTES], seq: 0 })
+        Ok(Self { socket, encoder: Encoder::default(), buffer: vec![0; RECEIVE_BYTES], seq: 0, clean: true })
     }
 
     /// Sends one request with `flags` and waits until the kernel acknowledges or refuses it.
@@ -273,7 +275,8 @@ impl Channel {
     /// Sends what the encoder holds, after throwing away answers to abandoned requests: a dump that was not read to its
     /// end would make the kernel refuse the next one (EBUSY).
     fn send(&mut self) -> Result<(), OpError> {
-        for _ in 0..STALE_MAX {
+        let stale = if std::mem::take(&mut self.clean) { 0 } else { STALE_MAX };
+        for _ in 0..stale {
             match self.socket.try_receive(&mut self.buffer) {
                 Ok(_) => {}
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
@@ -298,6 +301,7 @@ impl Channel {
                 .ok_or_else(|| refuse(Errno::EMSGSIZE, "a netlink answer is too long"))?;
             for message in messages(datagram) {
                 if judge(&message?)?.is_some() {
+                    self.clean = true;
                     return Ok(());
                 }
             }
