@@ -101,6 +101,8 @@ impl Serial {
     /// # Errors
     /// When the socket cannot be made.
     pub fn publish(&self, path: &Path) -> Result<()> {
+        // A machine of that name that is gone leaves its own.
+        std::fs::remove_file(path).ok();
         let listener =
             UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
         let shared = Arc::clone(&self.shared);

@@ -10,6 +10,7 @@ use super::time;
 use crate::init::report::Reporter;
 use crate::init::request;
 use crate::ipc;
+use crate::platform::background;
 use crate::platform::clock;
 use crate::platform::doctor;
 use crate::platform::fence;
@@ -328,10 +329,12 @@ impl Shells {
         });
     }
 
-    /// Looks for values that this firmware refuses, on a thread.
+    /// Looks for values that this firmware refuses, on a thread that gives way to all else.
     pub(super) fn judge(&self, generation: Generation, config: Config) {
         let (log, events) = (Log::open(Child::Director.word()), self.examined.clone());
         let judge = move || {
+            // The table comes first.
+            background::give_way();
             let event = boot::judge(generation, &config);
             if let Event::Judged { notes, .. } = &event {
                 notes.iter().for_each(|note| log.write(Level::Warning, format_args!("{note}")));
