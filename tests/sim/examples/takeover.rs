@@ -38,6 +38,7 @@ impl Pair {
         let local = Local {
             fitness: Fitness::FULL,
             connected: true,
+            held: false,
             running: Running::default(),
             schema: 2,
             firmware: Default::default(),

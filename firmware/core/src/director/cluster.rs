@@ -385,6 +385,10 @@ impl Director {
     pub(super) fn order_fence(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let held = !self.cluster.held.is_empty();
         let after = self.cluster.election.as_ref().filter(|_| held).map(|e| e.fence_after(now));
+        // What the process before this one ordered stands until its addresses are gone.
+        if self.cluster.ordered.is_none() && after.is_none() && self.may_hold() {
+            return;
+        }
         let same = match (&self.cluster.ordered, after) {
             (Some(None), None) => true,
             (Some(Some(old)), Some(after)) => old.after == after && old.keys == self.cluster.held,
@@ -542,6 +546,13 @@ impl Director {
         all.get(turn.checked_rem(all.len())?).copied()
     }
 
+    /// Whether the kernel has floating addresses, or is not known yet.
+    fn may_hold(&self) -> bool {
+        let Some(observed) = self.reconcile.observed() else { return true };
+        let mut floating = self.config.floating.values().filter_map(|f| f.address);
+        floating.any(|address| observed.addresses.keys().any(|key| key.cidr == address))
+    }
+
     fn local(&self, now: Mono) -> Local {
         let nothing = Observed::default();
         let observed = self.reconcile.observed();
@@ -564,6 +575,7 @@ impl Director {
                     && (usable > 0 || self.config.services.is_empty()),
             },
             connected: observed.is_none() || paths.iter().any(|path| carrier(&path.device)),
+            held: self.may_hold(),
             running: self.cluster.running,
             schema: SCHEMA,
             firmware: heapless::String::try_from(self.start.version.as_str()).unwrap_or_default(),

@@ -123,10 +123,11 @@ impl Election {
         }
     }
 
-    /// The worse of two nodes of which none is active waits so long for the better one.
+    /// The worse of two nodes of which none is active waits so long for the better one. A director that was restarted and
+    /// forgot its role is idle for a moment.
     fn idle_until(&self) -> Mono {
         let wait = self.settings.dead_time;
-        self.since.after(wait).after(wait)
+        self.since.max(self.peer_active).after(wait).after(wait)
     }
 
     /// A standby whose peer is not heard.
@@ -334,7 +335,7 @@ impl Election {
             if matches!(why, Reason::PeerMute { .. } | Reason::PeerSilent { .. } | Reason::OneWay) {
                 self.peer.bury(now);
             }
-            (self.aside, self.takeover) = (false, false);
+            (self.aside, self.takeover, self.quiet) = (false, false, None);
         }
         if !matches!(role, Role::Releasing { .. }) {
             self.burst = BURST;

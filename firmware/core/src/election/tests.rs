@@ -25,6 +25,7 @@ fn local() -> Local {
     Local {
         fitness: Fitness::FULL,
         connected: true,
+        held: false,
         running: Running::default(),
         schema: 2,
         firmware: heapless::String::new(),
@@ -466,6 +467,48 @@ fn a_restarted_director_goes_on_and_nobody_takes_over() {
     assert_eq!(pair.active(), [true, false]);
     assert_eq!(pair.why(PRIMARY), Reason::Resumed);
     assert!(!pair.warnings.iter().any(|(_, w)| matches!(w, Warning::Duel)));
+}
+
+#[test]
+fn a_director_that_forgot_its_role_says_nothing_until_the_kernel_has_no_floating_address() {
+    let mut pair = Pair::running(|s| s.failback = Failback::Manual);
+    pair.crash(PRIMARY);
+    pair.run(50);
+    pair.boots += 1;
+    // It has not looked at its servers yet, so its peer is the better one.
+    let local = Local { fitness: Fitness { servers: false, ..Fitness::FULL }, boots: 1, held: true, ..local() };
+    let start = Election::start(pair.settings[PRIMARY], local.clone(), 42, None, pair.now);
+    pair.nodes[PRIMARY] = Some(start);
+    pair.run(100);
+    assert_eq!(pair.active(), [false, false], "{:?}", pair.why(BACKUP));
+    let gone = Local { held: false, ..local };
+    pair.act(PRIMARY, |e, now, out| e.update(gone, now, out));
+    pair.run(5);
+    assert_eq!(pair.active(), [false, true]);
+}
+
+#[test]
+fn the_worse_box_lets_the_better_one_go_on_that_forgot_its_role() {
+    let mut pair = Pair::running(|s| s.failback = Failback::Manual);
+    pair.crash(PRIMARY);
+    pair.run(50);
+    pair.boot(PRIMARY);
+    let took = pair.until(100, |p| p.active() == [true, false]);
+    assert!(took <= 2, "{took}");
+    pair.run(2000);
+    assert_eq!(pair.active(), [true, false]);
+    assert!(!pair.warnings.iter().any(|(_, w)| matches!(w, Warning::Duel)));
+}
+
+#[test]
+fn a_director_that_cannot_know_its_kernel_is_silent_no_longer_than_a_release_takes() {
+    let mut pair = Pair::new(|_| ());
+    let start = Election::start(pair.settings[PRIMARY], Local { held: true, ..local() }, 42, None, pair.now);
+    pair.nodes[PRIMARY] = Some(start);
+    pair.run(u64::from(pair.settings[PRIMARY].release_max().get()) - 1);
+    assert!(pair.sent.is_empty());
+    pair.run(100);
+    assert!(!pair.sent.is_empty());
 }
 
 /// A node gets no time and no frames for so long; what comes meanwhile waits for it.

@@ -526,6 +526,7 @@ impl World {
             let _result = self.operate(n, &op);
         }
         self.nodes[n].behead();
+        self.checks.disturb(self.now);
         if forget {
             self.nodes[n].checkpoint = None;
         }
