@@ -17,7 +17,7 @@ use crate::election::{
 use crate::gather::Gather as _;
 use crate::health::{ProbeId, ProbeOutcome};
 use crate::model::{Config, Device, Millis, Mono, Name};
-use crate::plan::{AddressKey, Observed};
+use crate::plan::{AddressKey, Observed, Op};
 use crate::store::blob::{self, SCHEMA};
 use crate::store::identity::Role;
 use crate::wire::heartbeat::{Frame, Key, KeyMark, Keyring, Running};
@@ -410,9 +410,30 @@ impl Director {
         let held = self.cluster.held.iter().filter(|key| known.is_some_and(|k| k.contains_key(*key)));
         self.cluster.pings.held(held, now);
         self.update_cluster(now, out);
+        if self.releasing() {
+            self.addresses_gone(now, out);
+        }
+    }
+
+    fn releasing(&self) -> bool {
         let releasing = |e: &Election| matches!(e.role(), ElectionRole::Releasing { .. });
-        if self.cluster.election.as_ref().is_some_and(releasing) {
-            self.with_election(now, out, Election::released);
+        self.cluster.election.as_ref().is_some_and(releasing)
+    }
+
+    /// The addresses go first, and alone: clients wait for the peer to be told, and what else follows from the role can wait.
+    pub(super) fn addresses_first(&self, released: &BTreeSet<AddressKey>, ops: &mut Vec<Op>) {
+        let goes = |op: &&Op| matches!(op, Op::AddressDelete { key } if released.contains(key));
+        let first = ops.iter().take_while(goes).count();
+        if first > 0 && self.releasing() {
+            ops.truncate(first);
+        }
+    }
+
+    /// Operations were done: the addresses may be gone.
+    pub(super) fn cluster_applied(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.releasing() && !self.may_hold() {
+            self.cluster.held.clear();
+            self.addresses_gone(now, out);
         }
     }
 
@@ -471,8 +492,7 @@ impl Director {
         let Some(election) = &self.cluster.election else { return };
         let text = format!("cluster: {}: {}", role_word(election.role()), election.why().0);
         self.log(Level::Notice, text, out);
-        self.reconcile.desired_changed();
-        self.reconcile.retry_now();
+        self.reconcile.role_changed();
         self.checkpoint(out);
     }
 

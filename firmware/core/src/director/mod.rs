@@ -491,7 +491,8 @@ impl Director {
         }
         let Some(observed) = self.reconcile.observed() else { return };
         let want = self.desired(&self.config, observed);
-        let ops = plan(&want, observed).ops;
+        let mut ops = plan(&want, observed).ops;
+        self.addresses_first(&want.released, &mut ops);
         self.announcer.keep(|key| want.floating_addresses.contains_key(key));
         for key in want.floating_addresses.keys().filter(|key| observed.addresses.contains_key(key)) {
             self.announcer.resumed(key.clone(), self.cluster.elects(), now);

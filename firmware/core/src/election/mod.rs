@@ -501,6 +501,12 @@ impl Election {
         self.local.connections
     }
 
+    /// Whether it gives the addresses to the peer, who waits for them.
+    pub fn hands_over(&self) -> bool {
+        let stopping = self.why == Reason::Stopping;
+        matches!(self.role, Role::Releasing { handover, .. } if handover || stopping)
+    }
+
     /// Whether an operator set this node aside.
     pub fn is_aside(&self) -> bool {
         self.aside

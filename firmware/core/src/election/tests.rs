@@ -476,7 +476,8 @@ fn a_director_that_forgot_its_role_says_nothing_until_the_kernel_has_no_floating
     pair.run(50);
     pair.boots += 1;
     // It has not looked at its servers yet, so its peer is the better one.
-    let local = Local { fitness: Fitness { servers: false, ..Fitness::FULL }, boots: 1, held: true, ..local() };
+    let local =
+        Local { fitness: Fitness { servers: false, ..Fitness::FULL }, boots: 1, held: true, ..local() };
     let start = Election::start(pair.settings[PRIMARY], local.clone(), 42, None, pair.now);
     pair.nodes[PRIMARY] = Some(start);
     pair.run(100);
