@@ -143,7 +143,8 @@ impl Director {
         let handed_over = |e: &Election| e.hands_over();
         let sending = self.sync.after.is_some_and(|(after, _)| after == After::Release);
         let hands_over = self.cluster.election.as_ref().is_some_and(handed_over);
-        if !sending && !(hands_over && self.begin_after(After::Release, now, out)) {
+        let waits = sending || hands_over && self.begin_after(After::Release, now, out);
+        if !waits {
             self.with_election(now, out, Election::released);
         }
     }
