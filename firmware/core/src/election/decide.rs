@@ -52,12 +52,12 @@ impl Election {
     }
 
     /// An active node whose last heartbeat is so old that its peer may have taken over does not know whether it still has
-    /// its role: init has removed the addresses, or would. It asks, and believes nothing that was said before.
+    /// its role: init has removed the addresses, or would. It asks, and believes nothing that was said before. A peer that was
+    /// silent before may have come back meanwhile.
     pub(super) fn doubt(&mut self, now: Mono, out: &mut Vec<Output>) {
         let beat = self.peer.made();
-        let stalled = self.role == Role::Active
-            && self.peer.alive(self.called)
-            && now >= beat.after(self.settings.fence_after(true));
+        let limit = self.settings.fence_after(self.peer.alive(self.called));
+        let stalled = self.role == Role::Active && beat > Mono::ZERO && now >= beat.after(limit);
         if !stalled {
             return;
         }

@@ -379,7 +379,7 @@ impl World {
                     self.post(n, later, Item::Boot);
                     return;
                 }
-                Effect::Examine(_) | Effect::RwhoListen(_) => {}
+                Effect::Examine { .. } | Effect::RwhoListen(_) => {}
                 Effect::Hostname(_) | Effect::Access(_) | Effect::Syslog(_) | Effect::Pages(_) => {}
                 other => panic!("nobody asked for it: {other:?}"),
             }
