@@ -101,7 +101,7 @@ impl Serial {
     /// # Errors
     /// When the socket cannot be made.
     pub fn publish(&self, path: &Path) -> Result<()> {
-        // A machine of that name that is gone leaves its own.
+        // What a machine of the same name left that is off; the folder is this lab's alone.
         std::fs::remove_file(path).ok();
         let listener =
             UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;

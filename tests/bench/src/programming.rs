@@ -43,22 +43,26 @@ pub fn run(found: &mut Vec<Figure>, _: &Options, folder: RunFolder) -> Result<()
     lab.set_hardware(Hardware { memory_mib: MEMORY_MIB, ..Hardware::FAST });
     lab.set_tools(Tools::new(["/sbin/ipvsadm"]));
     lab.boot()?;
-    let (mut ours, mut theirs, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut dumps, mut empty) = (Vec::new(), Vec::new());
     for round in 0..REPEATS {
         if round > 0 {
             lab.power_cycle(LVS1)?;
         }
         ours.push(programmed(&lab)?);
         whole(&lab, LVS1)?;
-        empty.extend(compared(&lab)?);
+        let (dump, plan) = compared(&lab)?;
+        dumps.extend(dump);
+        empty.extend(plan);
         theirs.push(restored(&mut lab)?);
     }
-    let (ours, theirs, empty) = (median(ours)?, median(theirs)?, median(empty)?);
+    let (ours, theirs, dump, empty) = (median(ours)?, median(theirs)?, median(dumps)?, median(empty)?);
     found.push(
         Figure::new("program.1000x10", ours, "ms")
             .beside(theirs)
             .goal("at most 1/7 of ipvsadm -R", ours * FASTER <= theirs),
     );
+    found.push(Figure::new("program.dump-and-answer", dump, "ms"));
     found.push(Figure::new("program.empty-plan", empty, "ms").goal("<= 200 ms", empty <= EMPTY_MS));
     Ok(())
 }
@@ -175,16 +179,23 @@ fn programmed(lab: &Lab) -> Result<f64> {
     Ok(took)
 }
 
-/// Milliseconds for a dump of the table, a plan without operations and an answer on the console: one command after the
-/// other, each of which waits for the plan of the one before.
-fn compared(lab: &Lab) -> Result<Vec<f64>> {
-    lab.ask(LVS1, "show ipvs timeout")?;
-    let one = || {
+/// Milliseconds for a dump of the table and an answer on the console, and those that the plan without operations takes which
+/// follows: a question that needs no dump waits for it, and later, when there is nothing to wait for, does not.
+fn compared(lab: &Lab) -> Result<(Vec<f64>, Vec<f64>)> {
+    let timed = |line: &str| -> Result<f64> {
         let start = lab.hub().elapsed();
-        lab.ask(LVS1, "show ipvs timeout")?;
+        lab.ask(LVS1, line)?;
         Ok((lab.hub().elapsed() - start).as_secs_f64() * 1000.0)
     };
-    (0..REPEATS).map(|_| one()).collect()
+    let (mut dumps, mut plans) = (Vec::new(), Vec::new());
+    for _ in 0..REPEATS {
+        dumps.push(timed("show ipvs timeout")?);
+        let waits = timed("configure")?;
+        lab.ask(LVS1, "exit")?;
+        plans.push(waits - timed("configure")?);
+        lab.ask(LVS1, "exit")?;
+    }
+    Ok((dumps, plans))
 }
 
 fn median(mut all: Vec<f64>) -> Result<f64> {

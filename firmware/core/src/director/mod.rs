@@ -12,6 +12,7 @@ pub mod announce;
 mod applied;
 pub mod cluster;
 pub mod commit;
+mod conflicts;
 mod doctor;
 mod ending;
 pub mod event;
@@ -40,7 +41,6 @@ mod wanted;
 
 pub use event::{Effect, Event, Level};
 
-use crate::cli::show::ops::describe;
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
 use crate::login::Access;
@@ -187,6 +187,7 @@ pub struct Director {
     /// What was done to real servers in the kernel.
     done: Done,
     examination: doctor::Examination,
+    conflicts: conflicts::Conflicts,
     /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
     originals: BTreeMap<String, String>,
     leases: Leases,
@@ -240,6 +241,7 @@ impl Director {
             pages: Pages::new(),
             done: Done::default(),
             examination: None,
+            conflicts: conflicts::Conflicts::default(),
             leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             time: sntp::Client::new(start.nonce),
@@ -293,7 +295,8 @@ impl Director {
             Event::Proven(result) => self.on_proven(result, now, out),
             Event::Upgrade(news) => self.on_upgrade(news, out),
             Event::Ordered(result) => self.on_ordered(result, out),
-            Event::Examined(seen) => self.examined(seen, out),
+            Event::Examined { watch: true, seen } => self.claims_seen(&seen, now, out),
+            Event::Examined { watch: false, seen } => self.examined(seen, out),
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
@@ -330,6 +333,7 @@ impl Director {
             self.system.next_deadline(),
             self.upgrading.next_deadline(),
             self.sync.next_deadline(),
+            self.conflicts.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -360,6 +364,7 @@ impl Director {
         self.ask_time(now, out);
         self.prove_late(now, out);
         self.upgrade_due(now, out);
+        self.watch_addresses(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -512,7 +517,8 @@ impl Director {
             _ => Wanted::new(self.desired(&self.config, observed), observed),
         };
         let want = &wanted.desired;
-        let ops = plan(want, observed).ops;
+        let mut ops = plan(want, observed).ops;
+        self.addresses_first(&want.released, &mut ops);
         self.announcer.keep(|key| want.floating_addresses.contains_key(key));
         for key in want.floating_addresses.keys().filter(|key| observed.addresses.contains_key(key)) {
             self.announcer.resumed(key.clone(), self.cluster.elects(), now);
@@ -524,16 +530,8 @@ impl Director {
         }
         self.cluster_planned(want.floating_addresses.keys());
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
-        if let Some(first) = ops.first().filter(|_| drifted) {
-            let more = count.saturating_sub(1);
-            let rest = match more {
-                0 => String::new(),
-                1 => ", and 1 more operation".to_string(),
-                _ => format!(", and {more} more operations"),
-            };
-            let text = format!("the kernel was changed by something else: {}{rest}", describe(first));
-            self.log(Level::Warning, text, out);
-            self.repairing = count;
+        if drifted {
+            self.blame(&ops, out);
         }
         let pages = want.pages.clone();
         self.wanted = Some(wanted);
@@ -565,18 +563,14 @@ impl Director {
 
     /// Kernel and desired state agree.
     fn on_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        let repaired = core::mem::take(&mut self.repairing);
-        if repaired > 0 {
-            let s = if repaired == 1 { "" } else { "s" };
-            let took = self.reconcile.took();
-            self.log(Level::Notice, format!("put right: {repaired} operation{s} in {took}"), out);
-        }
+        self.repaired(out);
         self.last_error = None;
         self.failing.clear();
         self.commit_settled(now, out);
         self.prove_settled(now, out);
         self.cluster_settled(now, out);
         self.want_table(now, out);
+        self.conflicts_settled(now);
         self.released = self.stopping;
     }
 

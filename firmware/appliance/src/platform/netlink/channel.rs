@@ -21,9 +21,9 @@ const RECEIVE_BYTES: usize = 64 * 1024;
 /// Bytes that the kernel may queue for us, and we for it. Chosen: the errors of [`BATCH_MAX`] messages, each with the
 /// overhead of its buffer, several times; and a rule set of 60,000 virtual servers (at most 36 bytes each) in one transaction.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// Most messages in one [`Channel::batch`]. Chosen: the kernel works about 1 ms on them in an
+/// Most messages in one [`Channel::batch`]. Chosen: the kernel works about 3 ms on them in an
 /// emulated guest, and all their errors fit the queue.
-pub(crate) const BATCH_MAX: usize = 64;
+pub(crate) const BATCH_MAX: usize = 128;
 /// How long to wait for an answer that is not there yet. Chosen: far above what a loaded kernel needs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a dump is repeated because the objects changed meanwhile.
