@@ -13,3 +13,4 @@ pub mod services;
 pub mod storm;
 pub mod suite;
 pub mod upgrades;
+pub mod watchdog;
