@@ -98,7 +98,9 @@ fn image_tool() -> Option<PathBuf> {
         return Some(path);
     }
     let exe = env::current_exe().ok()?;
-    exe.ancestors().skip(1).take(2).map(|folder| folder.join("director-image")).find(|path| path.is_file())
+    let beside = exe.ancestors().skip(1).take(2).map(|folder| folder.join("director-image"));
+    // A soak runs in a profile of its own, and the tool does not.
+    beside.chain([build_folder().join("target/debug/director-image")]).find(|path| path.is_file())
 }
 
 fn from_env(name: &str) -> Option<PathBuf> {

@@ -139,6 +139,7 @@ impl Rescue {
                 operations: 0,
                 last_plan: 0,
                 last_plan_took: Default::default(),
+                last_dump_took: Default::default(),
                 reconciled: None,
             },
             cluster: None,

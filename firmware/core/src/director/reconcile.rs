@@ -60,6 +60,9 @@ pub struct Reconcile {
     /// When the last batch was handed out, and how long the last one that ended took.
     handed_out: Mono,
     took: Millis,
+    /// When the last dump was asked for, and how long the last one that came took.
+    dump_asked: Mono,
+    dump_took: Millis,
 }
 
 /// What to do next.
@@ -98,6 +101,8 @@ impl Reconcile {
             batch: 0,
             handed_out: now,
             took: Millis::new(0),
+            dump_asked: now,
+            dump_took: Millis::new(0),
         }
     }
 
@@ -130,6 +135,11 @@ impl Reconcile {
     /// From handing out the last batch that ended to its end.
     pub const fn took(&self) -> Millis {
         self.took
+    }
+
+    /// From asking for the last dump that came to its coming.
+    pub const fn dump_took(&self) -> Millis {
+        self.dump_took
     }
 
     /// The kernel may have changed. While a dump is under way it may show it or not: it is used, then another one is made.
@@ -191,6 +201,7 @@ impl Reconcile {
         let spaced = self.observed.is_none() || now >= self.observed_at.after(DUMP_SPACING);
         if want_dump || (self.stale && spaced) {
             self.phase = Phase::Observing { until: now.after(ANSWER_TIMEOUT) };
+            self.dump_asked = now;
             return Step::Observe;
         }
         if self.dirty && !self.stale { Step::Plan } else { Step::Wait }
@@ -205,6 +216,7 @@ impl Reconcile {
             Ok(observed) => {
                 self.observed = Some(observed);
                 self.observed_at = now;
+                self.dump_took = span(self.dump_asked, now);
                 self.stale = false;
                 self.phase = Phase::Idle;
                 // A dump is compared even when nobody changed anything: that is how drift is found.
@@ -246,8 +258,7 @@ impl Reconcile {
             return None;
         }
         let ops = core::mem::take(ops);
-        let took = now.micros_since(self.handed_out) / 1000;
-        self.took = Millis::new(u32::try_from(took).unwrap_or(u32::MAX));
+        self.took = span(self.handed_out, now);
         // Fewer results than operations: the rest was not tried.
         let complete = results.len() == ops.len();
         let results: Vec<_> = ops.into_iter().zip(results).collect();
@@ -318,4 +329,8 @@ mod tests {
         assert!(machine.applied(batch, alloc::vec![Ok(())], later).is_some());
         assert_eq!(machine.step(false, later), Step::Observe, "another one follows");
     }
+}
+
+fn span(from: Mono, to: Mono) -> Millis {
+    Millis::new(u32::try_from(to.micros_since(from) / 1000).unwrap_or(u32::MAX))
 }

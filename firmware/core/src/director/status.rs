@@ -80,6 +80,8 @@ pub struct SystemStatus {
     pub last_plan: u32,
     /// How long the kernel worked on the last plan that ended.
     pub last_plan_took: Millis,
+    /// How long the last dump of the kernel's tables took.
+    pub last_dump_took: Millis,
     /// When the kernel's state was last compared with the desired one.
     pub reconciled: Option<Mono>,
 }

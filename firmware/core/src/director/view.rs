@@ -85,6 +85,7 @@ impl Director {
             operations: self.operations,
             last_plan: self.last_plan,
             last_plan_took: self.reconcile.took(),
+            last_dump_took: self.reconcile.dump_took(),
             reconciled: self.reconcile.observed_at(),
         }
     }

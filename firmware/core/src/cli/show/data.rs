@@ -205,6 +205,7 @@ pub(super) fn version(status: &Status) -> String {
         json.count("operations", s.operations);
         json.count("last_plan_operations", s.last_plan);
         json.count("last_plan_ms", s.last_plan_took.get());
+        json.count("last_dump_ms", s.last_dump_took.get());
         json.maybe_count("reconciled_ms", s.reconciled.map(|at| ago_ms(status.at, at)));
         json.count("alarms", u64::try_from(status.alarms.len()).unwrap_or(u64::MAX));
     });

@@ -152,6 +152,7 @@ pub(crate) fn status() -> Status {
             operations: 18,
             last_plan: 1,
             last_plan_took: Millis::new(3),
+            last_dump_took: Millis::new(2),
             reconciled: Some(before(4)),
         },
         cluster: None,
