@@ -7,10 +7,11 @@ use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A case: its name is a sentence.
@@ -28,6 +29,9 @@ pub struct Suite {
     /// The cases in order.
     pub cases: &'static [Case],
 }
+
+/// Tells a process that it is there for one case.
+const ALONE: &str = "DIRECTOR_VM_ALONE";
 
 #[derive(Debug, Default)]
 enum State {
@@ -75,27 +79,34 @@ pub fn each(cases: &'static [Own]) -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let trials = |folder: Option<&RunFolder>| {
-        let trial = |&(name, scenario, case): &Own| {
-            let folder = folder.cloned();
-            Trial::test(name, move || {
-                own(folder, scenario, case).map_err(|error| Failed::from(format!("{error:#}")))
-            })
-        };
-        cases.iter().map(trial).collect()
-    };
-    if arguments.list {
-        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    if env::var_os(ALONE).is_none() {
+        let trial = |&(name, _, _): &Own| Trial::test(name, move || alone(name).map_err(Failed::from));
+        return libtest_mimic::run(&arguments, cases.iter().map(trial).collect()).exit_code();
     }
     isolated(move |folder| {
-        let conclusion = libtest_mimic::run(&arguments, trials(Some(&folder)));
+        let trial = |&(name, scenario, case): &Own| {
+            let folder = folder.clone();
+            Trial::test(name, move || {
+                own(&folder, scenario, case).map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        };
+        let conclusion = libtest_mimic::run(&arguments, cases.iter().map(trial).collect());
         writeln!(io::stdout(), "logs: {}", folder.path().display()).ok();
         conclusion.exit_code()
     })
 }
 
-fn own(folder: Option<RunFolder>, name: &str, case: fn(&mut Lab) -> Result<()>) -> Result<()> {
-    let folder = RunFolder::open(folder.context("no folder")?.node(name)?);
+/// Runs one case in a process of its own: the namespaces of a lab end with their process only.
+fn alone(name: &str) -> Result<(), String> {
+    let this = env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new(this).args(["--exact", name]).env(ALONE, "1").output();
+    let output = output.map_err(|error| error.to_string())?;
+    let said = [output.stdout, output.stderr].concat();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said).into_owned()) }
+}
+
+fn own(folder: &RunFolder, name: &str, case: fn(&mut Lab) -> Result<()>) -> Result<()> {
+    let folder = RunFolder::open(folder.node(name)?);
     let mut lab = Lab::prepare(scenario::named(name).context("scenario")?, folder)?;
     lab.boot()?;
     case(&mut lab)
