@@ -91,7 +91,7 @@ fn every_view_says_what_was_done_and_what_remains() {
     world.run_ms(100);
     let Some(Reply::Status(status)) = world.replies.last() else { panic!() };
     let rs1 = &status.servers[0];
-    assert!(rs1.reason.starts_with("drained by hand for 9m59s, no connection remains"), "{}", rs1.reason);
+    assert!(rs1.reason.starts_with("drained by hand, 9m59s left, no connection remains"), "{}", rs1.reason);
     assert_eq!((rs1.effective, status.services[0].usable), (Some(0), 2));
     assert_eq!((rs1.state, rs1.forced), (State::Up, Forced::Drain));
     world.ask(Request::Why { service: None, server: "rs1".parse().unwrap() });

@@ -254,11 +254,16 @@ fn plain<T: FromStr<Err = crate::model::name::NameError>>(text: &str) -> Result<
     }
 }
 
+const EXAMPLES: &str = " for example 192.168.1.3 or 2001:db8::3";
+
 fn ip_hint(text: &str) -> String {
     if text.parse::<Cidr>().is_ok() {
         return "an address without prefix length goes here".to_string();
     }
-    "not an IP address; write for example 192.168.1.3 or 2001:db8::3".to_string()
+    if text.contains([',', ';']) || text.contains(char::is_whitespace) {
+        return "one address at a time; write".to_string() + EXAMPLES;
+    }
+    "not an IP address; write".to_string() + EXAMPLES
 }
 
 fn network(text: &str) -> Result<Value, String> {

@@ -355,7 +355,8 @@ impl Director {
         self.fell_back = None;
         self.outranked(generation, out);
         self.trial_outlived(out);
-        self.log(Level::Notice, format!("commit {generation}: {operations} kernel operations"), out);
+        let s = if operations == 1 { "" } else { "s" };
+        self.log(Level::Notice, format!("commit {generation}: {operations} kernel operation{s}"), out);
         let reply = Reply::Committed { generation, operations, findings };
         self.acknowledge((session, generation, shared), reply, now, out);
     }

@@ -191,7 +191,8 @@ fn words(entry: &Entry, now: Mono) -> String {
     match entry.until {
         None => what.trim_end_matches(',').to_string(),
         Some(until) => {
-            format!("{what} for {}", crate::cli::show::words::span(until.micros_since(now)))
+            let left = crate::cli::show::words::span(until.micros_since(now));
+            format!("{}, {left} left", what.trim_end_matches(','))
         }
     }
 }

@@ -41,6 +41,9 @@ pub(super) fn transition(
     (level, format!("server {server} in pool {pool}: {} -> {}: {reason}", word(from), word(to)))
 }
 
+/// Servers that alarms name; the rest is counted.
+const DOWN_NAMED: usize = 8;
+
 impl Director {
     pub(super) fn status(&self, servers: bool, now: Mono) -> Status {
         let nothing = Observed::default();
@@ -293,6 +296,7 @@ impl Director {
                 alarms.push(format!("service {name}: no usable server in pool {}{page}", service.pool));
             }
         }
+        alarms.extend(self.health.down_alarms(DOWN_NAMED));
         alarms.extend(self.health.pool_alarms());
         alarms.extend(self.health.alarms(now));
         alarms.dedup();

@@ -122,7 +122,9 @@ impl Judge {
                 );
                 let length = if address.is_ipv4() { 32 } else { 128 };
                 let fix = format!(
-                    "give {name} the address on its loopback device (on Linux: ip address add {address}/{length} dev lo)"
+                    "on {name}, first keep ARP quiet (on Linux: sysctl -w net.ipv4.conf.all.arp_ignore=1 \
+                     net.ipv4.conf.all.arp_announce=2), then give it the address on its loopback device (ip address \
+                     add {address}/{length} dev lo); show realserver-setup has it whole"
                 );
                 self.find(Kind::NoAddress, name, address, text, fix);
             }
@@ -166,7 +168,8 @@ impl Judge {
                     ),
                     fix: format!(
                         "on {name}, keep the address on the loopback device and say nothing of it (on Linux: sysctl -w \
-                         net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2)"
+                         net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2); who learned its address keeps it \
+                         for some minutes"
                     ),
                 }
             } else if mac.is_some_and(|mac| peers.contains(&mac)) {

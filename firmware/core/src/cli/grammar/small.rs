@@ -27,7 +27,7 @@ pub(super) const DOCTOR: Command = command(
     "Look for mistakes on servers and segments, and say how to put them right",
     Next::DoOr(
         Action::Doctor,
-        &[command("service", "Only what concerns one service", Next::Do(Action::Doctor, &[Arg::OfService]))],
+        &[command("service", "Only what concerns one service", Next::Do(Action::Doctor, &[Arg::Service]))],
     ),
 );
 

@@ -111,7 +111,11 @@ impl Session {
         let tree = dialogue.setup.tree().unwrap_or_default();
         let Dialogue { base, running, .. } = *dialogue;
         self.candidate = Some(Box::new(Candidate { tree, running, base, edit: Vec::new() }));
-        self.say(out, "The lines are the candidate now: change them with set and delete, then commit.");
+        self.say(
+            out,
+            "The lines are the candidate now: change them with set and delete, then commit. After that, \
+             \"run show realserver-setup web\" prints what each real server needs, and \"run doctor\" finds what is missing there.",
+        );
     }
 
     pub(super) fn setup_done(&mut self, out: &mut Vec<Output>) {

@@ -115,6 +115,8 @@ impl Session {
         if self.lost {
             return self.prompt(out);
         }
+        // From now on, not from the password's prompt on.
+        self.clock.begun = self.clock.begun.map(|_| self.clock.now);
         self.pending.push_back(Pending { job: Job::Greet, abandoned: false });
         out.push(Output::Request(Box::new(Request::Status)));
     }

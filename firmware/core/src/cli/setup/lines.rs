@@ -58,18 +58,19 @@ impl Setup {
     pub(crate) fn afterwards(&self) -> Vec<String> {
         let address = |step| self.cidr(step).map(|cidr| cidr.address().to_string()).unwrap_or_default();
         let outside = if self.answer(Step::Forward) == Some("nat") {
-            format!("On each real server: default route by {}.", address(Step::NatRouter))
+            format!("On each real server: default route via {}.", address(Step::NatRouter))
         } else {
             format!(
                 "On each real server: address {} on the device lo, and net.ipv4.conf.all.arp_ignore=1 and \
-                 arp_announce=2, so that it takes packets for it and does not answer ARP.",
+                 arp_announce=2, so that it takes packets for it and does not answer ARP. \
+                 \"doctor\" finds the one that does otherwise.",
                 address(Step::Virtual)
             )
         };
         let (protocol, port) = self.service();
         Vec::from([
             outside,
-            "\"show realserver-setup web\" prints what to type there, also for Windows and FreeBSD."
+            "\"show realserver-setup web\" prints what to type there; with the word windows or freebsd for those."
                 .to_string(),
             format!(
                 "Clients use {} {protocol} port {port}. \"show services\" and \"show servers\" tell how it goes, \

@@ -36,7 +36,7 @@ fn lost(lost: &Lost) -> String {
         Some(dest) => format!("at the server {} of {service}", endpoint(dest.address, dest.port)),
         None => format!("of the virtual service {service}"),
     };
-    format!("  {} established and {} others {place}", lost.active, lost.inactive)
+    format!("  {} established and {} closing or of UDP {place}", lost.active, lost.inactive)
 }
 
 fn list(mut names: Vec<String>, all: u32) -> String {

@@ -174,6 +174,19 @@ impl Health {
         self.seats.get(&self.seat_key(pool, server, port))
     }
 
+    /// Servers that are down, so many by name.
+    #[must_use]
+    pub fn down_alarms(&self, named: usize) -> Vec<String> {
+        let mut down = self.seats.iter().filter(|(_, seat)| seat.state() == State::Down);
+        let one = |key: &SeatKey| format!("pool {}: server {} is down: show servers", key.pool, key.server);
+        let mut alarms: Vec<String> = down.by_ref().take(named).map(|(key, _)| one(key)).collect();
+        let more = down.count();
+        if more > 0 {
+            alarms.push(format!("{more} more servers are down: show servers"));
+        }
+        alarms
+    }
+
     /// What pools as a whole decided against what their servers' checks say, in words.
     pub fn pool_alarms(&self) -> impl Iterator<Item = String> + '_ {
         self.pools.iter().flat_map(|(name, watched)| {
