@@ -57,7 +57,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Started => "just started, listening for the peer",
-            Self::Resumed => "the configuration changed or the director was restarted, and the role of before goes on",
+            Self::Resumed => "the role of before goes on (a commit or a restart)",
             Self::PeerHeard => "the peer is there",
             Self::NobodyThere => "no peer was heard during the start hold",
             Self::PeerSilent { ms } => return write!(f, "no heartbeat for {ms} ms"),

@@ -15,7 +15,9 @@ use alloc::vec::Vec;
 
 pub(super) fn lines(status: &Status, width: usize) -> Vec<String> {
     let Some(c) = &status.cluster else {
-        return none("this box is alone: a pair needs node backup, cluster secret and cluster heartbeat, set on both boxes");
+        return none(
+            "this box is alone: a pair needs node backup, cluster secret and cluster heartbeat, set on both boxes",
+        );
     };
     let aside = if c.aside { ", set aside by command" } else { "" };
     let mut list = alloc::vec![
