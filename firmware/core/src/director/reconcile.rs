@@ -304,6 +304,10 @@ impl Reconcile {
     }
 }
 
+fn span(from: Mono, to: Mono) -> Millis {
+    Millis::new(u32::try_from(to.micros_since(from) / 1000).unwrap_or(u32::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,8 +333,4 @@ mod tests {
         assert!(machine.applied(batch, alloc::vec![Ok(())], later).is_some());
         assert_eq!(machine.step(false, later), Step::Observe, "another one follows");
     }
-}
-
-fn span(from: Mono, to: Mono) -> Millis {
-    Millis::new(u32::try_from(to.micros_since(from) / 1000).unwrap_or(u32::MAX))
 }

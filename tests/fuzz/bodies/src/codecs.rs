@@ -11,7 +11,7 @@ use director_core::login::Hash;
 use director_core::model::cluster::Authentication;
 use director_core::model::config::HttpCheck;
 use director_core::store::identity::Role;
-use director_core::wire::heartbeat::{Counters, Guard, Key, Keyring};
+use director_core::wire::heartbeat::{Counters, Frame, Guard, Key, Keyring};
 use director_core::wire::{arp, ethernet, ndp, rwho};
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -141,6 +141,8 @@ pub fn fuzz_heartbeat(data: &[u8]) {
             let bytes = guard(frame.sender, Authentication::ReceiveOnly)
                 .seal(&frame)
                 .expect("it fitted when it came");
+            // Which keys there are is the guard's to say, not the frame's.
+            let frame = Frame { keys: Default::default(), ..frame };
             assert_eq!(open.open(&bytes, &mut Counters::default()), Ok(frame.clone()));
             assert!(frame.to_string().bytes().all(|b| b.is_ascii_graphic() || b == b' '));
         }
