@@ -292,15 +292,10 @@ fn a_loss(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-/// Lines of configuration on both.
-fn commit_on_both(lab: &Lab, lines: &str) -> Result<()> {
-    [LVS2, LVS1].into_iter().try_for_each(|director| lab.type_config(director, lines))
-}
-
 fn a_null_modem(lab: &mut Lab) -> Result<()> {
     // An emulated line costs an exit of the guest for each byte: a heartbeat every 100 ms is too much for a busy machine.
     outage::set_times(lab, 500, 2000)?;
-    commit_on_both(lab, "set cluster serial device ttyS1\n")?;
+    lab.type_config(LVS1, "set cluster serial device ttyS1\n")?;
     lab.hub().eventually("the serial line works", lab.scaled(SOON), || {
         let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;
         let line = row["paths"].as_array().and_then(|all| all.iter().find(|p| p["interface"] == "ttyS1"));
@@ -322,7 +317,7 @@ fn a_null_modem(lab: &mut Lab) -> Result<()> {
     })?;
     unchanged(lab, &before)?;
     drop(cut);
-    commit_on_both(lab, "delete cluster serial\n")?;
+    lab.type_config(LVS1, "delete cluster serial\n")?;
     outage::set_times(lab, 100, 300)
 }
 

@@ -26,7 +26,6 @@ pub fn hang(folder: RunFolder) -> Result<Duration> {
     lab.shell(LVS1)?.ok("echo 0 >/proc/sys/kernel/panic && echo 1 >/proc/sys/kernel/unknown_nmi_panic")?;
     let resets = |lab: &Lab| Ok::<_, anyhow::Error>(lab.director(LVS1)?.qmp()?.events("WATCHDOG"));
     let before = resets(&lab)?;
-    let mark = lab.director(LVS1)?.console().mark();
     let start = lab.hub().elapsed();
     lab.director(LVS1)?.qmp()?.execute("inject-nmi", &json!({}))?;
     lab.hub().eventually("the watchdog resets the box", lab.scaled(RESET_MAX), || {
@@ -34,6 +33,8 @@ pub fn hang(folder: RunFolder) -> Result<Duration> {
         if found > before { Ok(()) } else { Err("it did not".to_owned()) }
     })?;
     let took = lab.hub().elapsed() - start;
+    // What the old kernel said last lies before it.
+    let mark = lab.director(LVS1)?.console().mark();
     lab.director(LVS1)?.console().wait_prompt(mark, lab.scaled(RESET_MAX))?;
     lab.wait_until_it_answers()?;
     Ok(took)
