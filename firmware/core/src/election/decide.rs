@@ -250,7 +250,7 @@ impl Election {
     }
 
     /// Since when nothing was proven.
-    fn silent_since(&self) -> Mono {
+    pub(super) fn silent_since(&self) -> Mono {
         self.peer.proven().map_or(self.listening, |at| at.max(self.listening))
     }
 

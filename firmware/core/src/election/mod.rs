@@ -352,6 +352,10 @@ impl Election {
         // Before an answer to it is made.
         self.doubt(now, out);
         let known = self.peer.alive(now);
+        // It may have taken the addresses, announced them, and given them up again by now.
+        if self.role == Role::Active && now >= self.silent_since().after(self.settings.takeover_min()) {
+            self.apart = true;
+        }
         let worth = self.peer.take(path, frame, now);
         match worth {
             Worth::Old => return,

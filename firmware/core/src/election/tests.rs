@@ -413,6 +413,18 @@ fn a_duel_ends_within_one_heartbeat_and_the_winner_announces_again() {
 }
 
 #[test]
+fn an_active_node_announces_again_when_the_peer_was_silent_for_long_enough_to_have_announced() {
+    let mut pair = Pair::running(|s| s.detection = Detection::Probe);
+    let taken = u64::from(pair.settings[PRIMARY].takeover_min().get());
+    // The backup may have taken the addresses and given them up again; not a word of it is heard.
+    pair.cut[BACKUP] = true;
+    pair.run(taken + 50);
+    pair.cut[BACKUP] = false;
+    pair.run(150);
+    assert_eq!((pair.active(), pair.announced), ([true, false], [1, 0]));
+}
+
+#[test]
 fn a_cut_in_one_direction_delays_a_takeover_by_a_bounded_time() {
     let mut pair = Pair::running(|_| ());
     pair.cut[BACKUP] = true;
