@@ -23,8 +23,10 @@ fn in_namespace(test: &str, body: impl AsyncFnOnce(Kernel)) {
         let this = std::env::current_exe().unwrap();
         let name = format!("platform::tests::{test}");
         let mut again = Command::new("unshare");
-        again.args(["--user", "--map-root-user", "--net"]).arg(this).args(["--exact", &name, "--nocapture"]);
-        let output = again.env(INSIDE, "1").output().unwrap();
+        // Everything in it ends with the namespaces.
+        again.args(["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        again.arg(this).args(["--exact", &name, "--nocapture"]);
+        let output = again.env(INSIDE, std::process::id().to_string()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         let (said, stderr) = (said.as_ref(), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && said.contains("1 passed"), "in the namespace: {said}\n{stderr}");

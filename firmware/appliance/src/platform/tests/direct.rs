@@ -50,7 +50,9 @@ impl Host {
         // Its line says that the namespace is there.
         let mut line = String::new();
         BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let folder = std::env::temp_dir().join(format!("director-host-{name}-{}", std::process::id()));
+        // Inside, every process has a small number.
+        let owner = std::env::var(super::INSIDE).unwrap();
+        let folder = std::env::temp_dir().join(format!("director-host-{name}-{owner}"));
         std::fs::create_dir_all(&folder).unwrap();
         let host = Self { shell, folder };
         ip(&format!("link set peer0 netns {}", line.trim()));
@@ -95,7 +97,7 @@ impl Host {
 
 fn page() -> ProbeKind {
     let path = "/".parse().unwrap();
-    ProbeKind::Http(Box::new(HttpCheck { path, host: None, status: (200, 299) }))
+    ProbeKind::Http(Box::new(HttpCheck { path, host: None, status: Default::default() }))
 }
 
 async fn ask(family: usize, port: u16, kind: ProbeKind, timeout: Millis) -> Result<(), Failure> {
