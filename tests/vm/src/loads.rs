@@ -1,6 +1,6 @@
 //! Weights that follow the load of real servers, told by the real sources: rwhod, rstatd, a header of nginx, an agent.
 
-use crate::director::{LVS1, commit, kernel_weight, number, rows};
+use crate::director::{commit, kernel_weight, number, rows};
 use anyhow::{Context as _, Result, ensure};
 use director_qemu::lab::Lab;
 use director_qemu::process::Process;

@@ -3,6 +3,7 @@ use crate::model::config::OnFailure;
 use crate::model::validate::fixture::{five_node, name};
 use crate::overrides::Forced;
 use crate::plan::desired::desired;
+use alloc::vec::Vec;
 use proptest::prelude::*;
 
 /// Health of rs1 to rs3, and whether the box stands in the table already.

@@ -194,6 +194,12 @@ pub(super) async fn streams(real: Real, good: ProbeKind, bad: Vec<ProbeKind>) {
     assert!(matches!(hung, Err(Failure::Server(_))), "{hung:?}");
     let address = real.address;
     drop(real);
+    // Its other processes let go of the port a moment later.
+    let end = tokio::time::Instant::now() + READY;
+    while !TcpStream::connect(address).await.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+        assert!(tokio::time::Instant::now() < end, "somebody still listens");
+        tokio::task::yield_now().await;
+    }
     assert_eq!(probe(address, good, GENEROUS).await, Err("connection refused".into()));
 }
 
