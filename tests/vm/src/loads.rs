@@ -1,12 +1,11 @@
-//! Weights that follow the load of real servers, told by the real sources: rwhod, rstatd, a header of nginx, an agent.
+//! Weights that follow the load of real servers, told by the real sources: rwhod, a header of nginx, an agent.
 
 use crate::director::{commit, kernel_weight, number, rows};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use director_qemu::lab::Lab;
-use director_qemu::process::Process;
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Some intervals of a second, and the first broadcast or question.
@@ -18,106 +17,103 @@ const COMMAND: Duration = Duration::from_secs(10);
 const DRIFT: u64 = 100;
 /// Server, its address, and its configured weight.
 const TALKS: (&str, &str, u64) = ("rs1", "192.168.1.3", 2000);
-const ASKED: (&str, &str, u64) = ("rs2", "192.168.1.4", 1000);
 const PAGE: (&str, &str, u64) = ("rs3", "192.168.1.5", 1000);
-
-/// rpcbind wants a folder in /run; rstatd registers with it and goes into the background.
-const RSTATD: &str = "mount -t tmpfs none /run && mkdir -p /run/rpcbind && { /sbin/rpcbind -f -w & } && \
-                      until rpcinfo -p >/dev/null 2>&1; do :; done && /usr/sbin/rpc.rstatd && echo ready && wait";
 
 /// What was seen of each source.
 ///
 /// # Errors
 /// When a source does not run, or a weight does not follow it.
 pub fn follow(lab: &mut Lab) -> Result<Vec<String>> {
-    let (folder, rstatd) = sources(lab)?;
+    let folder = lab.folder().path().join("loads");
+    fs::create_dir_all(&folder)?;
+    page(lab, &folder, "2.5")?;
+    let file = folder.join("nginx.conf");
+    let nginx = lab.spawn(PAGE.0, ["/usr/sbin/nginx", "-c", &file.display().to_string()])?;
     commit(lab, &configuration())?;
-    // It speaks when it begins, and then every three minutes.
-    lab.ip(TALKS.0, "address change 192.168.1.3/24 brd + dev eth0\n")?;
-    lab.keep(TALKS.0, ["/usr/sbin/rwhod", "-f", "-u", "root"])?;
-    let mut seen = Vec::new();
-    for (server, address, full) in [TALKS, ASKED] {
-        let weight =
-            lab.hub().eventually(&format!("{server} follows its load"), lab.scaled(MOVES), || {
-                let (load, percent) = told(lab, server).map_err(|error| format!("{error:#}"))?;
-                let weight = kernel_weight(lab, 80, address).map_err(|error| format!("{error:#}"))?;
-                let real = load_average().map_err(|error| format!("{error:#}"))?;
-                let follows = weight == Some(full * percent / 100)
-                    && percent != 100
-                    && percent.abs_diff(wanted(load)) <= 1;
-                if follows && load.abs_diff(real) <= DRIFT {
-                    return Ok(format!(
-                        "load {load} of 100ths, the machine says {real}: weight {full} became {weight:?}"
-                    ));
-                }
-                Err(format!(
-                    "load {load} of 100ths, {percent} percent, weight {weight:?}, the machine says {real}"
-                ))
-            })?;
-        seen.push(format!("{server}: {weight}"));
-    }
+    let mut seen = vec![talks(lab)?];
     becomes(lab, PAGE, 400, "header 2.5")?;
     page(lab, &folder, "125%")?;
     becomes(lab, PAGE, 1250, "header 125%")?;
-    seen.push("rs3: header of nginx 2.5, then 125%: weight 1000 became 400, then 1250".into());
-    seen.push(agent(lab, &folder)?);
-    drop(rstatd);
+    drop(nginx);
     let silent = || -> Result<bool> {
-        let row = load(lab, ASKED.0)?;
-        Ok(row["silent"] == "yes" && kernel_weight(lab, 80, ASKED.1)? == Some(ASKED.2))
+        Ok(load(lab, PAGE.0)?["silent"] == "yes" && kernel_weight(lab, 80, PAGE.1)? == Some(PAGE.2))
     };
     lab.hub().eventually("the configured weight holds", lab.scaled(RETURNS), || match silent() {
         Ok(true) => Ok(()),
         other => Err(format!("{other:?}")),
     })?;
-    seen.push("rs2: rstatd ended: weight 1000 again".into());
+    seen.push("rs3: header of nginx 2.5, then 125%, then silence: weight 1000 became 400, 1250, 1000".into());
+    seen.push(agent(lab, &folder)?);
     Ok(seen)
 }
 
-/// The words of an agent for HAProxy, which a real haproxy asks as well.
-fn agent(lab: &mut Lab, folder: &std::path::Path) -> Result<String> {
+/// rwhod speaks when it begins, and then every three minutes.
+fn talks(lab: &mut Lab) -> Result<String> {
+    let (server, address, full) = TALKS;
+    lab.ip(server, &format!("address change {address}/24 brd + dev eth0\n"))?;
+    lab.keep(server, ["/usr/sbin/rwhod", "-f", "-u", "root"])?;
+    lab.hub().eventually(&format!("{server} follows its load"), lab.scaled(MOVES), || {
+        let (load, percent) = told(lab, server).map_err(|error| format!("{error:#}"))?;
+        let weight = kernel_weight(lab, 80, address).map_err(|error| format!("{error:#}"))?;
+        let real = load_average().map_err(|error| format!("{error:#}"))?;
+        let follows = weight == Some(full * percent / 100) && percent.abs_diff(wanted(load)) <= 1;
+        let words =
+            format!("{server}: load {load}/100, the machine says {real}/100: weight {full}, now {weight:?}");
+        if follows && load.abs_diff(real) <= DRIFT { Ok(words) } else { Err(words) }
+    })
+}
+
+/// The words of an agent, which a real haproxy asks as well: it makes the same of them.
+fn agent(lab: &mut Lab, folder: &Path) -> Result<String> {
     let word = folder.join("agent");
     let say = |text: &str| fs::write(&word, format!("{text}\n")).context("agent");
     say("75%")?;
     let answers = format!("SYSTEM:cat {}", word.display());
     lab.keep(PAGE.0, ["/usr/bin/socat", "TCP-LISTEN:3333,fork,reuseaddr", &answers])?;
-    commit(
-        lab,
-        &[
-            "set load-monitor agent source agent",
-            "set load-monitor agent port 3333",
-            "set load-monitor agent interval 1s",
-            "set load-monitor agent step 100",
-            "set real-server rs3 load-monitor agent",
-        ],
-    )?;
-    for (text, weight) in
-        [("75%", 750), ("drain", 0), ("ready 50%", 500), ("down#disk full", 0), ("up 100%", 1000)]
+    let (file, socket) = (folder.join("haproxy.conf"), folder.join("haproxy"));
+    let text = format!(
+        "global\n stats socket {}\ndefaults\n mode tcp\n timeout connect 1s\n timeout client 1s\n timeout server 1s\n\
+         backend web\n server {} 127.0.0.1:80 weight 100 check inter 500ms agent-check agent-port 3333 agent-inter 500ms\n",
+        socket.display(),
+        PAGE.0
+    );
+    fs::write(&file, text)?;
+    lab.keep(PAGE.0, ["/usr/sbin/haproxy", "-db", "-f", &file.display().to_string()])?;
+    let lines = [
+        "set load-monitor agent source agent",
+        "set load-monitor agent port 3333",
+        "set load-monitor agent interval 1s",
+        "set load-monitor agent step 100",
+        "set real-server rs3 load-monitor agent",
+    ];
+    commit(lab, &lines)?;
+    for (text, percent) in
+        [("75%", 75), ("drain", 0), ("ready 50%", 50), ("down#disk full", 0), ("up 100%", 100)]
     {
         say(text)?;
-        becomes(lab, PAGE, weight, text)?;
+        becomes(lab, PAGE, PAGE.2 * percent / 100, text)?;
+        let theirs = || haproxy(lab, &socket).map_err(|error| format!("{error:#}"));
+        lab.hub().eventually(&format!("haproxy after {text}"), lab.scaled(MOVES), || match theirs()? {
+            weight if weight == percent => Ok(()),
+            weight => Err(format!("weight {weight}")),
+        })?;
     }
-    Ok("rs3: agent said 75%, drain, ready 50%, down, up 100%: weight 750, 0, 500, 0, 1000".into())
+    Ok("rs3: agent said 75%, drain, ready 50%, down, up 100%: weight 750, 0, 500, 0, 1000, and the same of haproxy".into())
 }
 
-/// Starts rstatd and the page; gives the folder of what is said there, and the one that ends rstatd.
-fn sources(lab: &mut Lab) -> Result<(PathBuf, Process)> {
-    let folder = lab.folder().path().join("loads");
-    fs::create_dir_all(&folder)?;
-    let alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", RSTATD];
-    let rstatd = lab.spawn(ASKED.0, alone)?;
-    lab.hub().eventually("rstatd is registered", lab.scaled(MOVES), || {
-        let said = format!("{}{}", rstatd.stdout(), rstatd.stderr());
-        if said.contains("ready") { Ok(()) } else { Err(said) }
-    })?;
-    page(lab, &folder, "2.5")?;
-    let file = folder.join("nginx.conf");
-    lab.keep(PAGE.0, ["/usr/sbin/nginx", "-c", &file.display().to_string()])?;
-    Ok((folder, rstatd))
+/// The weight that haproxy gives its server now: none when it takes no connections (fields of `show stat`).
+fn haproxy(lab: &Lab, socket: &Path) -> Result<u64> {
+    let ask = format!("echo show stat | socat - UNIX:{} | grep {}", socket.display(), PAGE.0);
+    let ended = lab.run(PAGE.0, ["sh", "-c", &ask], COMMAND)?;
+    let fields: Vec<&str> = ended.stdout.split(',').collect();
+    let [Some(status), Some(weight)] = [17, 18].map(|at| fields.get(at)) else {
+        bail!("haproxy: {} {}", ended.stdout, ended.stderr);
+    };
+    if status.starts_with("UP") { weight.parse().with_context(|| ended.stdout.clone()) } else { Ok(0) }
 }
 
 /// What the page says from now on.
-fn page(lab: &Lab, folder: &std::path::Path, load: &str) -> Result<()> {
+fn page(lab: &Lab, folder: &Path, load: &str) -> Result<()> {
     let root = folder.display();
     let text = format!(
         "user root; daemon off; pid {root}/pid; error_log {root}/error.log; worker_processes 1; events {{}}\n\
@@ -142,19 +138,14 @@ fn configuration() -> Vec<&'static str> {
         "set load-monitor talk interval 1s",
         "set load-monitor talk step 100",
         "set load-monitor talk greatest 1000",
-        "set load-monitor asked source rstatd",
-        "set load-monitor asked silence 5s",
-        "set load-monitor asked interval 1s",
-        "set load-monitor asked step 100",
-        "set load-monitor asked greatest 1000",
         "set load-monitor page source http",
         "set load-monitor page port 8081",
         "set load-monitor page header X-Load",
         "set load-monitor page interval 1s",
+        "set load-monitor page silence 5s",
         "set load-monitor page step 100",
         "set load-monitor page greatest 1000",
         "set real-server rs1 load-monitor talk",
-        "set real-server rs2 load-monitor asked",
         "set real-server rs3 load-monitor page",
     ]
 }

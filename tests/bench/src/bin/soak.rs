@@ -56,8 +56,8 @@ const JOBS: &[Job<Round>] = &[
         work: Work::Lab(doctor),
     },
     Job {
-        name: "loads",
-        about: "weights follow rwhod, rstatd, a header of nginx and an agent on the servers of the lab",
+        name: "monitors",
+        about: "weights follow rwhod, a header of nginx and an agent on the servers of the lab, as haproxy understands it",
         work: Work::Lab(loads),
     },
     Job {
@@ -242,7 +242,7 @@ fn loads(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result
     let seconds = (lab.hub().elapsed() - start).as_secs_f64();
     let words = seen.as_ref().map_or_else(|error| format!("{error:#}"), |seen| seen.join("; "));
     found.push(Round {
-        name: "loads".into(),
+        name: "monitors".into(),
         seed: options.seed,
         count: 1,
         seconds,

@@ -2,10 +2,16 @@
 //! `image/setup.sh soak` has installed them. What is done to each is in `real.rs`.
 
 use super::real::{
-    Wrap, certificate, contained, datagrams, login, place, root, run, start, streams, with_login, write,
+    Wrap, apart, certificate, contained, datagrams, login, place, root, run, start, streams, with_login,
+    write,
 };
-use super::tests::{GENEROUS, named, probe};
-use director_core::model::check::{Check, Dns, Ldap, Question, Radius, RecordType, Sql};
+use super::tests::{GENEROUS, named, outcome, probe, words};
+use director_core::health::load::Reading;
+use director_core::health::{ProbeKind, Shared};
+use director_core::model::check::{
+    Check, Dns, Ldap, LoadMonitor, LoadSource, Question, Radius, RecordType, Sql,
+};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 
 async fn exim(wrap: Wrap) {
@@ -342,5 +348,35 @@ fn sipp_answers_options() {
         let argv = ["/usr/bin/sipp", "-sf", "DIR/uas.xml", "-i", "127.0.0.1", "-p", "PORT", "-nostdin"];
         let real = start(at, &argv, &good).await;
         datagrams(real, good, Vec::new()).await;
+    });
+}
+
+#[test]
+#[ignore = "make soak ONLY=servers"]
+fn rstatd_is_found_by_rpcbind_and_tells_the_load_of_its_machine() {
+    // rpcbind changes its user and takes port 111.
+    assert!(root(), "run it as root");
+    apart("heavy_tests::rstatd_is_found_by_rpcbind_and_tells_the_load_of_its_machine", &["--net"], async {
+        let at = place("rstatd").await;
+        run(&at.0, &["ip", "link", "set", "lo", "up"]);
+        run(&at.0, &["mount", "-t", "tmpfs", "none", "/run"]);
+        run(&at.0, &["mkdir", "/run/rpcbind"]);
+        let mapper: SocketAddr = "127.0.0.1:111".parse().unwrap();
+        let _rpcbind = start((at.0, mapper), &["/sbin/rpcbind", "-f", "-w"], &ProbeKind::Tcp).await;
+        let monitor = LoadMonitor { source: LoadSource::Rstatd, ..LoadMonitor::default() };
+        let kind = ProbeKind::Load(Shared::new(monitor));
+        let why = words(probe(mapper, kind.clone(), GENEROUS).await);
+        assert!(why.contains("rstatd does not run"), "{why}");
+        // It goes into the background when it is registered.
+        run(&place("rstatd-itself").await.0, &["/usr/sbin/rpc.rstatd"]);
+        let seen = outcome(mapper, kind, GENEROUS).await;
+        assert_eq!(seen.result, Ok(()));
+        let Some(Reading::Average(load)) = seen.learned.load.and_then(|said| said.reading) else {
+            panic!("no load")
+        };
+        let machine = std::fs::read_to_string("/proc/loadavg").unwrap();
+        let machine: f64 = machine.split(' ').next().unwrap().parse().unwrap();
+        let apart = (f64::from(load) / 1000.0 - machine).abs();
+        assert!(apart < 1.0, "it says {load} thousandths, the machine {machine}");
     });
 }

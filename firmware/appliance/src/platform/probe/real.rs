@@ -21,6 +21,11 @@ const INSIDE: &str = "DIRECTOR_REAL";
 
 /// Runs the test of this name again in a PID namespace, and `body` there.
 pub(super) fn contained(test: &str, body: impl Future<Output = ()>) {
+    apart(test, &[], body);
+}
+
+/// The same in more namespaces: options of `unshare`.
+pub(super) fn apart(test: &str, more: &[&str], body: impl Future<Output = ()>) {
     if std::env::var_os(INSIDE).is_some() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         return runtime.block_on(body);
@@ -29,7 +34,10 @@ pub(super) fn contained(test: &str, body: impl Future<Output = ()>) {
     if !root() {
         again.args(["--user", "--map-current-user"]);
     }
-    again.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(std::env::current_exe().unwrap());
+    again
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(more)
+        .arg(std::env::current_exe().unwrap());
     let name = format!("platform::probe::{test}");
     let output = again
         .args(["--exact", &name, "--nocapture", "--include-ignored"])

@@ -25,7 +25,7 @@ const OWN: [&str; 2] = ["10.0.0.1", "fd00::1"];
 const VIRTUAL: [&str; 2] = ["10.0.0.7", "fd00::7"];
 
 /// A host at the other end of the cable, with nginx on port 80.
-struct Host {
+pub(super) struct Host {
     shell: Child,
     folder: PathBuf,
 }
@@ -40,7 +40,7 @@ impl Drop for Host {
 }
 
 impl Host {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut shell = Command::new("unshare")
             .args(["--net", "--kill-child", "--fork", "sh", "-c", "echo $$; read end"])
             .stdin(Stdio::piped())
@@ -68,7 +68,7 @@ impl Host {
         host
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) {
+    pub(super) fn run(&self, program: &str, arguments: &[&str]) {
         let pid = std::fs::read_to_string(self.folder.join("pid-of-shell")).unwrap();
         let mut command = Command::new("nsenter");
         let output = command.args(["-t", &pid, "-n", program]).args(arguments).output().unwrap();
@@ -76,7 +76,7 @@ impl Host {
         assert!(output.status.success(), "{program} {arguments:?}: {said}");
     }
 
-    fn ip(&self, arguments: &str) {
+    pub(super) fn ip(&self, arguments: &str) {
         self.run("ip", &arguments.split(' ').collect::<Vec<_>>());
     }
 
