@@ -2,8 +2,8 @@
 //!
 //! Each probe has a grid: first start + n x interval. A start that is late is made up for once; further ones that
 //! were missed are left out, so nothing drifts and nothing bursts. Jitter delays each start by a part of the interval of its
-//! own; the grid stays. A fast retry comes between two points of the grid and moves none. First starts are [`START_SPACING_US`] apart
-//! on average, and closer only when that would not fit the interval; those of one [`START_SLOT_US`] come together.
+//! own; the grid stays. A fast retry comes between two points of the grid and moves none. First starts are [`START_SPACING_US`] apart, and
+//! closer only when that would not fit the interval.
 //!
 //! At most one run of a probe and [`IN_FLIGHT_MAX`] runs in all are under way. A run ends by the answer, or
 //! [`UNANSWERED_GRACE_US`] after its hard end without one; whatever comes later finds no run and changes nothing.
@@ -22,9 +22,6 @@ use alloc::vec::Vec;
 pub const IN_FLIGHT_MAX: usize = 3840;
 /// Microseconds between the first starts of probes configured together. Chosen: 100 probes start within 100 ms.
 pub const START_SPACING_US: u64 = 1000;
-/// Starts within so many microseconds come together, because waking up for each costs about as much as asking. Chosen: short
-/// beside any interval, and ten questions at once disturb no network.
-pub const START_SLOT_US: u64 = 10_000;
 /// Microseconds after its hard end at which a run that nobody answered is counted as failed. The shell answers at the
 /// hard end; this is for a shell that is broken.
 pub const UNANSWERED_GRACE_US: u64 = 1_000_000;
@@ -300,7 +297,6 @@ impl Schedule {
             let Some(probe) = self.probes.get_mut(&no) else { continue };
             let even_us = probe.key.interval_us().saturating_mul(index) / count.max(1);
             let offset_us = even_us.min(index.saturating_mul(START_SPACING_US));
-            let offset_us = offset_us / START_SLOT_US * START_SLOT_US;
             probe.grid = Mono::from_micros(now.micros().saturating_add(offset_us));
             probe.next = probe.grid;
             self.starts.insert((probe.next, no));
