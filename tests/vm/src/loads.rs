@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use director_qemu::lab::Lab;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Some intervals of a second, and the first broadcast or question.
@@ -50,7 +50,11 @@ pub fn follow(lab: &mut Lab) -> Result<Vec<String>> {
 /// rwhod speaks when it begins, and then every three minutes.
 fn talks(lab: &mut Lab) -> Result<String> {
     let (server, address, full) = TALKS;
-    lab.ip(server, &format!("address change {address}/24 brd + dev eth0\n"))?;
+    // The hosts of the lab have no broadcast address; a change does not give them one.
+    let again = format!(
+        "address del {address}/24 dev eth0\naddress add {address}/24 brd + dev eth0\nroute add default via 192.168.1.254\n"
+    );
+    lab.ip(server, &again)?;
     lab.keep(server, ["/usr/sbin/rwhod", "-f", "-u", "root"])?;
     lab.hub().eventually(&format!("{server} follows its load"), lab.scaled(MOVES), || {
         let (load, percent) = told(lab, server).map_err(|error| format!("{error:#}"))?;
@@ -83,6 +87,7 @@ fn agent(lab: &mut Lab, folder: &Path) -> Result<String> {
         "set load-monitor agent source agent",
         "set load-monitor agent port 3333",
         "set load-monitor agent interval 1s",
+        "set load-monitor agent timeout 500ms",
         "set load-monitor agent step 100",
         "set real-server rs3 load-monitor agent",
     ];
@@ -136,12 +141,14 @@ fn configuration() -> Vec<&'static str> {
         "set load-monitor talk source rwhod",
         "set load-monitor talk silence 10m",
         "set load-monitor talk interval 1s",
+        "set load-monitor talk timeout 500ms",
         "set load-monitor talk step 100",
         "set load-monitor talk greatest 1000",
         "set load-monitor page source http",
         "set load-monitor page port 8081",
         "set load-monitor page header X-Load",
         "set load-monitor page interval 1s",
+        "set load-monitor page timeout 500ms",
         "set load-monitor page silence 5s",
         "set load-monitor page step 100",
         "set load-monitor page greatest 1000",

@@ -18,7 +18,8 @@ fn debians_rwhod_is_heard_and_tells_the_load_of_its_machine() {
     in_namespace("loads::debians_rwhod_is_heard_and_tells_the_load_of_its_machine", async |mut kernel| {
         let host = Host::new("rwhod");
         done(&mut kernel, &[up("eth0"), add("10.0.0.1/24", None)]).await;
-        host.ip("address change 10.0.0.2/24 brd + dev peer0");
+        host.ip("address del 10.0.0.2/24 dev peer0");
+        host.ip("address add 10.0.0.2/24 brd + dev peer0");
         let (send, mut events) = mpsc::channel(4);
         let reader = tokio::spawn(rwho::read(rwho::open().unwrap(), send));
         // It goes into the background, and ends with the namespace.
