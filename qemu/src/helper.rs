@@ -5,7 +5,7 @@
 //! sends a datagram of that size and ends well when it came back unchanged. `EXE --lab-helper udp-gap ADDRESS SECONDS` asks
 //! every 10 ms and says how many milliseconds the longest time without an answer was. `EXE --lab-helper http-gap ADDRESS
 //! SECONDS` makes a new connection every 10 ms and says how long requests failed. `EXE --lab-helper udp-flood ADDRESS RATE
-//! SECONDS` sends what looks like heartbeats and is none.
+//! SECONDS [FILE]` sends what looks like heartbeats and is none, and what of FILE was one, whole and damaged.
 //! `EXE --lab-helper udp-name ADDRESS NAME` answers each datagram with that name and the address that it came from, and
 //! `EXE --lab-helper udp-names FROM fresh|same ADDRESS COUNT TEXT` asks so often and prints the answers.
 
@@ -41,7 +41,8 @@ pub fn run_if_asked() -> Option<ExitCode> {
         ["udp-echo", address] => udp_echo(address),
         ["time", address, unix_s] => time(address, unix_s),
         ["udp-gap", address, seconds] => udp_gap(address, seconds),
-        ["udp-flood", address, rate, seconds] => udp_flood(address, rate, seconds),
+        ["udp-flood", address, rate, seconds] => udp_flood(address, rate, seconds, None),
+        ["udp-flood", address, rate, seconds, recorded] => udp_flood(address, rate, seconds, Some(recorded)),
         ["http-gap", address, seconds] => http_gap(address, seconds),
         ["udp-ask", address, size] => udp_ask(address, size),
         ["udp-name", address, name] => udp_name(address, name),
@@ -156,30 +157,75 @@ fn udp_gap(address: &str, seconds: &str) -> Result<()> {
 }
 
 /// Frames with the head of a heartbeat and a wrong signature, cut ones, longer ones, and noise, in turn.
-fn udp_flood(address: &str, rate: &str, seconds: &str) -> Result<()> {
+/// Most bytes of a heartbeat that somebody recorded.
+const RECORDED_MAX: usize = 512;
+
+/// Frames that look like heartbeats and are none, and such that were recorded: as they were, with a changed bit, cut, and with
+/// something behind.
+struct Flood {
+    made: Vec<u8>,
+    long: Vec<u8>,
+    recorded: Vec<Vec<u8>>,
+}
+
+impl Flood {
+    /// `recorded` is a file with a frame in each line, in hexadecimal digits.
+    fn new(recorded: Option<&str>) -> Result<Self> {
+        let mut made = vec![0x5a_u8; 160];
+        for (byte, head) in made.iter_mut().zip(*b"DRHB\x01\x01\x01\x01\x00\xa0") {
+            *byte = head;
+        }
+        let text = recorded.map(std::fs::read_to_string).transpose().context("recorded frames")?;
+        let digits = |line: &str| {
+            let pairs = (0..line.len().min(2 * RECORDED_MAX)).step_by(2);
+            pairs.filter_map(|at| u8::from_str_radix(line.get(at..at + 2)?, 16).ok()).collect()
+        };
+        let recorded = text.unwrap_or_default().lines().map(digits).collect();
+        Ok(Self { made, long: vec![0x44; 1400], recorded })
+    }
+
+    fn frame(&self, number: u32) -> Vec<u8> {
+        let turn = usize::try_from(number).unwrap_or(0) / 8;
+        let old = turn.checked_rem(self.recorded.len()).and_then(|at| self.recorded.get(at));
+        let old = || old.unwrap_or(&self.made).clone();
+        match number % 8 {
+            0 => self.made.get(..97).unwrap_or_default().to_vec(),
+            1 => self.long.clone(),
+            2 => b"noise".to_vec(),
+            3 => self.made.clone(),
+            4 => old(),
+            5 => {
+                let mut changed = old();
+                let at = turn.checked_rem(changed.len()).unwrap_or(0);
+                if let Some(byte) = changed.get_mut(at) {
+                    *byte ^= 1 << (turn % 7);
+                }
+                changed
+            }
+            6 => {
+                let mut cut = old();
+                cut.truncate(turn.checked_rem(cut.len()).unwrap_or(0));
+                cut
+            }
+            _ => [old(), b"more".to_vec()].concat(),
+        }
+    }
+}
+
+fn udp_flood(address: &str, rate: &str, seconds: &str, recorded: Option<&str>) -> Result<()> {
     let rate: u32 = rate.parse().context("RATE is a number")?;
     let span = Duration::from_secs(seconds.parse().context("SECONDS is a number")?);
     let socket = UdpSocket::bind("0.0.0.0:0").context("cannot open a socket")?;
     socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
-    let mut frame = vec![0x5a_u8; 160];
-    for (byte, head) in frame.iter_mut().zip(*b"DRHB\x01\x01\x01\x01\x00\xa0") {
-        *byte = head;
-    }
-    let long = vec![0x44; 1400];
+    let flood = Flood::new(recorded)?;
     let began = clock::now();
     let end = Deadline::after(span);
     let mut sent = 0_u32;
     while end.left().is_some() {
         let due = u128::from(rate) * clock::now().duration_since(began).as_micros() / 1_000_000;
         while u128::from(sent) < due {
-            let bytes: &[u8] = match sent % 5 {
-                0 => frame.get(..97).unwrap_or_default(),
-                1 => &long,
-                2 => b"noise",
-                _ => &frame,
-            };
             // A full queue loses the frame, as a switch would.
-            socket.send(bytes).ok();
+            socket.send(&flood.frame(sent)).ok();
             sent += 1;
         }
         nix::poll::poll(&mut [], nix::poll::PollTimeout::from(1_u8)).ok();

@@ -101,6 +101,8 @@ impl Serial {
     /// # Errors
     /// When the socket cannot be made.
     pub fn publish(&self, path: &Path) -> Result<()> {
+        // What a machine of the same name left that is off; the folder is this lab's alone.
+        std::fs::remove_file(path).ok();
         let listener =
             UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
         let shared = Arc::clone(&self.shared);

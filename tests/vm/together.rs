@@ -1,9 +1,9 @@
 //! The pair as one: a configuration for both boxes, and connections that go on when the active one changes.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
-use director_vm_tests::carried::{Carried, LVS2, wait_active, wait_role};
+use director_vm_tests::carried::{Carried, LVS2, kill_return_and_standby, wait_active, wait_role};
 use director_vm_tests::director::{LVS1, SOON};
 use director_vm_tests::suite::{self, Case, Suite};
 use std::process::ExitCode;
@@ -11,12 +11,14 @@ use std::sync::OnceLock;
 
 /// Bytes of the file, and a second: a download takes 12 s.
 const BYTES: usize = 24 << 20;
+const RATE: usize = 2 << 20;
 
 static CARRIED: OnceLock<Carried> = OnceLock::new();
 
 const CASES: &[Case] = &[
     ("a_commit_on_either_box_runs_on_both", on_either_box),
     ("a_box_that_was_away_gets_what_was_committed_meanwhile", away),
+    ("downloads_and_a_client_that_stays_survive_kill_return_and_standby", downloads),
 ];
 
 fn main() -> ExitCode {
@@ -105,6 +107,17 @@ fn away(lab: &mut Lab) -> Result<()> {
     runs(lab, LVS1, line)?;
     for text in lab.ask(LVS1, "show cluster")? {
         lab.hub().line("test", LVS1, &text);
+    }
+    Ok(())
+}
+
+fn downloads(lab: &mut Lab) -> Result<()> {
+    let carried = CARRIED.get().context("started")?;
+    let before = lab.get("client", "http://1.2.3.7/")?;
+    kill_return_and_standby(lab, carried, RATE)?;
+    for _ in 0..4 {
+        let after = lab.get("client", "http://1.2.3.7/")?;
+        ensure!(after == before, "the client was with {before} and is with {after}");
     }
     Ok(())
 }

@@ -112,7 +112,7 @@ impl Box_ {
                     | Effect::Pages(_)
                     | Effect::Syslog(_)
                     | Effect::RwhoListen(_)
-                    | Effect::Examine(_)
+                    | Effect::Examine { .. }
                     | Effect::DhcpListen(_)
                     | Effect::DhcpSend { .. }
                     | Effect::Recall { .. }

@@ -1,5 +1,6 @@
 //! How often lost heartbeats make the backup take over from a primary that is well, and how long it takes over from one
-//! that died, and how often a primary that stands still for moments loses its role: two election machines, one network. `cargo run -p director-sim --example takeover`.
+//! that died, and how often a primary that stands still for moments loses its role: two election machines, one network, and how
+//! much better two are. `cargo run -p director-sim --example takeover`.
 
 use director_core::election::{Election, Fitness, Local, Output, Settings};
 use director_core::model::cluster::{Detection, Failback};
@@ -24,11 +25,12 @@ const PAUSE_EVERY_US: u64 = 10_000_000;
 struct Pair {
     rng: Rng,
     loss: u64,
+    networks: u8,
     /// Microseconds for which the primary stands still every [`PAUSE_EVERY_US`].
     pause_us: u64,
     now: u64,
     nodes: [Option<Election>; 2],
-    wire: BTreeMap<(u64, u64), (usize, Frame)>,
+    wire: BTreeMap<(u64, u64), (usize, u8, Frame)>,
     next: u64,
 }
 
@@ -38,6 +40,7 @@ impl Pair {
         let local = Local {
             fitness: Fitness::FULL,
             connected: true,
+            held: false,
             running: Running::default(),
             schema: 2,
             firmware: Default::default(),
@@ -50,7 +53,8 @@ impl Pair {
             let settings = Settings { own, priority, ..settings };
             Some(Election::start(settings, local.clone(), rng.bits(), None, Mono::from_micros(0)))
         });
-        let mut pair = Self { rng, loss: 0, pause_us: 0, now: 0, nodes, wire: BTreeMap::new(), next: 0 };
+        let mut pair =
+            Self { rng, loss: 0, networks: 1, pause_us: 0, now: 0, nodes, wire: BTreeMap::new(), next: 0 };
         pair.run(BEGIN_US, |_| false);
         pair
     }
@@ -80,22 +84,24 @@ impl Pair {
                     }
                     n
                 }
-                (None, Some((_, (n, frame)))) => {
+                (None, Some((_, (n, path, frame)))) => {
                     if let Some(election) = &mut self.nodes[n] {
-                        election.receive(0, &frame, now, &mut out);
+                        election.receive(path, &frame, now, &mut out);
                     }
                     n
                 }
                 (None, None) => return None,
             };
             for output in out {
-                if let Output::Send(frame) = output
-                    && !self.rng.chance(self.loss)
-                {
+                let Output::Send(frame) = output else { continue };
+                for path in 0..self.networks {
+                    if self.rng.chance(self.loss) {
+                        continue;
+                    }
                     self.next += 1;
                     let at = self.now + self.rng.between(WIRE_US.0, WIRE_US.1);
                     let at = if node == 1 { self.awake(at) } else { at };
-                    self.wire.insert((at, self.next), (1 - node, frame));
+                    self.wire.insert((at, self.next), (1 - node, path, frame.clone()));
                 }
             }
         }
@@ -115,12 +121,12 @@ impl Pair {
     }
 }
 
-fn false_takeovers(settings: Settings, loss: u64, pause_us: u64) -> u64 {
+fn false_takeovers(settings: Settings, networks: u8, loss: u64, pause_us: u64) -> u64 {
     let mut left = HOURS * 3_600_000_000;
     let mut count = 0;
     while left > 0 {
         let mut pair = Pair::new(settings, loss << 32 | count);
-        (pair.loss, pair.pause_us) = (loss, pause_us);
+        (pair.networks, pair.loss, pair.pause_us) = (networks, loss, pause_us);
         let begin = pair.now;
         match pair.run(begin + left, Pair::backup_active) {
             Some(at) => {
@@ -155,12 +161,13 @@ fn takeover_times(settings: Settings) -> (u64, u64) {
 
 fn main() {
     let losses = [0, 1, 5, 10, 20];
+    let (two, heavy) = (2, 30);
     let pauses_ms = [100, 250, 1000];
     println!(
         "| interval | dead-time | detection | takeover p50, p99 | false takeovers per hour at loss 0 % | 1 % | 5 % | 10 % | 20 % | \
-         with stalls of 100 ms | 250 ms | 1 s |"
+         with stalls of 100 ms | 250 ms | 1 s | two networks, {heavy} % |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for (interval, dead) in [(100, 300), (100, 500), (200, 1000), (500, 2000)] {
         for (word, detection) in [("dead-time", Detection::DeadTime), ("probe", Detection::Probe)] {
             let settings = Settings {
@@ -176,17 +183,17 @@ fn main() {
                 failback_delay: Millis::new(1000),
             };
             let (half, most) = takeover_times(settings);
-            let rate = |(loss, pause_us)| {
-                let count = false_takeovers(settings, loss, pause_us);
+            let rate = |(networks, loss, pause_us)| {
+                let count = false_takeovers(settings, networks, loss, pause_us);
                 if count == 0 {
                     "0".to_string()
                 } else {
                     format!("{}.{}", count / HOURS, count % HOURS * 10 / HOURS)
                 }
             };
-            let lossy = losses.into_iter().map(|loss| (loss, 0));
-            let stalled = pauses_ms.into_iter().map(|ms| (0, ms * 1000));
-            let rates: Vec<String> = lossy.chain(stalled).map(rate).collect();
+            let lossy = losses.into_iter().map(|loss| (1, loss, 0));
+            let stalled = pauses_ms.into_iter().map(|ms| (1, 0, ms * 1000));
+            let rates: Vec<String> = lossy.chain(stalled).chain([(two, heavy, 0)]).map(rate).collect();
             println!("| {interval} ms | {dead} ms | {word} | {half} ms, {most} ms | {} |", rates.join(" | "));
         }
     }

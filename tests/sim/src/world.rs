@@ -4,6 +4,7 @@ use crate::kernel::ModelKernel;
 use director_core::director::protocol::{Power, Recall, Recalled, Reply, Request, SessionId};
 use director_core::director::upgrading::{Order, Task};
 use director_core::director::{Checkpoint, Director, Effect, Event, Start};
+use director_core::doctor::{Look, Seen};
 use director_core::health::{Failure, ProbeId, ProbeOutcome};
 use director_core::model::{Config, Mono};
 use director_core::overrides::Kept;
@@ -12,8 +13,9 @@ use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
 use director_core::store::{Commit, Generation, StoreError};
 use director_core::upgrade::running::Running;
+use director_core::wire::Mac;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// How a server answers its checks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +30,8 @@ pub enum Server {
 
 /// Time of one answer of the kernel, the flash or a server, in microseconds.
 const ANSWER_US: u64 = 1000;
+/// How long claims of an address are listened for.
+const CLAIMS_US: u64 = 1_000_000;
 /// Events in one run, at most: a simulation that does not end is a bug.
 const EVENTS_MAX: usize = 1_000_000;
 
@@ -68,6 +72,8 @@ pub struct World {
     pub dhcp: Option<crate::lender::Lender>,
     /// Seconds from 1970 to the boot, as time servers say; `None`: they are silent.
     pub epoch_s: Option<u64>,
+    /// Who else answers for an address.
+    pub claims: BTreeMap<IpAddr, Vec<Mac>>,
     /// What the clock was set to, in microseconds since 1970.
     pub clock_set: Vec<u64>,
     /// The flash fails from now on.
@@ -109,6 +115,7 @@ impl World {
             refuse: None,
             dhcp: None,
             epoch_s: None,
+            claims: BTreeMap::new(),
             clock_set: Vec::new(),
             flash_broken: false,
             flash_lies: false,
@@ -330,7 +337,15 @@ impl World {
                         self.post(Event::Dhcp { device, message }, ANSWER_US);
                     }
                 }
-                Effect::Examine(_) => {}
+                Effect::Examine { watch: true, looks } => {
+                    let claims = |look: &Look| match look {
+                        Look::Claims { address, .. } => self.claims.get(address).cloned().unwrap_or_default(),
+                        _ => Vec::new(),
+                    };
+                    let seen = looks.iter().map(|look| Seen::Claims(claims(look))).collect();
+                    self.post(Event::Examined { watch: true, seen }, CLAIMS_US);
+                }
+                Effect::Examine { watch: false, .. } => {}
                 Effect::Syslog(_)
                 | Effect::Hostname(_)
                 | Effect::Beat(_)

@@ -347,6 +347,29 @@ fn a_sync_daemon_and_servers_of_another_family_take_turns_in_one_plan() {
 }
 
 #[test]
+fn a_change_of_role_gives_clients_the_address_before_it_touches_a_daemon() {
+    let service = ServiceKey::Address { protocol: Protocol::Tcp, address: ip(1), port: 80 };
+    let key = AddressKey { device: "eth0".parse().unwrap(), cidr: Cidr::new(ip(1), 24).unwrap() };
+    let spec = ServiceSpec::new(Scheduler::Rr, None);
+    let of = |role| {
+        let mut want = Desired::default();
+        want.services.insert(service, DesiredService { spec: spec.clone(), dests: BTreeMap::new() });
+        want.daemons.insert(role, daemon(1));
+        want
+    };
+    let (standby, mut active) = (of(DaemonRole::Backup), of(DaemonRole::Master));
+    active.floating_addresses.insert(key, AddressSpec::default());
+    let ops = plan(&active, &kernel_at(&standby).state).ops;
+    let kinds = [
+        matches!(ops[0], Op::AddressAdd { .. }),
+        matches!(ops[1], Op::Announce { .. }),
+        matches!(ops[2], Op::DaemonStop { .. }),
+        matches!(ops[3], Op::DaemonStart { .. }),
+    ];
+    assert_eq!((kinds, ops.len()), ([true; 4], 4), "{ops:?}");
+}
+
+#[test]
 fn a_weight_change_is_one_edit() {
     let service = ServiceKey::Address { protocol: Protocol::Tcp, address: ip(1), port: 80 };
     let dest = DestKey { address: ip(11), port: 80 };

@@ -3,13 +3,13 @@
 use director_core::cli::parse_set_lines;
 use director_core::director::protocol::{CommitOptions, Reply, Request};
 use director_core::health::State;
-use director_core::model::Config;
 use director_core::model::config::Route;
+use director_core::model::{Config, Mono};
 use director_core::plan::{Op, ServiceKey};
 use director_core::store::Generation;
 use director_core::store::record::SlotState;
 use director_sim::world::{Server, World};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 const FIVE_NODE: &str = include_str!("../../../qemu/scenarios/five-node.set");
 
@@ -410,4 +410,31 @@ fn answers_of_servers_behind_a_router_may_pass() {
     });
     let inside: Vec<String> = rules.unwrap().inside.iter().map(|(d, n)| format!("{d} {n}")).collect();
     assert_eq!(inside, ["eth0 10.6.0.3/32", "eth1 10.5.0.0/16", "eth1 192.168.1.0/24"]);
+}
+
+#[test]
+fn a_machine_that_answers_for_a_floating_address_is_named_and_the_address_announced_again() {
+    let mut world = running();
+    world.run_ms(30_000);
+    assert_eq!(conflicts(&mut world), [""; 0]);
+    let address = IpAddr::from([1, 2, 3, 1]);
+    world.claims.insert(address, vec![[2, 0, 0, 0, 0, 9]]);
+    let before = world.ops.len();
+    world.run_ms(80_000);
+    let named = "another machine answers for the floating address 1.2.3.1: 02:00:00:00:00:09";
+    assert_eq!(conflicts(&mut world), [named]);
+    assert!(world.log.iter().any(|(_, line)| line == named), "{:?}", world.log);
+    let announced =
+        |(_, op): &&(Mono, Op)| matches!(op, Op::Announce { key } if key.cidr.address() == address);
+    assert!(world.ops[before..].iter().filter(announced).count() >= 3);
+    world.claims.clear();
+    world.run_ms(80_000);
+    assert_eq!(conflicts(&mut world), [""; 0]);
+}
+
+fn conflicts(world: &mut World) -> Vec<String> {
+    world.ask(Request::Status);
+    world.run_ms(100);
+    let Some(Reply::Status(status)) = world.replies.last() else { panic!("{:?}", world.replies.last()) };
+    status.alarms.iter().filter(|alarm| alarm.contains("another machine")).cloned().collect()
 }

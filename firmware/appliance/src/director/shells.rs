@@ -157,8 +157,8 @@ impl Shells {
         let (probe_events, probes) = mpsc::channel(PROBE_QUEUE);
         let (dhcp_events, dhcp) = mpsc::channel(DHCP_QUEUE);
         let (time_events, time) = mpsc::channel(TIME_QUEUE);
-        // One examination at a time.
-        let (examined, doctor) = mpsc::channel(1);
+        // One examination at a time, and one look at the box's own addresses.
+        let (examined, doctor) = mpsc::channel(2);
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
         tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
@@ -249,7 +249,7 @@ impl Shells {
                 Effect::AskTime { server, packet } => time::ask(server, packet, self.time.clone()),
                 Effect::SetClock { unix_us, at } => time::set(&self.log, unix_us, at),
                 Effect::Hostname(name) => self.set_hostname(&name),
-                Effect::Examine(looks) => self.examine(looks),
+                Effect::Examine { watch, looks } => self.examine(watch, looks),
                 Effect::Beat(frame) => {
                     self.heartbeats.send(&frame);
                     if let Some(reporter) = &mut self.reporter {
@@ -319,12 +319,12 @@ impl Shells {
         flash.submit(job).map_err(|refused| StoreError::device("write", &refused))
     }
 
-    fn examine(&self, looks: Vec<Look>) {
+    fn examine(&self, watch: bool, looks: Vec<Look>) {
         let (taps, examined) = (Arc::clone(&self.taps), self.examined.clone());
         tokio::spawn(async move {
             let seen = doctor::examine(taps, looks).await;
             // The receiver is gone only when the director ends.
-            drop(examined.send(Event::Examined(seen)).await);
+            drop(examined.send(Event::Examined { watch, seen }).await);
         });
     }
 

@@ -1,10 +1,16 @@
 //! Tells that something in the kernel changed, not what: the director dumps again.
 //!
 //! Separate sockets, so that a flood of notifications can never delay an answer. IPVS has no notifications.
+//!
+//! Links are looked at besides: the kernel tells of a lost one at once only when it told of no other link in the second before
+//! (`net/core/link_watch.c`, `linkwatch_nextevent`), and a switch that dies takes both.
 
 use super::netlink::channel::Socket;
 use neli::consts::socket::NlFamily;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,9 +23,17 @@ const NFTABLES_GROUP: u32 = 7;
 const SETTLE: Duration = Duration::from_millis(5);
 /// Most datagrams that are thrown away at once; what is left tells of a change again.
 const DRAIN_MAX: usize = 1024;
+/// How often links are looked at. Chosen: half of a short heartbeat interval.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Devices that are looked at, at most. Chosen: many more than a box has cards.
+const DEVICES_MAX: usize = 64;
+
 /// Notifications of links, addresses, routes and nf_tables.
 #[derive(Debug)]
 pub(crate) struct Changes {
+    /// Which devices have a link, as of the last look, and when the next one is due.
+    links: BTreeMap<OsString, bool>,
+    look: Instant,
     route: Socket,
     /// `None` in a kernel without nf_tables.
     nftables: Option<Socket>,
@@ -32,15 +46,23 @@ impl Changes {
     pub(crate) fn open() -> io::Result<Self> {
         let route = Socket::open(NlFamily::Route, &ROUTE_GROUPS)?;
         let nftables = Socket::open(NlFamily::Netfilter, &[NFTABLES_GROUP]).ok();
-        Ok(Self { route, nftables, pending: false })
+        Ok(Self { links: links(), look: Instant::now() + LOOK_EVERY, route, nftables, pending: false })
     }
 
     /// Waits for a change. One call reports all that happened until it returns; what happens later is reported by the
     /// next. Lost notifications (ENOBUFS) are a change. Safe to cancel.
     pub(crate) async fn next(&mut self) {
         while !self.pending {
-            // A socket that cannot be waited for is reported as a change: the dump that follows says what is wrong.
-            self.pending = self.readable().await.is_err();
+            match timeout_at(self.look, self.readable()).await {
+                // A socket that cannot be waited for is reported as a change: the dump that follows says what is wrong.
+                Ok(ready) => self.pending = ready.is_err(),
+                Err(_) => {
+                    self.look = Instant::now() + LOOK_EVERY;
+                    let links = links();
+                    self.pending = links != self.links;
+                    self.links = links;
+                }
+            }
             self.drain();
         }
         // What comes in quick succession is one change.
@@ -75,4 +97,15 @@ impl Changes {
             }
         }
     }
+}
+
+/// Which devices have a link. One that is down has none to ask for.
+fn links() -> BTreeMap<OsString, bool> {
+    let Ok(devices) = std::fs::read_dir(Path::new("/sys/class/net")) else { return BTreeMap::new() };
+    let link = |entry: io::Result<std::fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let text = std::fs::read(entry.path().join("carrier")).ok()?;
+        Some((entry.file_name(), text.starts_with(b"1")))
+    };
+    devices.take(DEVICES_MAX).filter_map(link).collect()
 }

@@ -261,11 +261,15 @@ impl Session {
                 self.hidden_byte(*byte, out);
                 continue;
             }
-            if *byte == 0x03 && self.waiting() {
+            if self.waiting() && self.transfer.active() {
+                if self.transfer.interrupted(*byte) {
+                    self.end_transfer(out);
+                    continue;
+                }
+            } else if *byte == 0x03 && self.waiting() {
                 self.abandon(out);
                 continue;
-            }
-            if *byte == 0x03 {
+            } else if *byte == 0x03 {
                 self.typed_ahead.clear();
             }
             let room = *byte == 0x03 || print::bytes(out) < OUTPUT_BYTES;

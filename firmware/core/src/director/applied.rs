@@ -35,6 +35,7 @@ impl Director {
         self.operations = self.operations.saturating_add(u64::from(done));
         self.refused(&refused, out);
         self.commit_applied(batch, done, &refused, now, out);
+        self.cluster_applied(now, out);
         self.failing = refused.into_iter().take(FAILING_MAX).map(|(op, _)| op).collect();
     }
 

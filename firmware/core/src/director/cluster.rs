@@ -4,6 +4,7 @@
 //! backup waits, and an alarm says so.
 
 mod paths;
+mod release;
 
 pub use paths::{FenceOrders, HeartbeatPath, Listen, Refused, SerialPath};
 
@@ -374,44 +375,6 @@ impl Director {
         }
     }
 
-    /// The kernel is about to be given these floating addresses, or has them.
-    pub(super) fn cluster_planned<'a>(&mut self, floating: impl Iterator<Item = &'a AddressKey>) {
-        if self.cluster.election.as_ref().is_some_and(Election::active) {
-            self.cluster.held = floating.cloned().collect();
-        }
-    }
-
-    /// Tells init what to remove should this process stand still.
-    pub(super) fn order_fence(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        let held = !self.cluster.held.is_empty();
-        let after = self.cluster.election.as_ref().filter(|_| held).map(|e| e.fence_after(now));
-        let same = match (&self.cluster.ordered, after) {
-            (Some(None), None) => true,
-            (Some(Some(old)), Some(after)) => old.after == after && old.keys == self.cluster.held,
-            (None | Some(_), _) => false,
-        };
-        if !same {
-            let orders = after.map(|after| FenceOrders { after, keys: self.cluster.held.clone() });
-            self.cluster.ordered = Some(orders.clone());
-            out.push(Effect::Fence(orders.map(Box::new)));
-        }
-    }
-
-    /// Kernel and desired state agree: what was to be released is gone.
-    pub(super) fn cluster_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        if !self.cluster.election.as_ref().is_some_and(Election::active) {
-            self.cluster.held.clear();
-        }
-        let known = self.reconcile.observed().map(|o| &o.addresses);
-        let held = self.cluster.held.iter().filter(|key| known.is_some_and(|k| k.contains_key(*key)));
-        self.cluster.pings.held(held, now);
-        self.update_cluster(now, out);
-        let releasing = |e: &Election| matches!(e.role(), ElectionRole::Releasing { .. });
-        if self.cluster.election.as_ref().is_some_and(releasing) {
-            self.with_election(now, out, Election::released);
-        }
-    }
-
     /// `cluster standby` and `cluster takeover`; the text says what happens.
     pub(super) fn cluster_action(
         &mut self,
@@ -467,8 +430,7 @@ impl Director {
         let Some(election) = &self.cluster.election else { return };
         let text = format!("cluster: {}: {}", role_word(election.role()), election.why().0);
         self.log(Level::Notice, text, out);
-        self.reconcile.desired_changed();
-        self.reconcile.retry_now();
+        self.reconcile.role_changed();
         self.checkpoint(out);
     }
 
@@ -566,6 +528,7 @@ impl Director {
                     && (usable > 0 || self.config.services.is_empty()),
             },
             connected: observed.is_none() || paths.iter().any(|path| carrier(&path.device)),
+            held: self.may_hold(),
             running: self.cluster.running,
             schema: SCHEMA,
             firmware: heapless::String::try_from(self.start.version.as_str()).unwrap_or_default(),

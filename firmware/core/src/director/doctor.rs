@@ -43,7 +43,7 @@ impl Director {
             observed,
         };
         let plan = doctor::plan(of, only);
-        out.push(Effect::Examine(plan.looks.clone()));
+        out.push(Effect::Examine { watch: false, looks: plan.looks.clone() });
         self.examination = Some((session, Box::new(plan)));
     }
 

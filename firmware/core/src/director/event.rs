@@ -113,8 +113,13 @@ pub enum Event {
         /// Whether it was done.
         result: Result<(), StoreError>,
     },
-    /// The answer to [`Effect::Examine`], in the order of its looks, in [`crate::doctor::TIME`] at most.
-    Examined(Vec<Seen>),
+    /// The answer to [`Effect::Examine`], in [`crate::doctor::TIME`] at most.
+    Examined {
+        /// As in the effect.
+        watch: bool,
+        /// What was seen, in the order of the looks.
+        seen: Vec<Seen>,
+    },
     /// The answer to [`Effect::Prove`].
     Proven(Result<(), StoreError>),
     /// How an [`Effect::Upgrade`] goes.
@@ -274,8 +279,13 @@ pub enum Effect {
         /// At this moment.
         at: Mono,
     },
-    /// Take these looks at the network and send [`Event::Examined`].
-    Examine(Vec<Look>),
+    /// Take looks at the network and send [`Event::Examined`].
+    Examine {
+        /// For the box itself, which watches its addresses; else for a console.
+        watch: bool,
+        /// What to look at.
+        looks: Vec<Look>,
+    },
     /// Set the kernel's host name.
     Hostname(String),
     /// Everything is released; init may stop the machine.

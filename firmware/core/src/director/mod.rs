@@ -12,6 +12,7 @@ pub mod announce;
 mod applied;
 pub mod cluster;
 pub mod commit;
+mod conflicts;
 mod doctor;
 mod ending;
 pub mod event;
@@ -180,6 +181,7 @@ pub struct Director {
     /// What was done to real servers in the kernel.
     done: Done,
     examination: doctor::Examination,
+    conflicts: conflicts::Conflicts,
     /// Kernel parameters as they were before the configuration set them; at most one for each of [`Sysctl`](crate::model::system::Sysctl).
     originals: BTreeMap<String, String>,
     leases: Leases,
@@ -231,6 +233,7 @@ impl Director {
             pages: Pages::new(),
             done: Done::default(),
             examination: None,
+            conflicts: conflicts::Conflicts::default(),
             leases: Leases::resumed(start.checkpoint.as_ref().map(|c| c.leases.clone()).unwrap_or_default()),
             originals: start.checkpoint.as_ref().map(|c| c.originals.clone()).unwrap_or_default(),
             time: sntp::Client::new(start.nonce),
@@ -282,7 +285,8 @@ impl Director {
             Event::Proven(result) => self.on_proven(result, now, out),
             Event::Upgrade(news) => self.on_upgrade(news, out),
             Event::Ordered(result) => self.on_ordered(result, out),
-            Event::Examined(seen) => self.examined(seen, out),
+            Event::Examined { watch: true, seen } => self.claims_seen(&seen, now, out),
+            Event::Examined { watch: false, seen } => self.examined(seen, out),
             Event::Kept(result) => self.kept(result, now, out),
             Event::Saved { generation, result } => self.on_saved(generation, result, now, out),
             Event::Request { session, request } => self.on_request(session, *request, now, out),
@@ -319,6 +323,7 @@ impl Director {
             self.system.next_deadline(),
             self.upgrading.next_deadline(),
             self.sync.next_deadline(),
+            self.conflicts.next_deadline(),
         ];
         for deadline in others.into_iter().flatten() {
             next = next.min(deadline);
@@ -352,6 +357,7 @@ impl Director {
         self.ask_time(now, out);
         self.prove_late(now, out);
         self.upgrade_due(now, out);
+        self.watch_addresses(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
             |key: &AddressKey| self.reconcile.observed().is_some_and(|o| o.addresses.contains_key(key));
@@ -494,7 +500,8 @@ impl Director {
         }
         let Some(observed) = self.reconcile.observed() else { return };
         let want = self.desired(&self.config, observed);
-        let ops = plan(&want, observed).ops;
+        let mut ops = plan(&want, observed).ops;
+        self.addresses_first(&want.released, &mut ops);
         self.announcer.keep(|key| want.floating_addresses.contains_key(key));
         for key in want.floating_addresses.keys().filter(|key| observed.addresses.contains_key(key)) {
             self.announcer.resumed(key.clone(), self.cluster.elects(), now);
@@ -551,6 +558,7 @@ impl Director {
         self.prove_settled(now, out);
         self.cluster_settled(now, out);
         self.want_table(now, out);
+        self.conflicts_settled(now);
         self.released = self.stopping;
     }
 

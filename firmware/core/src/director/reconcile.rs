@@ -51,6 +51,8 @@ pub struct Reconcile {
     stale: bool,
     /// The kernel changed while it was dumped.
     missed: bool,
+    /// The role changed: the next plan waits for no dump.
+    urgent: bool,
     failures: u32,
     batch: u64,
     /// When the last batch was handed out, and how long the last one that ended took.
@@ -88,6 +90,7 @@ impl Reconcile {
             asked: true,
             stale: true,
             missed: false,
+            urgent: false,
             failures: 0,
             batch: 0,
             handed_out: now,
@@ -99,6 +102,14 @@ impl Reconcile {
     pub fn desired_changed(&mut self) {
         self.dirty = true;
         self.asked = true;
+    }
+
+    /// The role changed. Clients wait for the addresses, so the plan is made of the picture that is there; a dump that is
+    /// under way shows what was before, and another one follows.
+    pub fn role_changed(&mut self) {
+        self.desired_changed();
+        self.retry_now();
+        self.urgent = self.observed.is_some();
     }
 
     /// Whether a plan that is not empty now undoes what something else did: the kernel was as desired, and what is desired
@@ -149,6 +160,11 @@ impl Reconcile {
 
     /// What to do next. `want_dump`: somebody wants fresh counters.
     pub fn step(&mut self, want_dump: bool, now: Mono) -> Step {
+        if self.urgent && !matches!(self.phase, Phase::Applying { .. }) {
+            self.stale |= matches!(self.phase, Phase::Observing { .. });
+            self.phase = Phase::Idle;
+            return Step::Plan;
+        }
         match &self.phase {
             Phase::Observing { until } | Phase::Applying { until, .. } if *until <= now => {
                 self.stale = true;
@@ -193,6 +209,7 @@ impl Reconcile {
     /// The plan is this. Returns the number of its batch, or `None` when there is nothing to do.
     pub fn planned(&mut self, ops: Vec<Op>, now: Mono) -> Option<u64> {
         let missed = core::mem::take(&mut self.missed);
+        self.urgent = false;
         self.stale |= missed;
         self.dirty = missed;
         if ops.is_empty() {
@@ -263,5 +280,32 @@ impl Reconcile {
             Phase::Idle if self.stale => self.observed_at.after(DUMP_SPACING),
             Phase::Idle => self.observed_at.after(DRIFT_INTERVAL),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_role_is_planned_before_the_dump_that_is_under_way_ends() {
+        let now = Mono::from_millis(1000);
+        let mut machine = Reconcile::start(now);
+        machine.role_changed();
+        assert_eq!(machine.step(false, now), Step::Observe, "nothing is known yet");
+        assert!(machine.dumped(Ok(Observed::default()), now));
+        assert_eq!(machine.step(false, now), Step::Plan);
+        assert_eq!(machine.planned(Vec::new(), now), None);
+
+        machine.kernel_changed();
+        let later = now.after(DUMP_SPACING);
+        assert_eq!(machine.step(false, later), Step::Observe);
+        machine.role_changed();
+        assert_eq!(machine.step(false, later), Step::Plan);
+        let batch =
+            machine.planned(alloc::vec![Op::LinkUp { device: "eth0".parse().unwrap() }], later).unwrap();
+        assert!(!machine.dumped(Ok(Observed::default()), later), "it shows what was before");
+        assert!(machine.applied(batch, alloc::vec![Ok(())], later).is_some());
+        assert_eq!(machine.step(false, later), Step::Observe, "another one follows");
     }
 }

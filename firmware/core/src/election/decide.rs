@@ -52,12 +52,12 @@ impl Election {
     }
 
     /// An active node whose last heartbeat is so old that its peer may have taken over does not know whether it still has
-    /// its role: init has removed the addresses, or would. It asks, and believes nothing that was said before.
+    /// its role: init has removed the addresses, or would. It asks, and believes nothing that was said before. A peer that was
+    /// silent before may have come back meanwhile.
     pub(super) fn doubt(&mut self, now: Mono, out: &mut Vec<Output>) {
         let beat = self.peer.made();
-        let stalled = self.role == Role::Active
-            && self.peer.alive(self.called)
-            && now >= beat.after(self.settings.fence_after(true));
+        let limit = self.settings.fence_after(self.peer.alive(self.called));
+        let stalled = self.role == Role::Active && beat > Mono::ZERO && now >= beat.after(limit);
         if !stalled {
             return;
         }
@@ -123,10 +123,11 @@ impl Election {
         }
     }
 
-    /// The worse of two nodes of which none is active waits so long for the better one.
+    /// The worse of two nodes of which none is active waits so long for the better one. A director that was restarted and
+    /// forgot its role is idle for a moment.
     fn idle_until(&self) -> Mono {
         let wait = self.settings.dead_time;
-        self.since.after(wait).after(wait)
+        self.since.max(self.peer_active).after(wait).after(wait)
     }
 
     /// A standby whose peer is not heard.
@@ -334,7 +335,7 @@ impl Election {
             if matches!(why, Reason::PeerMute { .. } | Reason::PeerSilent { .. } | Reason::OneWay) {
                 self.peer.bury(now);
             }
-            (self.aside, self.takeover) = (false, false);
+            (self.aside, self.takeover, self.quiet) = (false, false, None);
         }
         if !matches!(role, Role::Releasing { .. }) {
             self.burst = BURST;

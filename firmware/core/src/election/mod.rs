@@ -151,6 +151,8 @@ pub struct Local {
     pub fitness: Fitness,
     /// Whether any path to the peer has a link.
     pub connected: bool,
+    /// Whether the kernel has floating addresses, or may have them.
+    pub held: bool,
     /// What it runs.
     pub running: Running,
     /// Newest configuration schema that it reads.
@@ -262,6 +264,11 @@ pub struct Election {
     duel: bool,
     /// The peer was not heard while this node was active: it may have announced the addresses.
     apart: bool,
+    /// Until then it says nothing: a process before this one may have left addresses in the kernel, and the peer takes
+    /// them when it hears that this node is not active.
+    quiet: Option<Mono>,
+    /// When the peer said last that it is active.
+    peer_active: Mono,
 }
 
 /// Why an operator's wish is not granted.
@@ -288,6 +295,7 @@ impl Election {
             Some(_) => (Role::Standby, Reason::Resumed),
             None => (Role::Starting { until }, Reason::Started),
         };
+        let quiet = (role != Role::Active && local.held).then(|| now.after(settings.release_max()));
         Self {
             peer: Peer::new(nonce, settings.dead_time),
             settings,
@@ -311,6 +319,8 @@ impl Election {
             warned_one_way: false,
             duel: false,
             apart: false,
+            quiet,
+            peer_active: Mono::ZERO,
         }
     }
 
@@ -328,7 +338,8 @@ impl Election {
         if deaf && !self.deaf() {
             self.listening = now;
         }
-        if told {
+        let gone = !self.local.held && self.quiet.take().is_some();
+        if told || gone {
             self.next_beat = now;
         }
         self.advance(now, out);
@@ -351,6 +362,9 @@ impl Election {
                 self.greet(now, out);
             }
             Worth::Proven => {
+                if frame.state == State::Active {
+                    self.peer_active = now;
+                }
                 if !known {
                     // Nor can we: our echo was not in time either.
                     self.greet(now, out);
@@ -392,6 +406,9 @@ impl Election {
     pub fn leave(&mut self, now: Mono, out: &mut Vec<Output>) {
         match self.role {
             Role::Active => self.release(Reason::Stopping, false, now, out),
+            Role::Starting { .. } | Role::Standby if self.quiet.is_some() => {
+                self.release(Reason::Stopping, false, now, out);
+            }
             Role::Starting { .. } | Role::Standby => {
                 self.enter(Role::Left, Reason::Stopping, now, out);
             }
@@ -485,6 +502,12 @@ impl Election {
         self.local.connections
     }
 
+    /// Whether it gives the addresses to the peer, who waits for them.
+    pub fn hands_over(&self) -> bool {
+        let stopping = self.why == Reason::Stopping;
+        matches!(self.role, Role::Releasing { handover, .. } if handover || stopping)
+    }
+
     /// Whether an operator set this node aside.
     pub fn is_aside(&self) -> bool {
         self.aside
@@ -517,6 +540,9 @@ impl Election {
     }
 
     fn send(&mut self, extra: Marks, now: Mono, out: &mut Vec<Output>) {
+        if self.quiet.is_some_and(|until| now < until) {
+            return;
+        }
         let Settings { group, own, priority, .. } = self.settings;
         let stamp = self.peer.stamp(now);
         if extra.ask {

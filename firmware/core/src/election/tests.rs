@@ -1,5 +1,7 @@
 //! Two machines on one clock.
 
+mod restarts;
+
 use super::*;
 use alloc::collections::BTreeMap;
 
@@ -25,6 +27,7 @@ fn local() -> Local {
     Local {
         fitness: Fitness::FULL,
         connected: true,
+        held: false,
         running: Running::default(),
         schema: 2,
         firmware: heapless::String::new(),
@@ -452,82 +455,6 @@ fn equal_priorities_leave_the_role_where_it_is() {
     pair.boot(PRIMARY);
     pair.run(60_000);
     assert_eq!(pair.active(), [false, true]);
-}
-
-#[test]
-fn a_restarted_director_goes_on_and_nobody_takes_over() {
-    let mut pair = Pair::running(|_| ());
-    let saved = pair.nodes[PRIMARY].as_ref().unwrap().saved();
-    pair.crash(PRIMARY);
-    pair.run(100);
-    let local = Local { boots: 1, ..local() };
-    pair.nodes[PRIMARY] = Some(Election::start(pair.settings[PRIMARY], local, 42, Some(saved), pair.now));
-    pair.run(10_000);
-    assert_eq!(pair.active(), [true, false]);
-    assert_eq!(pair.why(PRIMARY), Reason::Resumed);
-    assert!(!pair.warnings.iter().any(|(_, w)| matches!(w, Warning::Duel)));
-}
-
-/// A node gets no time and no frames for so long; what comes meanwhile waits for it.
-fn freeze(pair: &mut Pair, node: usize, ms: u64) {
-    let frozen = pair.nodes[node].take().expect("it runs");
-    let mut held = Vec::new();
-    let end = Mono::from_micros(pair.now.micros() + ms * 1000);
-    while pair.now < end {
-        let sent = pair.sent.len();
-        let slice = Mono::from_micros((pair.now.micros() + 1000).min(end.micros()));
-        while pair.step(slice) {}
-        held.extend(pair.sent[sent..].iter().filter(|(n, _)| *n != node).map(|(_, f)| f.clone()));
-    }
-    pair.nodes[node] = Some(frozen);
-    for frame in held {
-        pair.act(node, |e, now, out| e.receive(0, &frame, now, out));
-    }
-}
-
-#[test]
-fn an_active_node_that_stood_still_does_not_take_its_role_up_again_beside_the_peer() {
-    for detection in [Detection::DeadTime, Detection::Probe] {
-        for ms in [150, 185, 250, 350, 1000, 5000] {
-            let mut pair = Pair::running(|s| (s.detection, s.failback) = (detection, Failback::Manual));
-            let fence = pair.settings[PRIMARY].fence_after(true);
-            freeze(&mut pair, PRIMARY, ms);
-            let both = pair.active() == [true, true];
-            assert!(!both, "{detection:?} {ms} ms: both are active, fence {fence}");
-            pair.run(1000);
-            let active = pair.active();
-            assert_eq!(active.iter().filter(|a| **a).count(), 1, "{detection:?} {ms} ms: {active:?}");
-        }
-    }
-}
-
-#[test]
-fn a_short_stall_costs_one_question_when_the_peer_did_not_take_over() {
-    let mut pair = Pair::running(|s| s.dead_time = Millis::new(900));
-    freeze(&mut pair, PRIMARY, 830);
-    if !pair.active()[PRIMARY] {
-        assert!(matches!(pair.why(PRIMARY), Reason::Stalled { .. }));
-    }
-    let took = pair.until(100, |p| p.active() == [true, false]);
-    assert!(took <= 2, "{took}");
-}
-
-#[test]
-fn addresses_are_given_up_before_the_peer_may_take_them() {
-    for (interval, dead) in [(100, 300), (500, 2000), (2000, 10_000), (20, 60)] {
-        for detection in [Detection::DeadTime, Detection::Probe] {
-            let settings = Settings {
-                interval: Millis::new(interval),
-                dead_time: Millis::new(dead),
-                detection,
-                ..settings(Node::Primary)
-            };
-            let (fence, takeover) = (settings.fence_after(true), settings.takeover_min());
-            assert!(fence.get() + 10 <= takeover.get(), "{fence} {takeover}");
-            assert!(fence > settings.interval, "a healthy node must not be fenced: {fence}");
-            assert!(settings.fence_after(false) >= fence);
-        }
-    }
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! 1. floating addresses that go: nothing may answer for an address that the peer may take over;
 //! 2. packet rules, then sysctls (forwarding first: switching it resets per-device settings): forwarding never runs without its rules;
 //! 3. devices made and up, node addresses, routes; a VLAN that lies on another device or has another id is made anew;
-//! 4. sync daemons that go: the kernel takes no server of the other address family while one runs;
+//! 4. sync daemons that go, when virtual or real servers come: the kernel takes none of the other address family while one
+//!    runs. Otherwise clients wait for the addresses, and daemons go after them;
 //! 5. virtual servers that are there: in each the real servers added, raised, lowered, removed, so that a pool is
 //!    never emptier than both its old and its new state; then the floating addresses that come to them;
 //! 6. virtual servers that come, and the floating addresses of those alone, each announced when it is there: its services
@@ -60,7 +61,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         ops.push(Op::TimeoutsSet { timeouts: want });
     }
     let changed = observed.daemons.iter().filter(|(role, have)| desired.daemons.get(role) != Some(have));
-    ops.extend(changed.map(|(role, _)| Op::DaemonStop { role: *role }));
+    let stops: Vec<Op> = changed.map(|(role, _)| Op::DaemonStop { role: *role }).collect();
+    let before_servers = ops.len();
     let (there, fresh): (Vec<_>, Vec<_>) =
         desired.services.iter().partition(|(key, _)| observed.services.contains_key(key));
     let serving: BTreeSet<IpAddr> = there.iter().filter_map(|(key, _)| key.address()).gather();
@@ -75,6 +77,9 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         }
         addresses(&addresses_of, (desired, observed), true, &mut ops);
     }
+    let come = |op: &Op| matches!(op, Op::ServiceAdd { .. } | Op::DestAdd { .. });
+    let at = if ops.iter().any(come) { before_servers } else { ops.len() };
+    ops.splice(at..at, stops);
     let gone = observed.services.keys().filter(|key| !desired.services.contains_key(key));
     ops.extend(gone.map(|key| Op::ServiceDelete { key: *key }));
     daemons(desired, observed, &mut ops);

@@ -203,6 +203,8 @@ pub fn listed(line: &str, marks: &[MarkRule]) -> Option<Connection> {
     let (flags, state, timeout_s) = match (template, protocol, state) {
         (Some(state), ..) => (TEMPLATE, state, expires),
         (None, 6 | 132, "ESTABLISHED") => (0, established(protocol), 0),
+        // The kernel does not send these. Without them a client that just connects would be reset by the new owner.
+        (None, 6, "SYN_RECV") => (INACTIVE, 3, 0),
         (None, 6, "FIN_WAIT") => (INACTIVE, 4, 0),
         (None, 6, "CLOSE_WAIT") => (INACTIVE, 7, 0),
         // The only state that it has.
@@ -270,7 +272,7 @@ TCP 2001:0db8:0000:0000:0000:0000:0000:0009 B2C8 2001:0db8:0000:0000:0000:0000:0
     }
 
     #[test]
-    fn a_list_of_the_kernel_becomes_what_the_kernel_would_send() {
+    fn a_list_of_the_kernel_becomes_what_the_kernel_would_send_and_what_just_begins() {
         let all = connections();
         let kinds: Vec<_> = all.iter().map(|c| (c.protocol, c.flags, c.state, c.mark, c.timeout_s)).collect();
         let inactive = INACTIVE;
@@ -279,6 +281,7 @@ TCP 2001:0db8:0000:0000:0000:0000:0000:0009 B2C8 2001:0db8:0000:0000:0000:0000:0
             [
                 (6, 0, 1, 0, 0),
                 (6, TEMPLATE, 1, 0, 298),
+                (6, inactive, 3, 0, 0),
                 (6, inactive, 4, 0, 0),
                 (17, inactive, 0, 0, 0),
                 (0, TEMPLATE, 0, 7, 120),

@@ -509,7 +509,7 @@ impl Sim {
                 Effect::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
                 Effect::Log { text, .. } => self.note(format!("log: {text}")),
                 Effect::RwhoListen(_) | Effect::DhcpListen(_) | Effect::DhcpSend { .. } => {}
-                Effect::Examine(_) => {}
+                Effect::Examine { .. } => {}
                 Effect::Syslog(_)
                 | Effect::Hostname(_)
                 | Effect::Beat(_)

@@ -30,7 +30,7 @@ const ANSWERS: u64 = 6;
 #[derive(Debug, Default)]
 pub struct Checks {
     /// Until then a fault was at work.
-    pub disturbed: u64,
+    disturbed: u64,
     /// Times that an address changed hands.
     pub takeovers: u32,
     /// Of these with a peer that was well and could be heard.
@@ -104,6 +104,11 @@ impl Checks {
         } else {
             self.nobody = None;
         }
+    }
+
+    /// A fault that may be over before anything else happens.
+    pub fn disturb(&mut self, now: u64) {
+        self.disturbed = now;
     }
 
     /// S5

@@ -71,6 +71,8 @@ pub struct Node {
     ppm: i64,
     /// World's time and its own at one moment.
     anchor: (u64, u64),
+    /// When its clock stood still, in the world's time.
+    stood: Vec<(u64, u64)>,
 }
 
 impl Node {
@@ -97,6 +99,7 @@ impl Node {
             boots: 0,
             ppm,
             anchor: (0, 0),
+            stood: Vec::new(),
         }
     }
 
@@ -188,7 +191,14 @@ impl Node {
 
     /// The clock stood still since `at`.
     pub fn stood_still(&mut self, at: u64, now: u64) {
+        self.stood.push((at, now));
         self.anchor = (now, self.clock(at).micros());
+    }
+
+    /// How old a moment of the world is for it: time in which its clock stood still does not count.
+    pub fn age(&self, at: u64, now: u64) -> u64 {
+        let still = self.stood.iter().map(|(from, to)| to.saturating_sub(at.max(*from))).sum::<u64>();
+        now.saturating_sub(at).saturating_sub(still)
     }
 
     /// When the world's clock shows a time of its own, at the earliest `now`.

@@ -221,7 +221,8 @@ impl World {
 
     fn happen(&mut self, n: usize, process: u64, item: Item) {
         let node = &mut self.nodes[n];
-        let resumes = matches!(item, Item::Resume(..) | Item::Boot | Item::Mend(_));
+        // What is the world's and not the box's; a connection is only made between two that run.
+        let resumes = matches!(item, Item::Resume(..) | Item::Boot | Item::Mend(_) | Item::Connect);
         if matches!(node.power, Power::Paused | Power::Wedged) && !resumes {
             if node.held.len() < HELD_MAX || !matches!(item, Item::Frame { .. }) {
                 node.held.push_back(item);
@@ -385,7 +386,7 @@ impl World {
                     self.post(n, later, Item::Boot);
                     return;
                 }
-                Effect::Examine(_) | Effect::RwhoListen(_) => {}
+                Effect::Examine { .. } | Effect::RwhoListen(_) => {}
                 Effect::Hostname(_) | Effect::Access(_) | Effect::Syslog(_) | Effect::Pages(_) => {}
                 other => panic!("nobody asked for it: {other:?}"),
             }
@@ -447,7 +448,7 @@ impl World {
         let role = node.role;
         let path = u8::try_from(number).unwrap();
         self.handle(n, Event::Heartbeat { path, frame: Box::new(frame) });
-        let old = replayed.is_some_and(|at| self.now > at + 2 * self.draw.dead_us());
+        let old = replayed.is_some_and(|at| self.nodes[n].age(at, self.now) > 2 * self.draw.dead_us());
         assert!(!old || self.nodes[n].role == role, "S3: a recorded frame changed the role");
     }
 
@@ -533,6 +534,7 @@ impl World {
             let _result = self.operate(n, &op);
         }
         self.nodes[n].behead();
+        self.checks.disturb(self.now);
         if forget {
             self.nodes[n].checkpoint = None;
         }

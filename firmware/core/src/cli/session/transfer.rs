@@ -53,6 +53,12 @@ impl Transfer {
         self.lines.is_some()
     }
 
+    /// Counts C-c in a row; true when it is a person who wants to leave.
+    pub(super) fn interrupted(&mut self, byte: u8) -> bool {
+        self.interrupts = if byte == 0x03 { self.interrupts.saturating_add(1) } else { 0 };
+        self.interrupts >= LEAVE
+    }
+
     /// Keeps a sentence until the mode ends.
     pub(super) fn keep(&mut self, text: &str) {
         if self.notices.len() < NOTICES_MAX {
@@ -72,8 +78,7 @@ impl Session {
     }
 
     pub(super) fn transfer_byte(&mut self, byte: u8, out: &mut Vec<Output>) {
-        self.transfer.interrupts = if byte == 0x03 { self.transfer.interrupts.saturating_add(1) } else { 0 };
-        if self.transfer.interrupts >= LEAVE {
+        if self.transfer.interrupted(byte) {
             return self.end_transfer(out);
         }
         let Some(message) = self.transfer.lines.as_mut().and_then(|lines| lines.feed(byte)) else { return };
@@ -208,14 +213,15 @@ impl Session {
         self.answer_program(out);
     }
 
-    fn end_transfer(&mut self, out: &mut Vec<Output>) {
+    /// Leaves the mode, also when the answer to a program's command is still awaited.
+    pub(super) fn end_transfer(&mut self, out: &mut Vec<Output>) {
         self.transfer.lines = None;
         self.transfer.command = None;
         print::line(out, "");
         for text in core::mem::take(&mut self.transfer.notices) {
             self.say(out, &text);
         }
-        self.prompt(out);
+        if self.waiting() { self.abandon(out) } else { self.prompt(out) }
     }
 }
 
@@ -366,6 +372,19 @@ mod tests {
         assert!(!out.iter().any(|o| matches!(o, Output::Write(_))), "{out:?}");
         let shown = String::from_utf8(typed(&mut session, b"\x03\x03\x03")).unwrap();
         assert!(shown.ends_with("\r\nCommit 2 was confirmed.\r\ndirector# "), "{shown}");
+    }
+
+    #[test]
+    fn three_interrupts_leave_also_while_a_command_is_awaited_and_one_does_not_give_it_up() {
+        let mut session = console();
+        let ask = Message::Run { id: 9, offset: 0, command: String::from("run show log") }.emit();
+        let mut out = Vec::new();
+        session.input(&ask, &mut out);
+        assert!(out.iter().any(|o| matches!(o, Output::ShowLog { .. })), "{out:?}");
+        assert_eq!(typed(&mut session, b"\x03\x03x"), b"");
+        let left = String::from_utf8(typed(&mut session, b"\x03\x03\x03\r# left\r")).unwrap();
+        assert!(left.contains("Not waiting any longer."), "{left}");
+        assert!(left.ends_with("director# # left\r\ndirector# "), "{left}");
     }
 
     #[test]

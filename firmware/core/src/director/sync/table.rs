@@ -19,6 +19,8 @@ use alloc::vec::Vec;
 
 /// How long a planned change of roles waits for the table. Chosen: 100,000 connections take a second.
 const SEND_MAX: Millis = Millis::from_secs(3);
+/// How long the addresses are with nobody for what came since. Chosen: some thousand connections, and not felt by clients.
+const LAST_MAX: Millis = Millis::new(20);
 /// How long a standby waits for it before it claims its role back all the same.
 const GATE_MAX: Millis = Millis::from_secs(30);
 
@@ -28,6 +30,8 @@ pub(super) enum After {
     Standby,
     Takeover,
     Stop,
+    /// The addresses are gone: what came while the table was being sent is sent too, and then the peer is told.
+    Release,
 }
 
 impl Director {
@@ -83,6 +87,9 @@ impl Director {
 
     /// The table is on the wire.
     pub(in super::super) fn table_sent(&mut self, connections: u32, now: Mono, out: &mut Vec<Effect>) {
+        if self.sync.after.is_some_and(|(after, _)| after == After::Release) {
+            return self.table_done(now, out);
+        }
         self.log(Level::Info, format!("cluster: {connections} connections sent to the peer"), out);
         self.tell_peer(Message::TableSent(connections), out);
         self.table_done(now, out);
@@ -125,8 +132,21 @@ impl Director {
             let (daemon, marks) = (daemon.clone(), self.marks_of_services());
             out.push(Effect::SendTable { daemon, marks });
         }
-        self.sync.after = Some((after, now.after(SEND_MAX)));
+        let limit = if after == After::Release { LAST_MAX } else { SEND_MAX };
+        self.sync.after = Some((after, now.after(limit)));
         true
+    }
+
+    /// The addresses are gone from the kernel. A packet of a connection that the peer does not know would be answered with a
+    /// reset there, so it gets the last ones before it gets the addresses.
+    pub(in super::super) fn addresses_gone(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let handed_over = |e: &Election| e.hands_over();
+        let sending = self.sync.after.is_some_and(|(after, _)| after == After::Release);
+        let hands_over = self.cluster.election.as_ref().is_some_and(handed_over);
+        let waits = sending || hands_over && self.begin_after(After::Release, now, out);
+        if !waits {
+            self.with_election(now, out, Election::released);
+        }
     }
 
     /// [`super::super::Event::Stop`]: an active box sends its table first.
@@ -145,14 +165,17 @@ impl Director {
             After::Standby => drop(self.with_election(now, out, Election::stand_by)),
             After::Takeover => drop(self.with_election(now, out, Election::take_over)),
             After::Stop => self.stop(now, out),
+            After::Release => drop(self.with_election(now, out, Election::released)),
         }
         self.checkpoint(out);
     }
 
     pub(in super::super) fn sync_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.held_deadline(now, out);
-        if self.sync.after.is_some_and(|(_, until)| until <= now) {
-            self.log(Level::Warning, "cluster: the connection table was not sent in time", out);
+        if let Some((after, _)) = self.sync.after.filter(|(_, until)| *until <= now) {
+            if after != After::Release {
+                self.log(Level::Warning, "cluster: the connection table was not sent in time", out);
+            }
             self.table_done(now, out);
         }
         if self.sync.gate.is_some_and(|until| until <= now && until != Mono::ZERO) {

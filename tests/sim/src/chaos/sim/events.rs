@@ -24,7 +24,7 @@ impl Sim {
             | Event::TimeAnswered { .. }
             | Event::Maintained { .. }
             | Event::Kept(_)
-            | Event::Examined(_)
+            | Event::Examined { .. }
             | Event::Proven(_)
             | Event::Upgrade(_)
             | Event::Ordered(_)
