@@ -34,6 +34,9 @@ pub fn follow(lab: &mut Lab) -> Result<Vec<String>> {
     becomes(lab, PAGE, 400, "header 2.5")?;
     page(lab, &folder, "125%")?;
     becomes(lab, PAGE, 1250, "header 125%")?;
+    let stop = ["/usr/sbin/nginx", "-s", "stop", "-c", &file.display().to_string()];
+    let ended = lab.run(PAGE.0, stop, COMMAND)?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
     drop(nginx);
     let silent = || -> Result<bool> {
         Ok(load(lab, PAGE.0)?["silent"] == "yes" && kernel_weight(lab, 80, PAGE.1)? == Some(PAGE.2))

@@ -109,25 +109,17 @@ fn mail_is_secured_after_starttls_and_greeted_again() {
 #[test]
 fn each_protocol_asks_for_tls_in_its_own_words_and_logs_in_inside() {
     let login = || Some(Login { user: Some("u".parse().unwrap()), password: Some("p".parse().unwrap()) });
-    let cases: [(Question, &[u8], &[u8], &[u8], &[u8]); 4] = [
-        (Question::Pop3, b"+OK\r\n", b"STLS\r\n", b"+OK go on\r\n", b"finished<USER u\r\n>"),
+    let cases = [
+        (Question::Pop3, ["+OK\r\n", "STLS\r\n", "+OK go on\r\n", "finished<USER u\r\n>"]),
         (
             Question::Imap,
-            b"* OK\r\n",
-            b"s STARTTLS\r\n",
-            b"* x\r\ns OK\r\n",
-            b"finished<a LOGIN \"u\" \"p\"\r\n>",
+            ["* OK\r\n", "s STARTTLS\r\n", "* x\r\ns OK\r\n", "finished<a LOGIN \"u\" \"p\"\r\n>"],
         ),
-        (Question::Ftp, b"220 ftp\r\n", b"AUTH TLS\r\n", b"234 go on\r\n", b"finished<USER u\r\n>"),
-        (
-            Question::Nntp,
-            b"200 news\r\n",
-            b"STARTTLS\r\n",
-            b"382 go on\r\n",
-            b"finished<AUTHINFO USER u\r\n>",
-        ),
+        (Question::Ftp, ["220 ftp\r\n", "AUTH TLS\r\n", "234 go on\r\n", "finished<USER u\r\n>"]),
+        (Question::Nntp, ["200 news\r\n", "STARTTLS\r\n", "382 go on\r\n", "finished<AUTHINFO USER u\r\n>"]),
     ];
-    for (question, greeting, wish, agreed, first) in cases {
+    for (question, words) in cases {
+        let [greeting, wish, agreed, first] = words.map(str::as_bytes);
         let mut dialogue = starting(question, login());
         assert_eq!(dialogue.open(), Step::Wait);
         assert_eq!(dialogue.feed(greeting), send(wish));
