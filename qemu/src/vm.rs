@@ -32,6 +32,8 @@ pub struct Hardware {
     pub nics: &'static [&'static str],
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// Whether there is a hardware watchdog (Intel 6300ESB).
+    pub watchdog: bool,
 }
 
 /// What starts the system.
@@ -60,8 +62,13 @@ pub enum DiskBus {
 
 impl Hardware {
     /// What most of the lab runs on: the least and the fastest that serves the five-node cluster.
-    pub const FAST: Self =
-        Self { firmware: Firmware::None, disk: DiskBus::Virtio, nics: &["virtio-net-pci"], memory_mib: 64 };
+    pub const FAST: Self = Self {
+        firmware: Firmware::None,
+        disk: DiskBus::Virtio,
+        nics: &["virtio-net-pci"],
+        memory_mib: 64,
+        watchdog: false,
+    };
 }
 
 /// OVMF without a place for variables: each start is its first.
@@ -342,7 +349,9 @@ impl Vm {
             DiskBus::Nvme => &["nvme,drive=flash,serial=flash,bootindex=1"],
             DiskBus::Usb => &["qemu-xhci", "usb-storage,drive=flash,bootindex=1"],
         };
-        let devices = bus.iter().flat_map(|device| ["-device".to_owned(), (*device).to_owned()]);
+        let watchdog = spec.hardware.watchdog.then_some("i6300esb");
+        let devices =
+            bus.iter().copied().chain(watchdog).flat_map(|device| ["-device".to_owned(), device.to_owned()]);
         let outside = format!("unix:{},server=on,wait=off", spec.folder.join("qmp").display());
         [
             QEMU,

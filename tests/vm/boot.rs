@@ -17,17 +17,28 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-const SATA: Hardware =
-    Hardware { firmware: Firmware::Bios, disk: DiskBus::Ahci, nics: &["e1000", "rtl8139"], memory_mib: 64 };
+const SATA: Hardware = Hardware {
+    firmware: Firmware::Bios,
+    disk: DiskBus::Ahci,
+    nics: &["e1000", "rtl8139"],
+    memory_mib: 64,
+    watchdog: false,
+};
 const NVME: Hardware = Hardware {
     firmware: Firmware::Uefi,
     disk: DiskBus::Nvme,
     nics: &["e1000e", "vmxnet3"],
     // Most of it is for OVMF, which does not start with 64.
     memory_mib: 192,
+    watchdog: false,
 };
-const STICK: Hardware =
-    Hardware { firmware: Firmware::Bios, disk: DiskBus::Usb, nics: &["virtio-net-pci"], memory_mib: 64 };
+const STICK: Hardware = Hardware {
+    firmware: Firmware::Bios,
+    disk: DiskBus::Usb,
+    nics: &["virtio-net-pci"],
+    memory_mib: 64,
+    watchdog: false,
+};
 const VIRTIO: Hardware = Hardware { disk: DiskBus::Virtio, ..STICK };
 
 const VIRTUAL: &str = "http://1.2.3.1/";

@@ -4,8 +4,8 @@ use director_sim::chaos::script::seeds;
 use director_sim::many::run_all;
 use director_sim::pair::script::run;
 
-/// Seeds in `make unit`.
-const SEEDS: u64 = 1000;
+/// Seeds in `make unit` (issue).
+const SEEDS: u64 = 2000;
 
 #[test]
 fn a_pair_under_random_faults_has_one_active_box_and_agrees_again() {

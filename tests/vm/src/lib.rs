@@ -14,3 +14,4 @@ pub mod services;
 pub mod storm;
 pub mod suite;
 pub mod upgrades;
+pub mod watchdog;

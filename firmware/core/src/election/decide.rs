@@ -100,7 +100,9 @@ impl Election {
         let Some(word) = self.peer.word().filter(|_| self.peer.alive(now) && !self.mute(now)) else {
             return self.decide_alone(now, out);
         };
-        let (state, yielded) = (word.state, word.marks.yielded);
+        // One that has heard that this node took the role says no longer that it gave it.
+        let fresh = word.echo.is_some_and(|echo| echo.sequence > self.took.micros());
+        let (state, yielded) = (word.state, word.marks.yielded && fresh);
         let (better, in_grace) = (self.outranks(word), self.yielded.is_some_and(|until| now < until));
         match state {
             State::Active => {
@@ -335,7 +337,7 @@ impl Election {
             if matches!(why, Reason::PeerMute { .. } | Reason::PeerSilent { .. } | Reason::OneWay) {
                 self.peer.bury(now);
             }
-            (self.aside, self.takeover, self.quiet) = (false, false, None);
+            (self.aside, self.takeover, self.quiet, self.took) = (false, false, None, now);
         }
         if !matches!(role, Role::Releasing { .. }) {
             self.burst = BURST;

@@ -269,6 +269,8 @@ pub struct Election {
     quiet: Option<Mono>,
     /// When the peer said last that it is active.
     peer_active: Mono,
+    /// When this node became active last: what the peer gave it then, it does not give again.
+    took: Mono,
 }
 
 /// Why an operator's wish is not granted.
@@ -321,6 +323,7 @@ impl Election {
             apart: false,
             quiet,
             peer_active: Mono::ZERO,
+            took: Mono::ZERO,
         }
     }
 

@@ -297,6 +297,20 @@ fn standby_by_command_lasts_until_takeover_by_command() {
 }
 
 #[test]
+fn a_role_that_is_given_back_at_once_is_not_taken_for_given_again() {
+    let mut pair = Pair::running(|_| ());
+    pair.act(PRIMARY, Election::stand_by).unwrap();
+    pair.run(1000);
+    pair.act(PRIMARY, Election::take_over).unwrap();
+    pair.until(1000, |p| p.active() == [true, false]);
+    // Until it hears that the primary is active the backup says that it gave its role away.
+    pair.run(5);
+    pair.act(PRIMARY, Election::stand_by).unwrap();
+    pair.run(1000);
+    assert_eq!(pair.active(), [false, true]);
+}
+
+#[test]
 fn standby_by_command_without_a_peer_is_denied() {
     let mut pair = Pair::running(|_| ());
     pair.crash(BACKUP);

@@ -11,7 +11,7 @@ use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
 use director_vm_tests::carried::{Carried, kill_return_and_standby};
 use director_vm_tests::outage::{self, Hurt};
-use director_vm_tests::{ailments, balancing, loads, matrix, storm, upgrades};
+use director_vm_tests::{ailments, balancing, loads, matrix, storm, upgrades, watchdog};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -76,9 +76,24 @@ const JOBS: &[Job<Round>] = &[
         work: Work::Native(pair),
     },
     Job {
-        name: "outage",
-        about: "what a client sees when the active director is killed, cut off, frozen, rebooted, or returns",
-        work: Work::Lab(outages),
+        name: "outage-100ms",
+        about: "what a client sees when the active director is killed, cut off, frozen, rebooted, or returns; 100 ms and 300 ms",
+        work: Work::Lab(|found, options, folder| outages(found, options, folder, (100, 300, OUTAGES))),
+    },
+    Job {
+        name: "outage-500ms",
+        about: "the same with a heartbeat every 500 ms and a dead time of 2 s",
+        work: Work::Lab(|found, options, folder| outages(found, options, folder, (500, 2000, OUTAGES))),
+    },
+    Job {
+        name: "outage-2s",
+        about: "the same once, with the 2 s and 10 s of the oldest seed",
+        work: Work::Lab(|found, options, folder| outages(found, options, folder, (2000, 10_000, 1))),
+    },
+    Job {
+        name: "watchdog",
+        about: "a kernel that hangs is reset by the hardware watchdog (i6300esb), and the box serves again",
+        work: Work::Lab(hang),
     },
 ];
 
@@ -150,36 +165,51 @@ fn whole_matrix(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
     Ok(())
 }
 
-/// Each way to hurt the active director ten times at two settings, and once at that of the oldest seed. `COUNT` repeats
-/// them so often instead.
-fn outages(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
-    let settings = [(100, 300, OUTAGES), (500, 2000, OUTAGES), (2000, 10_000, 1)]
-        .map(|(i, d, n)| (i, d, options.count.unwrap_or(n)));
+/// Each way to hurt the active director so often at one setting: interval and dead time in milliseconds, and how often.
+/// `COUNT` repeats them so often instead.
+fn outages(
+    found: &mut Vec<Round>,
+    options: &Options,
+    folder: RunFolder,
+    (interval, dead, count): (u32, u32, u64),
+) -> Result<()> {
+    let count = options.count.unwrap_or(count);
     let mut lab = Lab::prepare(scenario::named("five-node-pair").context("scenario")?, folder)?;
     lab.set_tools(outage::tools());
     lab.boot()?;
-    for (interval, dead, count) in settings {
-        outage::set_times(&lab, interval, dead)?;
-        for hurt in Hurt::ALL {
-            let start = lab.hub().elapsed();
-            let mut all = Vec::new();
-            for _ in 0..count {
-                all.push(outage::measure(&mut lab, hurt, Duration::from_millis(u64::from(dead)))?);
-            }
-            all.sort_unstable_by_key(|o| o.ms);
-            let times: Vec<u64> = all.iter().map(|o| o.ms).collect();
-            let goal = all.first().map_or(0, |o| o.goal_ms);
-            let passed = all.iter().all(|o| o.met());
-            found.push(Round {
-                name: format!("outage {interval} ms/{dead} ms, {hurt}"),
-                seed: options.seed,
-                count,
-                seconds: (lab.hub().elapsed() - start).as_secs_f64(),
-                found: format!("{times:?} ms, to reach {goal} ms"),
-                passed,
-            });
+    outage::set_times(&lab, interval, dead)?;
+    for hurt in Hurt::ALL {
+        let start = lab.hub().elapsed();
+        let mut all = Vec::new();
+        for _ in 0..count {
+            all.push(outage::measure(&mut lab, hurt, Duration::from_millis(u64::from(dead)))?);
         }
+        all.sort_unstable_by_key(|o| o.ms);
+        let times: Vec<u64> = all.iter().map(|o| o.ms).collect();
+        let goal = all.first().map_or(0, |o| o.goal_ms);
+        let passed = all.iter().all(|o| o.met());
+        found.push(Round {
+            name: format!("outage {interval} ms/{dead} ms, {hurt}"),
+            seed: options.seed,
+            count,
+            seconds: (lab.hub().elapsed() - start).as_secs_f64(),
+            found: format!("{times:?} ms, to reach {goal} ms"),
+            passed,
+        });
     }
+    Ok(())
+}
+
+fn hang(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let took = watchdog::hang(folder)?;
+    found.push(Round {
+        name: "watchdog".into(),
+        seed: options.seed,
+        count: 1,
+        seconds: took.as_secs_f64(),
+        found: format!("reset after {} ms, and it serves again", took.as_millis()),
+        passed: true,
+    });
     Ok(())
 }
 
