@@ -53,8 +53,8 @@ sim: ## random faults around one director: SEEDS=n, or SEED=0x.. for one with it
 vm: firmware lab-tool ## the lab itself, then the real image in QEMU; CASE=filter runs the cases whose name contains it
 	$(CARGO) test --package director-qemu --test lab --locked -- $(CASE)
 	@$(CARGO) test --package director --no-run --locked --message-format=json >build/platform-tests.json
-	LAB_PLATFORM_TESTS=$$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' build/platform-tests.json) \
-	  $(CARGO) test --package director-vm-tests --locked -- $(CASE)
+	@LAB_PLATFORM_TESTS=$$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' build/platform-tests.json) \
+	  CASE='$(CASE)' tests/vm/run.sh
 
 fuzz: setup ## libFuzzer over every decoder and parser, writes build/fuzz.json; TARGET=name, SECONDS=n for all together
 	@FUZZ_SECONDS='$(SECONDS)' FUZZ_TARGET='$(TARGET)' tests/fuzz/run.sh

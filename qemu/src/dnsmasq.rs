@@ -19,6 +19,8 @@ pub fn start(node: &str, lends: Lends, folder: &Path, hub: &Arc<Hub>) -> Result<
     let Lends { address, router, seconds } = lends;
     let range = format!("--dhcp-range={address},{address},{seconds}");
     let router = format!("--dhcp-option=option:router,{router}");
+    // So long after its beginning a lease is renewed: dnsmasq lends for two minutes at least, of which nobody waits for half.
+    let renewal = "--dhcp-option=option:T1,15";
     let leases = format!("--dhcp-leasefile={}", folder.join("leases").display());
     let argv = [
         DNSMASQ,
@@ -36,6 +38,7 @@ pub fn start(node: &str, lends: Lends, folder: &Path, hub: &Arc<Hub>) -> Result<
         "--log-dhcp",
         &range,
         &router,
+        renewal,
         &leases,
     ];
     let server = Program::new(node, argv).netns(node).spawn(hub)?;

@@ -334,14 +334,15 @@ fn listen(mut stream: UnixStream, shared: &Shared, hub: &Hub, node: &str, name: 
     hub.line(node, name, "(line closed)");
 }
 
-/// Whether a line is the product's prompt: a host name, perhaps `[edit]`, and `> ` or `# ` at the end.
+/// Whether a line is the product's prompt: a host name and `> ` or `# `. Nothing more is allowed, because a line that has not
+/// come to its end yet may stop anywhere, after `unknown -> ` for example.
 #[must_use]
 pub fn is_prompt(line: &str) -> bool {
     let Some(head) = line.strip_suffix("> ").or_else(|| line.strip_suffix("# ")) else { return false };
     !head.is_empty()
         && head.len() <= 100
-        && head.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._@[]() /:".contains(&byte))
-        && head.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
+        && head.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+        && head.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 /// What a terminal shows of one line: carriage return, backspace, cursor left and right, erase to the end. Line
@@ -407,10 +408,11 @@ mod tests {
 
     #[test]
     fn prompts_of_both_modes_are_known_and_log_lines_are_not() {
-        for prompt in ["lvs1> ", "lvs1# ", "director[edit]# ", "[edit]lvs1# "] {
+        for prompt in ["lvs1> ", "lvs1# ", "lb-1.example# "] {
             assert!(is_prompt(prompt), "{prompt}");
         }
-        for other in ["lvs1> show", "", "> ", "[    0.1] x=\"a\"> ", "lvs1>"] {
+        let begun = "[    1.839006] director: server rs1 in pool echo: unknown -> ";
+        for other in ["lvs1> show", "", "> ", "[    0.1] x=\"a\"> ", "lvs1>", begun, "-> ", "unknown -> "] {
             assert!(!is_prompt(other), "{other}");
         }
     }

@@ -59,7 +59,7 @@ fn the_address_is_lent(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-/// dnsmasq lends for 120 s: the renewal comes after 60.
+/// dnsmasq lends for 120 s and says that a lease is renewed after 15.
 fn a_renewal_changes_nothing(lab: &mut Lab) -> Result<()> {
     let before = number(&system(lab)?, "operations")?;
     let left = number(&wait_bound(lab)?, "dhcp_left_ms")?;

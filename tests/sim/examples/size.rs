@@ -1,13 +1,13 @@
 //! The largest configuration: 1,000 services of 10 servers each. Prints what one call of the director costs at most:
 //! `cargo run --release -p director-sim --example size`.
 
-use director_core::cli::parse_set_lines;
+use director_core::cli::{parse_set_lines, refused_values};
 use director_core::director::protocol::{CommitOptions, Request, SessionId};
 use director_core::director::{Director, Effect, Event, Start};
 use director_core::health::ProbeOutcome;
 use director_core::model::{Config, Mono};
-use director_core::store::Generation;
 use director_core::store::identity::Role;
+use director_core::store::{Comment, Commit, Generation, blob};
 use director_sim::kernel::ModelKernel;
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -42,9 +42,9 @@ fn largest() -> Config {
     parse_set_lines(&text).expect("valid")
 }
 
-/// The costliest call of each kind, in microseconds.
+/// Of each kind of call the costliest and all together, in microseconds, and how many there were.
 #[derive(Default)]
-struct Costs(std::collections::BTreeMap<&'static str, (u128, u32)>);
+struct Costs(std::collections::BTreeMap<&'static str, (u128, u128, u32)>);
 
 struct Box_ {
     director: Director,
@@ -52,15 +52,23 @@ struct Box_ {
     costs: Costs,
 }
 
+impl Costs {
+    fn time<T>(&mut self, what: &'static str, call: impl FnOnce() -> T) -> T {
+        #[expect(clippy::disallowed_methods, reason = "measures the call")]
+        let begin = Instant::now();
+        let result = call();
+        let took = begin.elapsed().as_micros();
+        let cost = self.0.entry(what).or_default();
+        *cost = (cost.0.max(took), cost.1 + took, cost.2 + 1);
+        result
+    }
+}
+
 impl Box_ {
     fn handle(&mut self, what: &'static str, event: Event, now: Mono) -> Vec<Effect> {
         let mut out = Vec::new();
-        #[expect(clippy::disallowed_methods, reason = "measures the call")]
-        let begin = Instant::now();
-        self.director.handle(event, now, &mut out);
-        let took = begin.elapsed().as_micros();
-        let cost = self.costs.0.entry(what).or_default();
-        *cost = (cost.0.max(took), cost.1 + 1);
+        let director = &mut self.director;
+        self.costs.time(what, || director.handle(event, now, &mut out));
         out
     }
 
@@ -131,8 +139,18 @@ impl Box_ {
     }
 }
 
+/// What a starting director does with its configuration before its first turn.
+fn read_back(config: &Config, costs: &mut Costs) -> Config {
+    let comment = Comment::default();
+    let payload = blob::encode(&Commit { at_unix_s: 0, comment, config: config.clone() });
+    let read = costs.time("start: decode", || blob::decode(blob::SCHEMA, &payload)).expect("decodes");
+    costs.time("start: refused values", || assert!(refused_values(&read.config).is_empty()));
+    read.config
+}
+
 fn main() {
-    let config = largest();
+    let mut costs = Costs::default();
+    let config = read_back(&largest(), &mut costs);
     let start = Start {
         identity: Role::Primary,
         boots: 1,
@@ -151,9 +169,9 @@ fn main() {
     };
     let mut now = Mono::from_millis(1000);
     let mut effects = Vec::new();
-    let director = Director::start(start, now, &mut effects);
+    let director = costs.time("start: first turn", || Director::start(start, now, &mut effects));
     let kernel = ModelKernel::with_devices(&["eth0", "eth1", "lo"]);
-    let mut it = Box_ { director, kernel, costs: Costs::default() };
+    let mut it = Box_ { director, kernel, costs };
     it.run(effects, now);
     let end = now.micros() + 9_000_000;
     for _ in 0..100_000 {
@@ -182,7 +200,7 @@ fn main() {
         now,
     );
     it.run(effects, now);
-    for (what, (us, calls)) in &it.costs.0 {
-        println!("{what:24} {us:8} us at most, {calls} calls");
+    for (what, (most, all, calls)) in &it.costs.0 {
+        println!("{what:24} {most:8} us at most, {all:8} us in {calls} calls");
     }
 }

@@ -1,6 +1,9 @@
 //! What a pool decides as a whole, as the kernel gets to see it.
 
 use director_core::cli::parse_set_lines;
+use director_core::director::protocol::{CommitOptions, Request};
+use director_core::model::Millis;
+use director_core::store::Generation;
 use director_sim::world::{Server, World};
 use std::net::SocketAddr;
 
@@ -98,4 +101,28 @@ fn a_server_out_for_long_leaves_the_table() {
     world.servers.insert(address(3), Server::Good);
     world.run_ms(5000);
     assert_eq!(weights(&world), [2000, 1000, 1000]);
+}
+
+/// Verdicts wait a little for each other, and a checkpoint that was made meanwhile for another reason took them for acted on.
+#[test]
+fn a_checkpoint_of_something_else_does_not_make_a_verdict_wait() {
+    let settings = "set pool web interval 100ms\nset pool web timeout 100ms\n";
+    let mut world = running(settings);
+    let mut changed = world.flash[&Generation(1)].1.clone();
+    let ask = |world: &mut World, base, config| {
+        let options = CommitOptions { confirm: Some(Millis::from_secs(60)), ..CommitOptions::default() };
+        world.ask(Request::Commit { base: Generation(base), config, options });
+    };
+    let web = changed.pools.get_mut(&"web".parse().unwrap()).unwrap();
+    web.servers.values_mut().last().unwrap().weight = 900;
+    ask(&mut world, 1, changed.clone());
+    world.run_ms(1000);
+    world.servers.insert(address(3), Server::Refuses);
+    world.run_while_not(1000, |world| weights(world)[0] == 0).expect("the first leaves");
+    world.servers.insert(address(4), Server::Refuses);
+    for _ in 0..200 {
+        ask(&mut world, 2, changed.clone());
+        world.run_ms(1);
+    }
+    assert_eq!(weights(&world), [0, 0, 900]);
 }

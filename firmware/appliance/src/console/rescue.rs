@@ -71,7 +71,7 @@ impl Rescue {
     pub(super) fn answer(&mut self, request: Request) -> (Reply, Option<Ask>) {
         let reboot = Some(Ask::Power(Power::Reboot));
         let reply = match request {
-            Request::Status => Reply::Status(self.status()),
+            Request::Status | Request::BoxStatus => Reply::Status(self.status()),
             // Not the stored one: nobody had to log in.
             Request::Config => Reply::Config { generation: self.newest, config: Config::default() },
             Request::Check(config) => {

@@ -9,7 +9,7 @@ use crate::platform::flash::{self, Flash};
 use crate::platform::kmsg::Log;
 use crate::platform::{selfcheck, uevent};
 use director_core::cli::refused_values;
-use director_core::director::{Checkpoint, Level, Start};
+use director_core::director::{Checkpoint, Event, Level, Start};
 use director_core::login::Access;
 use director_core::model::{Config, Millis};
 use director_core::store::identity::{self, Identity, Role};
@@ -100,11 +100,6 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
                 Some((generation, commit)) => {
                     start.source = format!("configuration {generation} from flash");
                     (start.generation, start.config) = (generation, commit.config);
-                    for value in refused_values(&start.config).into_iter().take(VALUE_NOTES_MAX) {
-                        notes.push(format!(
-                            "configuration {generation} has a value that this firmware refuses: {value}"
-                        ));
-                    }
                 }
             }
             let more = loaded.warnings.len().saturating_sub(SLOT_NOTES_MAX);
@@ -154,6 +149,14 @@ fn accepted(
         best = slots::recall(flash, best.0, 1).ok()?;
     }
     Some(best)
+}
+
+/// What this firmware refuses of the values of a configuration that was read from flash. Every value is parsed again: with 10,000
+/// servers that takes longer than all else before the first turn, so it is done beside the loop.
+pub(super) fn judge(generation: Generation, config: &Config) -> Event {
+    let refused = refused_values(config).into_iter().take(VALUE_NOTES_MAX);
+    let note = |value| format!("configuration {generation} has a value that this firmware refuses: {value}");
+    Event::Judged { generation, notes: refused.map(note).collect() }
 }
 
 /// A random number that no process before had.

@@ -31,6 +31,7 @@ use director_core::director::{Director, Event, Level};
 use director_core::init::Child;
 use director_core::init::limits::{EXIT_FINAL, REPORT_EVERY};
 use director_core::model::Mono;
+use director_core::store::Generation;
 use shells::{Inputs, Shells};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -84,6 +85,9 @@ async fn serve(log: &Rc<Log>, reporter: Option<Reporter>, fenced: bool) -> std::
         role.active = false;
     }
     let (mut shells, mut inputs) = Shells::open(log, flash, reporter)?;
+    if start.generation != Generation::default() {
+        shells.judge(start.generation, start.config.clone());
+    }
     let mut effects = Vec::new();
     let mut director = Director::start(start, clock::now(), &mut effects);
     while shells.execute(&mut inputs, &mut effects) {

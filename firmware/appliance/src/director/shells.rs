@@ -10,6 +10,7 @@ use super::time;
 use crate::init::report::Reporter;
 use crate::init::request;
 use crate::ipc;
+use crate::platform::background;
 use crate::platform::clock;
 use crate::platform::doctor;
 use crate::platform::fence;
@@ -28,7 +29,7 @@ use director_core::director::upgrading::{News, Task};
 use director_core::director::{Effect, Event, Level};
 use director_core::doctor::Look;
 use director_core::health::{ProbeId, ProbeOutcome};
-use director_core::init::Ask;
+use director_core::init::{Ask, Child};
 use director_core::model::{Config, Mono};
 use director_core::plan::OpError;
 use director_core::store::{Comment, Commit, Generation, StoreError, blob};
@@ -326,6 +327,22 @@ impl Shells {
             // The receiver is gone only when the director ends.
             drop(examined.send(Event::Examined { watch, seen }).await);
         });
+    }
+
+    /// Looks for values that this firmware refuses, on a thread that gives way to all else.
+    pub(super) fn judge(&self, generation: Generation, config: Config) {
+        let (log, events) = (Log::open(Child::Director.word()), self.examined.clone());
+        let judge = move || {
+            // The table comes first.
+            background::give_way();
+            let event = boot::judge(generation, &config);
+            if let Event::Judged { notes, .. } = &event {
+                notes.iter().for_each(|note| log.write(Level::Warning, format_args!("{note}")));
+            }
+            drop(events.blocking_send(event));
+        };
+        let judged = std::thread::Builder::new().name("values".to_owned()).spawn(judge);
+        self.complain("the values of the configuration are not looked at", judged.map(drop));
     }
 
     fn ask_kernel(&mut self, job: Job) {

@@ -109,3 +109,33 @@ fn links() -> BTreeMap<OsString, bool> {
     };
     devices.take(DEVICES_MAX).filter_map(link).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::tests::{add_addresses, isolated};
+    use nix::errno::Errno;
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    /// More than fit what is left of the socket's room.
+    const MANY: usize = 50;
+
+    #[test]
+    fn lost_notifications_are_a_change() {
+        isolated("platform::changes::tests::lost_notifications_are_a_change", async |_| {
+            let witness = Socket::open(NlFamily::Route, &ROUTE_GROUPS).unwrap();
+            let mut changes = Changes::open().unwrap();
+            for socket in [&witness, &changes.route] {
+                setsockopt(socket, sockopt::RcvBuf, &1).unwrap();
+            }
+            add_addresses(MANY);
+            let mut buffer = [0; 16];
+            let lost = (0..MANY).find_map(|_| witness.try_receive(&mut buffer).err());
+            assert_eq!(
+                lost.and_then(|error| error.raw_os_error()).map(Errno::from_raw),
+                Some(Errno::ENOBUFS)
+            );
+            changes.next().await;
+        });
+    }
+}

@@ -1,6 +1,7 @@
 //! The kernel's side: everything that is a system call.
 
 pub(crate) mod announce;
+pub(crate) mod background;
 pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod confine;

@@ -20,13 +20,17 @@ const INSIDE: &str = "DIRECTOR_TEST_NAMESPACE";
 
 /// Runs `body` in a fresh namespace with a pair of connected devices `eth0` and `peer0`.
 fn in_namespace(test: &str, body: impl AsyncFnOnce(Kernel)) {
+    isolated(&format!("platform::tests::{test}"), body);
+}
+
+/// The same for a test of another module, by its whole name.
+pub(super) fn isolated(name: &str, body: impl AsyncFnOnce(Kernel)) {
     if std::env::var_os(INSIDE).is_none() {
         let this = std::env::current_exe().unwrap();
-        let name = format!("platform::tests::{test}");
         let mut again = Command::new("unshare");
-        // Everything in it ends with the namespaces.
+        // Servers that a test starts end with its namespace, also when it fails.
         again.args(["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-        again.arg(this).args(["--exact", &name, "--nocapture"]);
+        again.arg(this).args(["--exact", name, "--nocapture"]);
         let output = again.env(INSIDE, std::process::id().to_string()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         let (said, stderr) = (said.as_ref(), String::from_utf8_lossy(&output.stderr));
@@ -39,10 +43,19 @@ fn in_namespace(test: &str, body: impl AsyncFnOnce(Kernel)) {
 }
 
 /// iproute2, as an independent opinion.
-fn ip(arguments: &str) -> String {
+pub(super) fn ip(arguments: &str) -> String {
     let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// So many addresses on `lo`, 10.1.0.1 first.
+pub(super) fn add_addresses(count: usize) {
+    let lines = (0..count).map(|n| format!("address add 10.1.{}.{}/32 dev lo\n", n / 250, n % 250 + 1));
+    let file = std::env::temp_dir().join(format!("director-addresses-{}", std::process::id()));
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    ip(&format!("-batch {}", file.display()));
+    std::fs::remove_file(file).unwrap();
 }
 
 async fn done(kernel: &mut Kernel, ops: &[Op]) {

@@ -59,6 +59,29 @@ impl Director {
         self.last_error = Some(text(first));
     }
 
+    /// Says that these operations undo what something else did.
+    pub(super) fn blame(&mut self, ops: &[Op], out: &mut Vec<Effect>) {
+        let Some(first) = ops.first() else { return };
+        self.repairing = u32::try_from(ops.len()).unwrap_or(u32::MAX);
+        let rest = match self.repairing.saturating_sub(1) {
+            0 => String::new(),
+            1 => String::from(", and 1 more operation"),
+            more => format!(", and {more} more operations"),
+        };
+        let text = format!("the kernel was changed by something else: {}{rest}", describe(first));
+        self.log(Level::Warning, text, out);
+    }
+
+    /// Says that it is undone.
+    pub(super) fn repaired(&mut self, out: &mut Vec<Effect>) {
+        let count = core::mem::take(&mut self.repairing);
+        if count > 0 {
+            let s = if count == 1 { "" } else { "s" };
+            let text = format!("put right: {count} operation{s} in {}", self.reconcile.took());
+            self.log(Level::Notice, text, out);
+        }
+    }
+
     /// Logs an error once, however often it comes in a row, and keeps it for the alarms.
     pub(super) fn complain(&mut self, text: String, out: &mut Vec<Effect>) {
         if self.last_error.as_ref() != Some(&text) {

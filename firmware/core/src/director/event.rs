@@ -55,6 +55,13 @@ pub enum Event {
         /// Whether it was read back intact.
         result: Result<(), StoreError>,
     },
+    /// What is wrong with values of a stored configuration, found beside the loop: alarms until the next commit.
+    Judged {
+        /// Of which generation.
+        generation: Generation,
+        /// Each names the value.
+        notes: Vec<String>,
+    },
     /// The peer's word, as far as the filter can tell.
     Heartbeat {
         /// Number of the path.

@@ -37,10 +37,10 @@ pub mod trial;
 mod undo;
 pub mod upgrading;
 mod view;
+mod wanted;
 
 pub use event::{Effect, Event, Level};
 
-use crate::cli::show::ops::describe;
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
 use crate::login::Access;
@@ -71,6 +71,7 @@ use servers::Keeping;
 use system::System;
 use trial::{SavedTrial, Trial};
 use undo::Marks;
+use wanted::Wanted;
 
 /// Requests that wait for a fresh dump, at most. Consoles are few; more are answered from the last dump.
 const STATUS_WAITERS_MAX: usize = 16;
@@ -153,6 +154,10 @@ pub struct Director {
     notes: Vec<String>,
     health: Health,
     reconcile: Reconcile,
+    /// Operations that put right what something else changed, until that is done.
+    repairing: u32,
+    /// What the last plan wanted.
+    wanted: Option<Wanted>,
     announcer: Announcer,
     cluster: cluster::Cluster,
     transaction: Option<Transaction>,
@@ -164,7 +169,8 @@ pub struct Director {
     fell_back: Option<String>,
     /// Stored commits being read.
     reads: usize,
-    status_waiters: Vec<SessionId>,
+    /// Who waits for the next dump, and whether with the servers.
+    status_waiters: Vec<(SessionId, bool)>,
     stopping: bool,
     /// Its flash is being overwritten.
     resetting: bool,
@@ -209,6 +215,8 @@ impl Director {
             notes: start.notes.clone(),
             health,
             reconcile: Reconcile::start(now),
+            repairing: 0,
+            wanted: None,
             announcer: Announcer::default(),
             cluster: cluster::Cluster::default(),
             transaction: None,
@@ -277,6 +285,8 @@ impl Director {
             Event::Dhcp { device, message } => self.on_dhcp(&device, &message, now, out),
             Event::Linked(up) => self.on_linked(up, now, out),
             Event::Told(message) => self.on_told(*message, now, out),
+            Event::Judged { generation, notes } if generation == self.generation => self.notes.extend(notes),
+            Event::Judged { .. } => {}
             Event::TableSent(connections) => self.table_sent(connections, now, out),
             Event::Recalled { session, result } => self.on_recalled(session, result, now, out),
             Event::Maintained { session, what, result } => {
@@ -443,7 +453,10 @@ impl Director {
 
     /// Keeps in `/run` what a restarted director needs.
     fn checkpoint(&mut self, out: &mut Vec<Effect>) {
-        self.unsaved = false;
+        if core::mem::take(&mut self.unsaved) {
+            // Whoever asked: what a restarted director would act on is acted on now.
+            self.reconcile.desired_changed();
+        }
         // One that the peer decides about is over when this process ends, as it is when the connection does.
         let own = self.trial.as_ref().filter(|t| t.with != trial::With::ForPeer);
         let trial = own.map(|t| SavedTrial { generation: t.generation, deadline: t.deadline });
@@ -495,12 +508,19 @@ impl Director {
         // Verdicts that changed are acted on here, whoever asked for this plan.
         let drifted = self.reconcile.drifted() && !self.unsaved;
         // A restart must not know less than the kernel shows.
-        if self.remember_parameters() || self.unsaved {
+        let remembered = self.remember_parameters();
+        if remembered || self.unsaved {
             self.checkpoint(out);
         }
+        let changed = remembered || self.reconcile.changed();
+        let known = self.wanted.take().filter(|_| !changed);
         let Some(observed) = self.reconcile.observed() else { return };
-        let want = self.desired(&self.config, observed);
-        let mut ops = plan(&want, observed).ops;
+        let wanted = match known {
+            Some(wanted) if wanted.fits(observed) => wanted,
+            _ => Wanted::new(self.desired(&self.config, observed), observed),
+        };
+        let want = &wanted.desired;
+        let mut ops = plan(want, observed).ops;
         self.addresses_first(&want.released, &mut ops);
         self.announcer.keep(|key| want.floating_addresses.contains_key(key));
         for key in want.floating_addresses.keys().filter(|key| observed.addresses.contains_key(key)) {
@@ -513,17 +533,11 @@ impl Director {
         }
         self.cluster_planned(want.floating_addresses.keys());
         let count = u32::try_from(ops.len()).unwrap_or(u32::MAX);
-        if let Some(first) = ops.first().filter(|_| drifted) {
-            let more = count.saturating_sub(1);
-            let rest = match more {
-                0 => String::new(),
-                1 => ", and 1 more operation".to_string(),
-                _ => format!(", and {more} more operations"),
-            };
-            let text = format!("the kernel was changed by something else: {}{rest}", describe(first));
-            self.log(Level::Warning, text, out);
+        if drifted {
+            self.blame(&ops, out);
         }
-        let pages = want.pages;
+        let pages = want.pages.clone();
+        self.wanted = Some(wanted);
         match self.reconcile.planned(ops.clone(), now) {
             Some(batch) => {
                 self.show_pages_before(&pages, out);
@@ -552,6 +566,7 @@ impl Director {
 
     /// Kernel and desired state agree.
     fn on_settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        self.repaired(out);
         self.last_error = None;
         self.failing.clear();
         self.commit_settled(now, out);

@@ -31,6 +31,8 @@ pub struct SessionId(pub u32);
 pub enum Request {
     /// Everything that `show` renders.
     Status,
+    /// The same without virtual and real servers.
+    BoxStatus,
     /// The running configuration.
     Config,
     /// What a commit of this configuration would do.
@@ -204,7 +206,7 @@ pub enum Power {
 /// An answer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Reply {
-    /// To [`Request::Status`].
+    /// To [`Request::Status`] and [`Request::BoxStatus`].
     Status(Status),
     /// To [`Request::Config`].
     Config {

@@ -47,6 +47,8 @@ pub struct Reconcile {
     dirty: bool,
     /// The desired state may have changed since the kernel was last as desired.
     asked: bool,
+    /// The desired state may have changed since the last plan.
+    changed: bool,
     /// The picture may be wrong: dump before planning.
     stale: bool,
     /// The kernel changed while it was dumped.
@@ -88,6 +90,7 @@ impl Reconcile {
             observed_at: now,
             dirty: true,
             asked: true,
+            changed: true,
             stale: true,
             missed: false,
             urgent: false,
@@ -102,6 +105,12 @@ impl Reconcile {
     pub fn desired_changed(&mut self) {
         self.dirty = true;
         self.asked = true;
+        self.changed = true;
+    }
+
+    /// Whether what the last plan wanted may not be what is wanted now.
+    pub const fn changed(&self) -> bool {
+        self.changed
     }
 
     /// The role changed. Clients wait for the addresses, so the plan is made of the picture that is there; a dump that is
@@ -208,6 +217,7 @@ impl Reconcile {
 
     /// The plan is this. Returns the number of its batch, or `None` when there is nothing to do.
     pub fn planned(&mut self, ops: Vec<Op>, now: Mono) -> Option<u64> {
+        self.changed = false;
         let missed = core::mem::take(&mut self.missed);
         self.urgent = false;
         self.stale |= missed;

@@ -28,10 +28,8 @@ impl Director {
         out: &mut Vec<Effect>,
     ) {
         match request {
-            Request::Status if self.status_waiters.len() < STATUS_WAITERS_MAX => {
-                self.status_waiters.push(session)
-            }
-            Request::Status => answer(session, Reply::Status(self.status(now)), out),
+            Request::Status => self.want_status(session, true, now, out),
+            Request::BoxStatus => self.want_status(session, false, now, out),
             Request::Config => {
                 // A commit under way may still be taken back: the committed one is what a candidate starts from.
                 let running = |t: &&Transaction| !matches!(t.stage, Stage::Asking | Stage::Saving);
@@ -79,8 +77,17 @@ impl Director {
     }
 
     pub(super) fn answer_status_waiters(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        for session in core::mem::take(&mut self.status_waiters) {
-            answer(session, Reply::Status(self.status(now)), out);
+        for (session, servers) in core::mem::take(&mut self.status_waiters) {
+            answer(session, Reply::Status(self.status(servers, now)), out);
+        }
+    }
+
+    /// Answers with the next dump, whose counters are fresh; at once when many wait already.
+    fn want_status(&mut self, session: SessionId, servers: bool, now: Mono, out: &mut Vec<Effect>) {
+        if self.status_waiters.len() < STATUS_WAITERS_MAX {
+            self.status_waiters.push((session, servers));
+        } else {
+            answer(session, Reply::Status(self.status(servers, now)), out);
         }
     }
 

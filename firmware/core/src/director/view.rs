@@ -42,9 +42,10 @@ pub(super) fn transition(
 }
 
 impl Director {
-    pub(super) fn status(&self, now: Mono) -> Status {
+    pub(super) fn status(&self, servers: bool, now: Mono) -> Status {
         let nothing = Observed::default();
         let observed = self.reconcile.observed().unwrap_or(&nothing);
+        let counted = Some(observed).filter(|_| servers);
         Status {
             at: now,
             system: self.system_status(),
@@ -57,9 +58,9 @@ impl Director {
             }),
             interfaces: self.interface_status(observed),
             addresses: self.address_status(observed),
-            services: self.service_status(observed),
-            servers: self.server_status(observed, now),
-            ipvs: ipvs(observed),
+            services: counted.map(|observed| self.service_status(observed)).unwrap_or_default(),
+            servers: counted.map(|observed| self.server_status(observed, now)).unwrap_or_default(),
+            ipvs: counted.map(ipvs).unwrap_or_default(),
             timeouts: observed.timeouts,
             daemons: observed.daemons.iter().map(|(role, spec)| (*role, spec.clone())).collect(),
             time: self.time.status(),

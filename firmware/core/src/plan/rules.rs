@@ -5,7 +5,7 @@ use super::spec::ServiceKey;
 use crate::gather::Gather as _;
 use crate::model::config::{Config, Forward, Node, Pool, Protocol, Service};
 use crate::model::ipvs::{Mark, SourceNat};
-use crate::model::{Cidr, Device, Name};
+use crate::model::{Cidr, Device};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -220,16 +220,13 @@ fn notrack(config: &Config) -> BTreeSet<(Protocol, IpAddr, u16)> {
 
 /// Networks whose hosts we forward for: those of the node's interfaces that have a real server behind NAT.
 fn inside(config: &Config, networks: &[(Device, Cidr)]) -> BTreeSet<(Device, Cidr)> {
-    let servers: BTreeSet<&Name> = config
-        .pools
-        .values()
-        .flat_map(|pool| {
-            let nat = pool.servers.iter().filter(|(_, member)| pool.forward_of(member) == Forward::Nat);
-            let sorry = pool.shortage.sorry_server.iter().filter(|_| pool.forward == Forward::Nat);
-            nat.map(|(name, _)| name).chain(sorry)
-        })
-        .gather();
-    let behind_nat = servers.into_iter().filter_map(|name| config.real_servers.get(name)?.address);
+    // A server of several pools comes several times, which costs less than telling ten thousand names apart.
+    let servers = config.pools.values().flat_map(|pool| {
+        let nat = pool.servers.iter().filter(|(_, member)| pool.forward_of(member) == Forward::Nat);
+        let sorry = pool.shortage.sorry_server.iter().filter(|_| pool.forward == Forward::Nat);
+        nat.map(|(name, _)| name).chain(sorry)
+    });
+    let behind_nat = servers.filter_map(|name| config.real_servers.get(name)?.address);
     let connected = |address| networks.iter().find(|(_, network)| network.contains(address));
     // Their answers come in by the device of their router, and must pass here before IPVS rewrites them.
     let routed = |address| {

@@ -23,8 +23,13 @@ const JOBS: &[Job<Figure>] = &[
     },
     Job {
         name: "program",
-        about: "1,000 services of 10 servers into the kernel, beside ipvsadm -R in the same guest, and an empty plan",
+        about: "1,000 services of 10 servers into the kernel, beside ipvsadm -R on the same kernel, and an empty plan",
         work: Work::Lab(programming::run),
+    },
+    Job {
+        name: "start",
+        about: "from power-on to the whole table, with 10,000 real servers committed",
+        work: Work::Lab(programming::start),
     },
     Job {
         name: "takeover",

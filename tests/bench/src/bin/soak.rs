@@ -46,6 +46,11 @@ const JOBS: &[Job<Round>] = &[
         work: Work::Lab(whole_matrix),
     },
     Job {
+        name: "seeds",
+        about: "clusters that people's documents describe, each booted once",
+        work: Work::Native(seeds),
+    },
+    Job {
         name: "downloads",
         about: "200 MB through NAT and direct routing, over kill -9, return and cluster standby of the active box",
         work: Work::Lab(downloads),
@@ -284,20 +289,19 @@ fn loads(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result
 
 /// The ignored tests of the firmware's crate that need those servers.
 fn servers(found: &mut Vec<Round>, options: &Options) -> Result<()> {
+    let arguments = ["--package", "director", "--locked", "--", "--ignored", "platform::probe::heavy_tests"];
+    tests("servers", &arguments, found, options)
+}
+
+fn seeds(found: &mut Vec<Round>, options: &Options) -> Result<()> {
+    tests("seeds", &["--package", "director-vm-tests", "--test", "seeds", "--locked"], found, options)
+}
+
+/// `cargo test` with these arguments; each test is a round.
+fn tests(job: &str, arguments: &[&str], found: &mut Vec<Round>, options: &Options) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args([
-            "test",
-            "--package",
-            "director",
-            "--locked",
-            "--",
-            "--ignored",
-            "platform::probe::heavy_tests",
-        ])
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cargo")?;
+    let output =
+        Command::new(cargo).arg("test").args(arguments).stderr(Stdio::inherit()).output().context("cargo")?;
     let said = String::from_utf8_lossy(&output.stdout);
     let took = said.split("finished in ").nth(1).and_then(|rest| rest.split('s').next());
     let seconds = took.and_then(|took| took.parse().ok()).unwrap_or_default();
@@ -306,15 +310,14 @@ fn servers(found: &mut Vec<Round>, options: &Options) -> Result<()> {
         else {
             continue;
         };
-        let (passed, name) = (result.starts_with("ok"), name.rsplit("::").next().unwrap_or(name));
-        let found_words = name.replace('_', " ");
+        let name = name.trim();
         found.push(Round {
-            name: "servers".into(),
+            name: job.into(),
             seed: options.seed,
             count: 1,
             seconds,
-            found: found_words,
-            passed,
+            found: name.rsplit("::").next().unwrap_or(name).replace('_', " "),
+            passed: result.starts_with("ok"),
         });
     }
     ensure!(output.status.success(), "{said}");

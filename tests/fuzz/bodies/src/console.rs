@@ -147,7 +147,7 @@ impl Bench {
     fn answer(&mut self, refuse: bool) {
         let Some(request) = self.requests.pop_front() else { return };
         let reply = match request {
-            Request::Status => Reply::Status(STATUS.clone()),
+            Request::Status | Request::BoxStatus => Reply::Status(STATUS.clone()),
             Request::Config => {
                 Reply::Config { generation: Generation(self.generation), config: self.config.clone() }
             }

@@ -306,7 +306,9 @@ impl Sim {
             Request::Server(action) => {
                 Asked { action: Some((action.server.clone(), self.override_of(action))), ..nothing }
             }
-            Request::Status | Request::Config | Request::Check(_) | Request::Checks => nothing,
+            Request::Status | Request::BoxStatus | Request::Config | Request::Check(_) | Request::Checks => {
+                nothing
+            }
             Request::Why { .. } | Request::Doctor { .. } | Request::Power(_) => nothing,
         };
         self.note(format!("session {} asks {}", session.0, word(&request)));

@@ -327,11 +327,13 @@ pub fn fragments(lab: &mut Lab) -> Result<()> {
     })
 }
 
-/// Direct routing of SCTP; the client and the servers need a kernel that has it.
+/// SCTP by direct routing and behind NAT. The client and the servers need a kernel that has it; to the client's second
+/// address the servers answer by way of the director.
 ///
 /// # Errors
 /// When nothing is answered, or by one server only.
 pub fn sctp(lab: &mut Lab) -> Result<()> {
+    const CLIENTS: [&str; 2] = ["1.2.3.110", "1.2.3.111"];
     let set = [
         "set real-server t1near address 1.2.3.21",
         "set real-server t2near address 1.2.3.22",
@@ -342,27 +344,53 @@ pub fn sctp(lab: &mut Lab) -> Result<()> {
         "set service sctp address v4 protocol sctp port 9",
         "set service sctp scheduler rr",
         "set service sctp pool sctp",
+        "set pool sctpnat check none",
+        "set pool sctpnat server t1 port 11",
+        "set pool sctpnat server t2 port 11",
+        "set service sctpnat address v4 protocol sctp port 10",
+        "set service sctpnat scheduler rr",
+        "set service sctpnat pool sctpnat",
     ];
-    let back =
-        ["delete service sctp", "delete pool sctp", "delete real-server t1near", "delete real-server t2near"];
+    let back = [
+        "delete service sctp",
+        "delete pool sctp",
+        "delete service sctpnat",
+        "delete pool sctpnat",
+        "delete real-server t1near",
+        "delete real-server t2near",
+    ];
     let tools = director_qemu::tools::Tools::new(["/usr/bin/socat"]);
     lab.add_machine("sctp-client", &["public"], &tools)?;
-    lab.shell("sctp-client")?.ok("ip link set eth0 up && ip address add 1.2.3.110/24 dev eth0")?;
-    for name in ["t1", "t2"] {
+    let client = lab.shell("sctp-client")?;
+    client.ok("ip link set eth0 up")?;
+    for address in CLIENTS {
+        client.ok(&format!("ip address add {address}/24 dev eth0"))?;
+    }
+    for (name, inside) in [("t1", "192.168.1.21"), ("t2", "192.168.1.22")] {
+        let shell = lab.shell(name)?;
+        shell.ok(&format!("/bin/ip route add {}/32 via 192.168.1.254", CLIENTS[1]))?;
         let answer = format!("SYSTEM:'read -r x; echo {name} $SOCAT_PEERADDR'");
-        lab.shell(name)?.ok(&format!("(socat SCTP4-LISTEN:9,bind={V4},fork,reuseaddr {answer} &)"))?;
+        for listen in [format!("9,bind={V4}"), format!("11,bind={inside}")] {
+            shell.ok(&format!("(socat SCTP4-LISTEN:{listen},fork,reuseaddr {answer} &)"))?;
+        }
     }
     with(lab, &set, &back, |lab| {
         let shell = lab.shell("sctp-client")?;
-        let mut answers = Vec::new();
-        for _ in 0..REQUESTS {
-            // An association cannot be closed on one side: who asks stays until it has its answer.
-            let ask =
-                format!("socat SCTP4:{V4}:9 SYSTEM:'echo hello; head -n 1 >/tmp/answer'; cat /tmp/answer");
-            answers.push(shell.ok(&ask)?.trim().to_owned());
+        for (port, client) in [(9, CLIENTS[0]), (10, CLIENTS[1])] {
+            let mut answers = Vec::new();
+            for _ in 0..REQUESTS {
+                // An association cannot be closed on one side: who asks stays until it has its answer.
+                let ask = format!(
+                    "socat SCTP4:{V4}:{port},bind={client} SYSTEM:'echo hello; head -n 1 >/tmp/answer'; cat /tmp/answer"
+                );
+                answers.push(shell.ok(&ask)?.trim().to_owned());
+            }
+            let counted = named(&answers, client).with_context(|| format!("port {port}"))?;
+            ensure!(
+                counted.len() == 2 && counted.values().all(|n| *n == REQUESTS / 2),
+                "port {port}: {counted:?}"
+            );
         }
-        let counted = named(&answers, "1.2.3.110")?;
-        ensure!(counted.len() == 2 && counted.values().all(|n| *n == REQUESTS / 2), "{counted:?}");
         let table = lab.ask(LVS1, "show ipvs")?.join("\n");
         ensure!(table.contains("SCTP"), "{table}");
         Ok(())

@@ -1,7 +1,7 @@
 //! FTP with vsftpd, as the manual of seed 002 describes it: behind NAT the kernel reads along, elsewhere one mark holds the
 //! control port and the passive ports together.
 
-use super::world::{CLIENT4, FTP_DIRECT, FTP_TUNNEL, V4, V6};
+use super::world::{CLIENT4, FTP_DIRECT, FTP_DIRECT6, FTP_TUNNEL, FTP_TUNNEL6, V4, V6};
 use anyhow::{Context as _, Result, ensure};
 use director_qemu::lab::Lab;
 use std::collections::BTreeSet;
@@ -48,6 +48,26 @@ set pool ftpt check none
 set pool ftpt forward tunnel
 set pool ftpt server t1
 set pool ftpt server t2
+set mark ftpd6 address ftp-direct6 port 20-21
+set mark ftpd6 port 10000-10100
+set service ftpd6 mark ftpd6
+set service ftpd6 scheduler rr
+set service ftpd6 persistence 5m
+set service ftpd6 pool ftpd6
+set pool ftpd6 check none
+set pool ftpd6 forward direct
+set pool ftpd6 server d1six
+set pool ftpd6 server d2six
+set mark ftpt6 address ftp-tunnel6 port 20-21
+set mark ftpt6 port 10000-10100
+set service ftpt6 mark ftpt6
+set service ftpt6 scheduler rr
+set service ftpt6 persistence 5m
+set service ftpt6 pool ftpt6
+set pool ftpt6 check none
+set pool ftpt6 forward tunnel
+set pool ftpt6 server t1six
+set pool ftpt6 server t2six
 ";
 
 /// A server of anonymous FTP that runs as who started it: in the lab's namespace there is nobody else to become.
@@ -92,15 +112,19 @@ pub(super) fn serve(lab: &mut Lab) -> Result<()> {
 /// Ways to open the data connection, as curl says them.
 const PASSIVE: [&[&str]; 2] = [&[], &["--disable-epsv"]];
 const ACTIVE: [&[&str]; 2] = [&["--ftp-port", "eth0"], &["--disable-eprt", "--ftp-port", CLIENT4]];
+/// IPv6 knows the extended commands alone (RFC 2428).
+const ALL6: [&[&str]; 2] = [PASSIVE[0], ACTIVE[0]];
 
 /// # Errors
 /// When a transfer fails, or goes to another server than it should.
 pub fn all(lab: &mut Lab) -> Result<()> {
     for (what, host, servers, ways) in [
         ("nat", V4.to_owned(), ["rs1", "rs2"], [PASSIVE, ACTIVE].concat()),
-        ("nat of IPv6", format!("[{V6}]"), ["rs1", "rs2"], vec![PASSIVE[0]]),
+        ("nat of IPv6", format!("[{V6}]"), ["rs1", "rs2"], ALL6.to_vec()),
         ("direct routing", FTP_DIRECT.to_owned(), ["d1", "d2"], [PASSIVE, ACTIVE].concat()),
         ("tunnels", FTP_TUNNEL.to_owned(), ["t1", "t2"], [PASSIVE, ACTIVE].concat()),
+        ("direct routing of IPv6", format!("[{FTP_DIRECT6}]"), ["d1", "d2"], ALL6.to_vec()),
+        ("tunnels of IPv6", format!("[{FTP_TUNNEL6}]"), ["t1", "t2"], ALL6.to_vec()),
     ] {
         for way in ways {
             let mut seen = BTreeSet::new();

@@ -20,6 +20,10 @@ pub const V6: &str = "2001:db8:1::1";
 pub const FTP_DIRECT: &str = "1.2.3.7";
 /// See [`FTP_DIRECT`].
 pub const FTP_TUNNEL: &str = "1.2.3.8";
+/// The same for IPv6.
+pub const FTP_DIRECT6: &str = "2001:db8:1::7";
+/// See [`FTP_DIRECT6`].
+pub const FTP_TUNNEL6: &str = "2001:db8:1::8";
 /// The client in both families; the others are more addresses of it.
 pub const CLIENT4: &str = "1.2.3.100";
 /// See [`CLIENT4`].
@@ -60,9 +64,8 @@ const RS6: [&str; 2] = ["rs1six", "rs2six"];
 const D6: [&str; 2] = ["d1six", "d2six"];
 const T6: [&str; 2] = ["t1six", "t2six"];
 
-/// Methods and families. GRE over IPv6 is missing: the product's kernel, which the servers of tunnels run too, has no end for
-/// such a tunnel.
-pub const CELLS: [Cell; 12] = [
+/// Methods and families.
+pub const CELLS: [Cell; 13] = [
     cell(("nat4", 8000, "v4"), RS, RS, &["forward nat"]),
     cell(("nat6", 8000, "v6"), RS, RS6, &["forward nat"]),
     cell(("direct4", 8001, "v4"), D, D, &["forward direct"]),
@@ -72,6 +75,7 @@ pub const CELLS: [Cell; 12] = [
     cell(("gue4", 8003, "v4"), T, T, &["forward tunnel", "tunnel type gue port 6080"]),
     cell(("gue6", 8003, "v6"), T, T6, &["forward tunnel", "tunnel type gue port 6080"]),
     cell(("gre4", 8004, "v4"), T, T, &["forward tunnel", "tunnel type gre"]),
+    cell(("gre6", 8004, "v6"), T, T6, &["forward tunnel", "tunnel type gre"]),
     cell(("guecsum4", 8005, "v4"), T, T, &["forward tunnel", "tunnel type gue port 6080 checksum on"]),
     cell(("mixed4", 8006, "v4"), T, T6, &["forward tunnel"]),
     cell(("mixed6", 8006, "v6"), T, T, &["forward tunnel"]),
@@ -184,7 +188,9 @@ fn hosts(lab: &mut Lab) -> Result<()> {
         for address in [V4, FTP_DIRECT] {
             writeln!(lines, "address add {address}/32 dev lo")?;
         }
-        writeln!(lines, "address add {V6}/128 dev lo nodad")?;
+        for address in [V6, FTP_DIRECT6] {
+            writeln!(lines, "address add {address}/128 dev lo nodad")?;
+        }
         lab.ip(host, &lines)?;
         lab.serve_names(host, &format!("{V4}:8001"), host)?;
         lab.serve_names(host, &format!("[{V6}]:8001"), host)?;
@@ -218,8 +224,9 @@ fn machine(lab: &mut Lab, name: &'static str, last: u8) -> Result<()> {
         format!("/bin/ip address add 2001:db8:1::{last}/64 dev eth1 nodad"),
         format!("/bin/ip address add {V4}/32 dev lo && /bin/ip address add {FTP_TUNNEL}/32 dev lo"),
         format!("/bin/ip address add {V6}/128 dev lo nodad"),
+        format!("/bin/ip address add {FTP_TUNNEL6}/128 dev lo nodad"),
         // The kernel makes these devices itself; each takes what comes from anybody.
-        "for d in tunl0 gre0 sit0 ip6tnl0; do /bin/ip link set $d up; done".to_owned(),
+        "for d in tunl0 gre0 sit0 ip6tnl0 ip6gre0; do /bin/ip link set $d up; done".to_owned(),
         // The one that the kernel makes for IPv6 takes IPv6 alone.
         format!(
             "/bin/ip link add tnl46 type ip6tnl mode any local 2001:db8:2::{last} && /bin/ip link set tnl46 up"
@@ -251,6 +258,8 @@ fn configuration() -> String {
          set floating v6 address {V6}/64 interface public\n\
          set floating ftp-direct address {FTP_DIRECT}/24 interface public\n\
          set floating ftp-tunnel address {FTP_TUNNEL}/24 interface public\n\
+         set floating ftp-direct6 address {FTP_DIRECT6}/64 interface public\n\
+         set floating ftp-tunnel6 address {FTP_TUNNEL6}/64 interface public\n\
          set floating router4 address 192.168.1.254/24 interface private\n\
          set floating router6 address 2001:db8:2::fe/64 interface private\n\
          set forwarding ipv4 on\nset forwarding ipv6 on\n"

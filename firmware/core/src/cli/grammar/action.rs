@@ -21,6 +21,13 @@ pub(crate) enum View {
     Time,
 }
 
+impl View {
+    /// Whether it shows virtual or real servers, of which there may be ten thousand.
+    pub(crate) const fn has_servers(self) -> bool {
+        matches!(self, Self::Services | Self::Servers | Self::Ipvs(_) | Self::IpvsSave)
+    }
+}
+
 /// What a line asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Action {

@@ -97,7 +97,10 @@ impl Session {
     pub(super) fn act(&mut self, parsed: Parsed, out: &mut Vec<Output>) {
         let Parsed { action, args, walk, pipes } = parsed;
         match action {
-            Action::View(view) => self.ask(Job::View { view, args, pipes }, Request::Status, out),
+            Action::View(view) => {
+                let request = if view.has_servers() { Request::Status } else { Request::BoxStatus };
+                self.ask(Job::View { view, args, pipes }, request, out)
+            }
             Action::Hardware => self.show_hardware(pipes, out),
             Action::Log => self.show_log(&args, pipes, out),
             Action::Running => self.ask(Job::Running { pipes }, Request::Config, out),

@@ -50,7 +50,10 @@ impl Session {
             (_, _) if abandoned => {}
             (Job::View { view, args, pipes }, Reply::Status(status)) => {
                 self.view(view, &status, &args, &pipes, out);
-                self.know(status);
+                // One without servers would take their names from the completion.
+                if view.has_servers() {
+                    self.know(status);
+                }
             }
             (Job::SetupStatus, Reply::Status(status)) => {
                 self.know(status);

@@ -110,7 +110,7 @@ impl Bench {
 
     fn serve(&mut self, request: Request) {
         let reply = match request {
-            Request::Status => Reply::Status(status()),
+            Request::Status | Request::BoxStatus => Reply::Status(status()),
             Request::Config => {
                 Reply::Config { generation: Generation(self.generation), config: self.config.clone() }
             }

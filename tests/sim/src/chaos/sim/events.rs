@@ -18,6 +18,7 @@ impl Sim {
             | Event::Refused(_)
             | Event::Linked(_)
             | Event::Told(_)
+            | Event::Judged { .. }
             | Event::TableSent(_)
             | Event::Dhcp { .. }
             | Event::Rwho { .. }

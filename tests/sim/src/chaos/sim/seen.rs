@@ -39,7 +39,7 @@ impl std::ops::AddAssign for Seen {
 
 pub(super) fn word(request: &Request) -> String {
     match request {
-        Request::Status => "status".to_string(),
+        Request::Status | Request::BoxStatus => "status".to_string(),
         Request::Config => "config".to_string(),
         Request::Check(_) => "check".to_string(),
         Request::Commit { base, .. } => format!("commit on {base}"),
