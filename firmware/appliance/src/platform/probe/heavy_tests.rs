@@ -2,8 +2,8 @@
 //! `image/setup.sh soak` has installed them. What is done to each is in `real.rs`.
 
 use super::real::{
-    Wrap, apart, certificate, contained, datagrams, login, place, root, run, start, streams, with_login,
-    write,
+    READY, Wrap, apart, certificate, contained, datagrams, login, place, root, run, start, streams,
+    with_login, write,
 };
 use super::tests::{GENEROUS, named, outcome, probe, words};
 use director_core::health::load::Reading;
@@ -367,8 +367,17 @@ fn rstatd_is_found_by_rpcbind_and_tells_the_load_of_its_machine() {
         let kind = ProbeKind::Load(Shared::new(monitor));
         let why = words(probe(mapper, kind.clone(), GENEROUS).await);
         assert!(why.contains("rstatd does not run"), "{why}");
-        // It goes into the background when it is registered.
+        // It goes into the background first and registers then; rpcinfo says when it has.
         run(&place("rstatd-itself").await.0, &["sh", "-c", "/usr/sbin/rpc.rstatd >/dev/null 2>&1"]);
+        let registered = || {
+            let mut rpcinfo = std::process::Command::new("rpcinfo");
+            rpcinfo.args(["-T", "udp", "127.0.0.1", "100001", "3"]).output().unwrap().status.success()
+        };
+        let end = tokio::time::Instant::now() + READY;
+        while !registered() {
+            assert!(tokio::time::Instant::now() < end, "rstatd never registered");
+            tokio::task::yield_now().await;
+        }
         let seen = outcome(mapper, kind, GENEROUS).await;
         assert_eq!(seen.result, Ok(()));
         let Some(Reading::Average(load)) = seen.learned.load.and_then(|said| said.reading) else {

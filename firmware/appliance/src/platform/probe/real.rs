@@ -50,7 +50,7 @@ pub(super) fn apart(test: &str, more: &[&str], body: impl Future<Output = ()>) {
 }
 
 /// How long a server may take until it answers, on a loaded machine.
-const READY: Duration = Duration::from_secs(60);
+pub(super) const READY: Duration = Duration::from_secs(60);
 /// For runs that must end at their deadline.
 const BOUNDED: Millis = Millis::new(400);
 
