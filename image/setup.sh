@@ -45,6 +45,7 @@ soak_packages=(
   "postgresql           postgresql"
   "chrony               ntp"
   "sip-tester           sip"
+  "haproxy              what an agent says must mean the same to it"
 )
 [ "${1:-}" = soak ] && packages+=("${soak_packages[@]}")
 
@@ -80,7 +81,7 @@ deny_services() {
 }
 
 # Services of the packages above that would start at the next boot.
-services=" nginx vsftpd ipvsadm keepalived exim4 dovecot slapd unbound freeradius mariadb postgresql chrony "
+services=" nginx vsftpd ipvsadm keepalived exim4 dovecot slapd unbound freeradius mariadb postgresql chrony haproxy "
 
 disable_service() {
   "${as_root[@]}" deb-systemd-helper disable "$1.service" >/dev/null 2>&1 || true

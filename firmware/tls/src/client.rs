@@ -186,10 +186,14 @@ impl Client {
             }
             Some(_) | None => (kind, body),
         };
+        // A message may not be split by others (RFC 8446 section 5.1), nor by a change of keys.
+        if !self.messages.is_empty() && !matches!(kind, content::HANDSHAKE | content::ALERT) {
+            return Err(damaged("message"));
+        }
         match kind {
             content::CHANGE_CIPHER => {
-                self.read = self.next_read.take();
                 self.state = State::Finished12;
+                self.read = self.next_read.take();
                 Ok(())
             }
             content::ALERT => self.alert(&body),
@@ -327,6 +331,16 @@ impl Client {
         let cookie = hello.cookie.map(<[u8]>::to_vec);
         self.hello(wanted.or(have).unwrap_or(0), cookie.as_deref(), out)
             .ok_or_else(|| "the server wants a key exchange that was not offered".into())
+    }
+
+    /// New keys count for what the server says from now on. What is left over of the record was protected by the old ones, or by
+    /// none: somebody on the way may have put it there (RFC 8446 section 5.1).
+    pub(crate) fn read_with(&mut self, read: Direction) -> Judged {
+        if !self.messages.is_empty() {
+            return Err("the server's TLS messages go on across a change of keys".into());
+        }
+        self.read = Some(read);
+        Ok(())
     }
 
     /// A message becomes part of what both sides must agree about.

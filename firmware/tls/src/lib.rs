@@ -35,6 +35,8 @@ mod v13;
 
 #[cfg(test)]
 mod openssl_tests;
+#[cfg(test)]
+mod tests;
 
 pub use certificate::{Policy, Seen};
 pub use client::{Ask, Client};

@@ -69,7 +69,7 @@ impl Client {
         let (Some(our_nonce), Some(their_nonce)) = (block.take(fixed), block.take(fixed)) else {
             return Err(BROKEN.into());
         };
-        self.next_read = Direction::v12(suite, their_key, their_nonce);
+        self.next_read = Some(Direction::v12(suite, their_key, their_nonce).ok_or(BROKEN)?);
         let write = Direction::v12(suite, our_key, our_nonce);
         out.extend(plain(content::CHANGE_CIPHER, &[1]));
         self.write = Some(write.ok_or(BROKEN)?);

@@ -25,7 +25,7 @@ impl Client {
         let ours = hash.derive(&handshake, b"c hs traffic", &digest);
         let servers = hash.derive(&handshake, b"s hs traffic", &digest);
         self.master = hash.mac(&hash.derive(&handshake, b"derived", &nothing), &[zeros]);
-        self.read = Some(Direction::v13(suite, &servers).ok_or(BROKEN)?);
+        self.read_with(Direction::v13(suite, &servers).ok_or(BROKEN)?)?;
         self.write = Some(Direction::v13(suite, &ours).ok_or(BROKEN)?);
         self.secrets = (ours, servers);
         self.state = State::Extensions;
@@ -70,7 +70,7 @@ impl Client {
         }
         let finished = self.finished(&self.secrets.0);
         self.say(&framed(message::FINISHED, &finished), out)?;
-        self.read = Some(Direction::v13(suite, &servers).ok_or(BROKEN)?);
+        self.read_with(Direction::v13(suite, &servers).ok_or(BROKEN)?)?;
         self.write = Some(Direction::v13(suite, &ours).ok_or(BROKEN)?);
         self.secrets = (ours, servers);
         self.state = State::Open;
@@ -83,7 +83,7 @@ impl Client {
         let hash = self.hash();
         let next = |secret: &[u8]| hash.expand(secret, b"traffic upd", &[], hash.bytes());
         self.secrets.1 = next(&self.secrets.1);
-        self.read = Some(Direction::v13(suite, &self.secrets.1).ok_or(BROKEN)?);
+        self.read_with(Direction::v13(suite, &self.secrets.1).ok_or(BROKEN)?)?;
         if body == [1] {
             let write = self.write.as_mut().ok_or(BROKEN)?;
             out.extend(write.seal(content::HANDSHAKE, &framed(message::KEY_UPDATE, &[0])).ok_or(BROKEN)?);

@@ -3,6 +3,7 @@
 
 pub mod campaign;
 pub mod check_cost;
+pub mod check_peer;
 pub mod commit_time;
 pub mod figure;
 pub mod programming;

@@ -5,6 +5,7 @@ pub mod balancing;
 pub mod carried;
 pub mod counters;
 pub mod director;
+pub mod loads;
 pub mod login;
 pub mod matrix;
 pub mod outage;

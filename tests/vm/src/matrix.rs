@@ -35,6 +35,5 @@ pub const MORE: &[Case] = &[
     ("fragments_find_their_server_in_both_families", cases::fragments),
     ("sctp_is_balanced", cases::sctp),
     ("connections_are_tracked_only_when_something_needs_it", cases::tracking),
-    ("an_active_box_forwards_although_both_sync_daemons_run", cases::both_daemons),
     ("nothing_but_services_gets_from_outside_to_inside", cases::exposure),
 ];

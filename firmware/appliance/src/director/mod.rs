@@ -18,7 +18,7 @@
 pub(crate) mod boot;
 mod dhcp;
 mod kernel_shell;
-mod rwho;
+pub(crate) mod rwho;
 mod shells;
 mod sorry;
 mod syslog;

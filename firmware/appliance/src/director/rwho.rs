@@ -47,13 +47,15 @@ impl Rwho {
     }
 }
 
-fn open() -> std::io::Result<UdpSocket> {
+/// Must run inside a runtime.
+pub(crate) fn open() -> std::io::Result<UdpSocket> {
     let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket)
 }
 
-async fn read(socket: UdpSocket, events: mpsc::Sender<Event>) {
+/// Sends what comes until errors end it.
+pub(crate) async fn read(socket: UdpSocket, events: mpsc::Sender<Event>) {
     let mut buffer = [0_u8; DATAGRAM_MAX];
     let mut errors = 0_u32;
     while errors < ERRORS_MAX {

@@ -291,6 +291,8 @@ mod bench_tests;
 #[cfg(test)]
 mod heavy_tests;
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod real_tests;
 #[cfg(test)]
 mod tests;

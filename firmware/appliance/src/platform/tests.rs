@@ -14,6 +14,7 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 
 mod direct;
+mod loads;
 
 const INSIDE: &str = "DIRECTOR_TEST_NAMESPACE";
 
@@ -30,7 +31,7 @@ pub(super) fn isolated(name: &str, body: impl AsyncFnOnce(Kernel)) {
         // Servers that a test starts end with its namespace, also when it fails.
         again.args(["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
         again.arg(this).args(["--exact", name, "--nocapture"]);
-        let output = again.env(INSIDE, "1").output().unwrap();
+        let output = again.env(INSIDE, std::process::id().to_string()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         let (said, stderr) = (said.as_ref(), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && said.contains("1 passed"), "in the namespace: {said}\n{stderr}");

@@ -6,6 +6,7 @@ use super::tree::{Branch, Node, Step, Tree, word_step};
 use super::value::Value;
 use crate::gather::Gather as _;
 use crate::model::choice::Chosen;
+use crate::model::codes::Codes;
 use crate::model::config::{
     CheckKind, Cluster, Config, Forward, HttpCheck, Kernel, Node as NodeConfig, OnFailure, Pool, Protocol,
     Questions, Scheduler,
@@ -59,6 +60,15 @@ macro_rules! bound_text {
     )*};
 }
 bound_text!(Name, Hostname, Device, Label, Text, Escaped);
+
+impl Bound for Codes {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Text(text) = value { text.parse().ok() } else { None }
+    }
+    fn to_value(&self) -> Value {
+        Value::Text(self.to_string().into())
+    }
+}
 
 impl Bound for Mac {
     fn from_value(value: &Value) -> Option<Self> {
@@ -122,7 +132,7 @@ macro_rules! bound_word {
                 match value {
                     $(Value::Word($word) => Some($make),)+
                     Value::Word(_) | Value::Number(_) | Value::Span(_) | Value::Cidr(_) | Value::Ip(_)
-                    | Value::Codes(..) | Value::Text(_) | Value::Secret(_) | Value::Held(_) => None,
+                    | Value::Ports(..) | Value::Text(_) | Value::Secret(_) | Value::Held(_) => None,
                 }
             }
             fn to_value(&self) -> Value {
@@ -139,7 +149,8 @@ bound_word! {
         Self::Tunnel => "tunnel" => Self::Tunnel;
     CheckKind: Self::Tcp => "tcp" => Self::Tcp, Self::Http => "http" => Self::Http,
         Self::None => "none" => Self::None;
-    OnFailure: Self::Quiesce => "quiesce" => Self::Quiesce, Self::Remove => "remove" => Self::Remove;
+    OnFailure: Self::Quiesce => "quiesce" => Self::Quiesce, Self::Remove => "remove" => Self::Remove,
+        Self::Weight => "weight" => Self::Weight;
     Protocol: Self::Tcp => "tcp" => Self::Tcp, Self::Udp => "udp" => Self::Udp,
         Self::Sctp => "sctp" => Self::Sctp;
 }
@@ -156,10 +167,10 @@ impl Bound for Scheduler {
 
 impl Bound for (u16, u16) {
     fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Codes(first, last) = value { Some((*first, *last)) } else { None }
+        if let Value::Ports(first, last) = value { Some((*first, *last)) } else { None }
     }
     fn to_value(&self) -> Value {
-        Value::Codes(self.0, self.1)
+        Value::Ports(self.0, self.1)
     }
 }
 

@@ -416,7 +416,7 @@ fn json_value(value: &Value, json: &mut Json) {
         | Value::Text(_)
         | Value::Cidr(_)
         | Value::Ip(_)
-        | Value::Codes(..) => {
+        | Value::Ports(..) => {
             json.string(&value.to_string());
         }
     }

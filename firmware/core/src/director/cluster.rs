@@ -521,8 +521,10 @@ impl Director {
             fitness: Fitness {
                 links: observed.is_none() || serving.all(carrier),
                 witness: self.cluster.pings.reachable(now),
-                // Each service counts: a box whose cable was out must not take back what it cannot serve yet.
-                servers: known.services.values().all(|s| s.dests.values().any(|d| d.spec.weight > 0))
+                // Each service counts: a box whose cable was out must not take back what it cannot serve yet. One whose checks
+                // do not end does not know what it says.
+                servers: !self.health.is_blind()
+                    && known.services.values().all(|s| s.dests.values().any(|d| d.spec.weight > 0))
                     && (usable > 0 || self.config.services.is_empty()),
             },
             connected: observed.is_none() || paths.iter().any(|path| carrier(&path.device)),

@@ -350,6 +350,9 @@ impl Director {
         }
         self.cluster_deadline(now, out);
         self.with_health(now, out, |h, o| h.on_deadline(now, o));
+        if self.health.look(now) {
+            self.update_cluster(now, out);
+        }
         self.keep_verdicts(now, out);
         let before = self.overrides.clone();
         if self.overrides.expire(now) {

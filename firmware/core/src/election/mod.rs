@@ -61,7 +61,8 @@ pub struct Fitness {
     pub links: bool,
     /// The witness answers, or there is none.
     pub witness: bool,
-    /// Every virtual server has a usable server, or none is configured.
+    /// Every virtual server has a usable server, or none is configured; and the checks that say so are no older than they
+    /// should be.
     pub servers: bool,
 }
 

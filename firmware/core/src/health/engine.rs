@@ -8,7 +8,7 @@ use super::targets::{MemberKey, SeatKey, Target, load_probes, targets};
 use super::verdict::{Change, Machine, Rule};
 use super::{Failure, Output, ProbeId, ProbeOutcome, ProbeSpec, State, Verdict};
 use crate::gather::Gather as _;
-use crate::model::{Config, Mono, Name};
+use crate::model::{Config, Millis, Mono, Name};
 use crate::store::identity::Role;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -23,6 +23,9 @@ use pools::Watched;
 pub const STALL_US: u64 = 1_000_000;
 /// Most starts and deadlines handled in one call, so that a call stays under 5 ms; the rest is due at once again.
 pub const STEPS_PER_CALL: usize = 512;
+/// Pause between two looks for stale checks. Chosen: short beside three intervals of a second, long beside the time it takes
+/// to look at 20,000 checks.
+const LOOK_AGAIN: Millis = Millis::from_secs(1);
 /// Most alarms put in words; the others are counted.
 pub const ALARMS_MAX: usize = 8;
 
@@ -89,6 +92,10 @@ pub struct Health {
     resume: Option<Checkpoint>,
     /// The last call.
     seen: Mono,
+    /// Whether a check was stale when that was looked at.
+    blind: bool,
+    /// It need not be looked at before: no check can be stale, or it was just looked at.
+    look: Mono,
 }
 
 impl Health {
@@ -117,6 +124,8 @@ impl Health {
             last_member: 0,
             resume,
             seen: now,
+            blind: false,
+            look: now,
         }
     }
 
@@ -147,6 +156,7 @@ impl Health {
             .iter()
             .filter_map(|(name, pool)| pool.check_port.map(|port| (name.clone(), port)))
             .gather();
+        self.look = now;
         self.schedule.begin_round();
         let probes: Vec<Option<ProbeNo>> = wanted
             .values()
@@ -486,6 +496,25 @@ impl Health {
     /// Probes that have not ended for more than three intervals, with their last end. Looks at every probe.
     pub fn stale(&self, now: Mono) -> impl Iterator<Item = (&ProbeSpec, Option<Mono>)> {
         self.schedule.stale(now)
+    }
+
+    /// Whether a check has not ended for too long, so that this box does not know what it says about its servers. As of the
+    /// last [`Self::look`].
+    #[must_use]
+    pub const fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    /// Looks whether a check is stale. Cheap, because every probe is looked at only when one may be. True: that changed.
+    pub fn look(&mut self, now: Mono) -> bool {
+        if now < self.look {
+            return false;
+        }
+        let first = self.schedule.first_stale();
+        let blind = first.is_some_and(|at| at < now);
+        let again = now.after(LOOK_AGAIN);
+        self.look = first.map_or(again, |at| at.max(again));
+        core::mem::replace(&mut self.blind, blind) != blind
     }
 
     /// What is wrong with the checking itself, in words; at most [`ALARMS_MAX`] lines and one that counts the rest.

@@ -9,6 +9,7 @@
 use super::dialogue::pattern::{Match, Pattern};
 use super::words::quote;
 use crate::model::check::{HttpProbe, Method};
+use crate::model::codes::Codes;
 use crate::model::config::HttpCheck;
 use crate::model::name::Text;
 use crate::model::text::Escaped;
@@ -42,7 +43,7 @@ pub struct Dialogue {
     answer: Vec<u8>,
     /// Bytes of interim answers already dropped from `answer`.
     passed: usize,
-    wanted: (u16, u16),
+    wanted: Codes,
     /// What the body must hold.
     body: Option<Pattern>,
     /// Set when the header was good and the body is what is left in `answer`.
@@ -62,7 +63,14 @@ impl Dialogue {
     #[must_use]
     pub fn new(target: SocketAddr, check: &HttpCheck) -> Self {
         let request = request(target, "GET", check.path.as_str(), check.host.as_ref(), &[]);
-        Self { request, answer: Vec::new(), passed: 0, wanted: check.status, body: None, framing: None }
+        Self {
+            request,
+            answer: Vec::new(),
+            passed: 0,
+            wanted: check.status.clone(),
+            body: None,
+            framing: None,
+        }
     }
 
     /// The exchange of a named check.
@@ -79,7 +87,7 @@ impl Dialogue {
             request: request(target, method, path, probe.host.as_ref(), &probe.headers),
             answer: Vec::new(),
             passed: 0,
-            wanted: probe.status,
+            wanted: probe.status.clone(),
             body: probe.body.as_ref().map(|wanted| Pattern::new(wanted, probe.compare)),
             framing: None,
         }
@@ -186,8 +194,7 @@ impl Dialogue {
             let Some(code) = response.code else {
                 return Some(Err(format!("no status in {}", quote(&self.answer))));
             };
-            let (first, last) = self.wanted;
-            if (first..=last).contains(&code) {
+            if self.wanted.contains(code) {
                 if self.body.is_none() {
                     return Some(Ok(()));
                 }
@@ -197,8 +204,7 @@ impl Dialogue {
             }
             // 101 is final for us: we asked for no other protocol.
             if !(100..200).contains(&code) || code == 101 {
-                let wanted = if first == last { format!("{first}") } else { format!("{first}-{last}") };
-                return Some(Err(format!("status {code}, wanted {wanted}")));
+                return Some(Err(format!("status {code}, wanted {}", self.wanted)));
             }
             self.answer.drain(..end.min(self.answer.len()));
             self.passed = self.passed.saturating_add(end.max(1));

@@ -97,7 +97,7 @@ pub(crate) struct Probe {
     /// Seconds that the server's certificate had left, and when that was.
     certificate: Option<(i64, Mono)>,
     run: Option<Run>,
-    /// Since when it is asked; what staleness is counted from before the first end.
+    /// Since when it is asked, or this process runs again: staleness is not counted from before.
     since: Mono,
     pub(crate) finished: Option<Mono>,
     /// When a run last ended in any way, also unasked.
@@ -175,8 +175,14 @@ impl Probe {
     }
 
     fn is_stale(&self, now: Mono) -> bool {
-        let span_us = self.key.interval_us().max(self.key.timeout_us());
-        now.micros_since(self.finished.unwrap_or(self.since)) > span_us.saturating_mul(STALE_INTERVALS)
+        self.stale_at() < now
+    }
+
+    /// It is stale from then on, if it does not end before.
+    fn stale_at(&self) -> Mono {
+        let span_us = self.key.interval_us().max(self.key.timeout_us()).saturating_mul(STALE_INTERVALS);
+        let from = self.finished.unwrap_or_default().max(self.since);
+        Mono::from_micros(from.micros().saturating_add(span_us))
     }
 }
 
@@ -409,6 +415,9 @@ impl Schedule {
                 run.end = run.end.max(now);
             }
         }
+        for probe in self.probes.values_mut() {
+            probe.since = now;
+        }
         let late: Vec<(Mono, ProbeNo)> = self.starts.range(..(now, ProbeNo(0))).copied().collect();
         for (due, no) in late {
             let Some(probe) = self.probes.get_mut(&no) else { continue };
@@ -423,6 +432,11 @@ impl Schedule {
     /// Probes that have not ended for too long.
     pub(crate) fn stale(&self, now: Mono) -> impl Iterator<Item = (&ProbeSpec, Option<Mono>)> {
         self.probes.values().filter(move |p| p.is_stale(now)).map(|p| (&p.key.spec, p.finished))
+    }
+
+    /// When the first of them is stale, unless it ends before. Looks at every probe.
+    pub(crate) fn first_stale(&self) -> Option<Mono> {
+        self.probes.values().map(Probe::stale_at).min()
     }
 
     /// Probes that need attention. Each once, with the worst of its troubles.

@@ -7,6 +7,7 @@ use super::verdict::Rule;
 use super::{ProbeKind, ProbeSpec, Shared};
 use crate::gather::Gather as _;
 use crate::model::check::{Check, Join, LoadSource, Question};
+use crate::model::codes::Codes;
 use crate::model::config::{CheckKind, Config, Forward, HttpCheck, Member, Node, Pool};
 use crate::model::ipvs::Mark;
 use crate::model::{Millis, Name};
@@ -17,9 +18,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
-
-/// Status codes that are good when the configuration names none.
-const STATUS_DEFAULT: (u16, u16) = (200, 299);
 
 /// What has a verdict of its own: a server in a pool, for each port that is checked.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -158,7 +156,7 @@ fn question(pool: &Pool) -> Option<ProbeKind> {
         CheckKind::Http => {
             let default = || {
                 let path = "/".parse().ok()?;
-                Some(HttpCheck { path, host: None, status: STATUS_DEFAULT })
+                Some(HttpCheck { path, host: None, status: Codes::default() })
             };
             // "/" is a valid path, so the second case does not happen; a connect check is what remains of the question.
             let check = pool.http.clone().or_else(default);

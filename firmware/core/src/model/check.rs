@@ -3,6 +3,7 @@
 //! Each protocol's details are a struct of their own; a check has those of its kind, or none and the defaults count.
 
 use super::choice::choices;
+use super::codes::Codes;
 use super::limits;
 use super::name::{Hostname, Text};
 use super::text::{Escaped, Secret};
@@ -73,6 +74,8 @@ choices! {
         Ns "ns" "Name server",
         Soa "soa" "Start of authority",
         Txt "txt" "Text",
+        Ptr "ptr" "Name of an address, which may be written as such",
+        Srv "srv" "Service, compared as target:port",
     }
 
     /// How several checks are joined.
@@ -138,12 +141,15 @@ pub struct Tls {
     pub fingerprint: Option<Text>,
     /// A certificate that ends sooner is a warning.
     pub expiry_warning: Millis,
+    /// Begins in clear, and asks for TLS as the protocol has it.
+    pub starttls: bool,
 }
 
 impl Default for Tls {
     fn default() -> Self {
         let certificate = Certificate::default();
-        Self { sni: None, certificate, fingerprint: None, expiry_warning: Millis::from_secs(14 * 86_400) }
+        let expiry_warning = Millis::from_secs(14 * 86_400);
+        Self { sni: None, certificate, fingerprint: None, expiry_warning, starttls: false }
     }
 }
 
@@ -169,8 +175,8 @@ pub struct HttpProbe {
     pub host: Option<Text>,
     /// More headers, each `Name:value`.
     pub headers: heapless::Vec<Escaped, { limits::CHECK_HEADERS }>,
-    /// Good status codes, first and last.
-    pub status: (u16, u16),
+    /// Good status codes.
+    pub status: Codes,
     /// What the body must hold.
     pub body: Option<Escaped>,
     /// How it is compared.
@@ -184,7 +190,7 @@ impl Default for HttpProbe {
             path: None,
             host: None,
             headers: heapless::Vec::new(),
-            status: (200, 299),
+            status: Codes::default(),
             body: None,
             compare: Compare::default(),
         }
@@ -222,7 +228,7 @@ pub struct Ldap {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Dns {
     /// Name that is resolved; absent: the root.
-    pub name: Option<Hostname>,
+    pub name: Option<Text>,
     /// Record type.
     pub record: RecordType,
     /// What must be among the answers; absent: any answer.

@@ -9,6 +9,7 @@
 
 use super::check::{Check, Join, LoadMonitor};
 use super::cluster::Pairing;
+use super::codes::Codes;
 use super::ipvs::{Mark, PersistenceEngine, SchedulerFlag, SourceNat, SyncDaemon, Timeouts, Tunnel};
 use super::limits;
 use super::name::{Device, Hostname, Label, Name, Text};
@@ -217,8 +218,8 @@ pub struct HttpCheck {
     pub path: Text,
     /// Host header; absent: the server's address.
     pub host: Option<Text>,
-    /// Accepted status codes, first and last, 100 to 599.
-    pub status: (u16, u16),
+    /// Accepted status codes.
+    pub status: Codes,
 }
 
 /// What happens in the kernel to a server that failed its check.
@@ -229,6 +230,8 @@ pub enum OnFailure {
     Quiesce,
     /// Taken out of the table, as Piranha and ldirectord do.
     Remove,
+    /// Few new connections: the weight of [`Watch::failure_weight`].
+    Weight,
 }
 
 /// Real servers behind one check and one forwarding method.
@@ -324,6 +327,8 @@ pub struct Watch {
     pub jitter: u8,
     /// Changes of a server in ten minutes beyond which it is kept out. Absent: no damping.
     pub flap_limit: Option<u8>,
+    /// Weight of a failed server with [`OnFailure::Weight`]. Absent: 1.
+    pub failure_weight: Option<u16>,
 }
 
 /// What a pool does when few or none of its servers are usable.

@@ -49,6 +49,8 @@ pub const MARKS: usize = 256;
 pub const CHECKS: usize = 256;
 /// Steps of one send-expect dialogue.
 pub const CHECK_STEPS: usize = 16;
+/// Ranges of status codes of one HTTP check.
+pub const STATUS_RANGES: usize = 4;
 /// Headers of one HTTP check.
 pub const CHECK_HEADERS: usize = 8;
 /// Named checks of one pool.

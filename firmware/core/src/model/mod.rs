@@ -7,6 +7,7 @@
 pub mod check;
 pub mod choice;
 pub mod cluster;
+pub mod codes;
 pub mod config;
 pub mod date;
 pub mod ipvs;

@@ -314,6 +314,11 @@ fn dests(
             Usable::No => match pool.on_failure {
                 OnFailure::Quiesce => Some(DestSpec { weight: 0, ..usable }),
                 OnFailure::Remove => None,
+                OnFailure::Weight if yields => Some(DestSpec { weight: 0, ..usable }),
+                OnFailure::Weight => {
+                    let most = pool.watch.failure_weight.map_or(1, u32::from);
+                    Some(DestSpec { weight: weight.min(most), ..usable })
+                }
             },
             // Drained is drained, whatever is known of its health.
             Usable::Unknown if forced == Forced::Drain => {

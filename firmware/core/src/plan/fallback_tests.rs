@@ -1,7 +1,9 @@
 use super::*;
+use crate::model::config::OnFailure;
 use crate::model::validate::fixture::{five_node, name};
 use crate::overrides::Forced;
 use crate::plan::desired::desired;
+use alloc::vec::Vec;
 use proptest::prelude::*;
 
 /// Health of rs1 to rs3, and whether the box stands in the table already.
@@ -93,4 +95,23 @@ fn a_sorry_server_is_reached_as_the_pool_reaches_its_servers() {
     let spec = spec(Forward::Nat, TunnelSpec::default());
     assert_eq!(dests.get(&DestKey { address, port: 8080 }), Some(&spec));
     assert!(want.pages.is_empty());
+}
+
+#[test]
+fn a_failed_server_keeps_as_much_of_its_weight_as_it_is_left() {
+    let mut config = five_node();
+    config.pools.get_mut(&name("web")).unwrap().on_failure = OnFailure::Weight;
+    let weights = |config: &Config| -> Vec<u32> {
+        let world = World {
+            health: [Usable::No, Usable::Yes, Usable::No],
+            forced: [Forced::Normal; 3],
+            shown: false,
+        };
+        let want = desired(config, &config.primary, true, &world);
+        want.services.values().next().unwrap().dests.values().map(|d| d.weight).collect()
+    };
+    let full: Vec<u32> = config.pools[&name("web")].servers.values().map(|member| member.weight).collect();
+    assert_eq!(weights(&config), [1, full[1], 1]);
+    config.pools.get_mut(&name("web")).unwrap().watch.failure_weight = Some(50);
+    assert_eq!(weights(&config), [50.min(full[0]), full[1], 50.min(full[2])]);
 }

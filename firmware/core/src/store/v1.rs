@@ -224,7 +224,7 @@ impl From<RealServer> for now::RealServer {
 
 impl From<HttpCheck> for now::HttpCheck {
     fn from(old: HttpCheck) -> Self {
-        Self { path: old.path, host: old.host, status: old.status }
+        Self { path: old.path, host: old.host, status: old.status.try_into().unwrap_or_default() }
     }
 }
 

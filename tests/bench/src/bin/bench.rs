@@ -2,7 +2,7 @@
 
 use director_bench::campaign::{self, Job, Work};
 use director_bench::figure::Figure;
-use director_bench::{check_cost, commit_time, programming, takeover};
+use director_bench::{check_cost, check_peer, commit_time, programming, takeover};
 use std::process::ExitCode;
 
 const JOBS: &[Job<Figure>] = &[
@@ -10,6 +10,11 @@ const JOBS: &[Job<Figure>] = &[
         name: "checks",
         about: "10,000 TCP and 2,000 HTTP checks each second on one core: cost, memory, jitter, detection",
         work: Work::Native(check_cost::run),
+    },
+    Job {
+        name: "checks-peer",
+        about: "200 servers asked at the same pace and at the same time by Director and by Debian's keepalived, each in a guest",
+        work: Work::Lab(check_peer::run),
     },
     Job {
         name: "commit",

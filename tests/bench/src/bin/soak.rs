@@ -11,7 +11,7 @@ use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
 use director_vm_tests::carried::{Carried, kill_return_and_standby};
 use director_vm_tests::outage::{self, Hurt};
-use director_vm_tests::{ailments, balancing, matrix, storm, upgrades, watchdog};
+use director_vm_tests::{ailments, balancing, loads, matrix, storm, upgrades, watchdog};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -59,6 +59,11 @@ const JOBS: &[Job<Round>] = &[
         name: "doctor",
         about: "every mistake that doctor knows, really made on a server of the lab",
         work: Work::Lab(doctor),
+    },
+    Job {
+        name: "monitors",
+        about: "weights follow rwhod, a header of nginx and an agent on the servers of the lab, as haproxy understands it",
+        work: Work::Lab(loads),
     },
     Job {
         name: "servers",
@@ -260,6 +265,26 @@ fn doctor(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Resul
     }
     ensure!(wrong.is_empty(), "not found as they should be: {wrong:?}");
     ailments::healthy(&lab)
+}
+
+fn loads(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let mut scenario = scenario::named("five-node").context("scenario")?;
+    scenario.bring_up = BringUp::Preloaded;
+    let mut lab = Lab::prepare(scenario, folder)?;
+    lab.boot()?;
+    let start = lab.hub().elapsed();
+    let seen = loads::follow(&mut lab);
+    let seconds = (lab.hub().elapsed() - start).as_secs_f64();
+    let words = seen.as_ref().map_or_else(|error| format!("{error:#}"), |seen| seen.join("; "));
+    found.push(Round {
+        name: "monitors".into(),
+        seed: options.seed,
+        count: 1,
+        seconds,
+        found: words,
+        passed: seen.is_ok(),
+    });
+    seen.map(drop)
 }
 
 /// The ignored tests of the firmware's crate that need those servers.

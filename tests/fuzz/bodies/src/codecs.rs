@@ -76,7 +76,8 @@ pub fn fuzz_http(data: &[u8]) {
     let first = 100 + bytes.word() % 500;
     let last = first.saturating_add(bytes.word() % 500).min(599);
     let step = usize::from(bytes.byte()).max(1);
-    let check = HttpCheck { path: "/".parse().expect("a path"), host: None, status: (first, last) };
+    let status = (first, last).try_into().expect("codes");
+    let check = HttpCheck { path: "/".parse().expect("a path"), host: None, status };
     let dialogue = Dialogue::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 80)), &check);
     let (mut at_once, mut pieces) = (dialogue.clone(), dialogue);
     let whole = at_once.feed(bytes.0);

@@ -1,10 +1,16 @@
 //! What servers answer to their checks.
 
 use crate::bytes::Bytes;
-use director_core::health::dialogue::{ANSWER_BYTES_MAX, Dialogue, Opening, Step, open};
+use director_core::health::dialogue::{
+    ANSWER_BYTES_MAX, Channel, Dialogue, Opening, Step, open, takes_starttls,
+};
 use director_core::health::{ProbeId, ProbeKind, ProbeSpec, Shared};
-use director_core::model::check::{Check, LoadMonitor, LoadSource, Login, Question};
+use director_core::model::check::{
+    self, Check, Compare, Dns, HttpProbe, Ldap, LoadMonitor, LoadSource, Login, Question, Radius, RecordType,
+    Sql, Tls, Udp,
+};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 
 /// Questions whose answers are parsed.
 const QUESTIONS: [Question; 16] = [
@@ -37,16 +43,87 @@ pub fn fuzz_dialogues(data: &[u8]) {
         user: Some("check".parse().expect("a user")),
         password: Some("secret".parse().expect("a password")),
     });
-    let check = Check { question, login, ..Check::default() };
+    let mut check = Check { question, login, ..Check::default() };
+    if how & 0x20 != 0 {
+        check = detailed(check, how);
+    }
+    if how & 0x40 != 0 && takes_starttls(question) {
+        check.tls = Some(Tls { starttls: true, ..Tls::default() });
+    }
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
     // The other half of the questions are those of load monitors.
     let kind = if how & 2 == 0 { ProbeKind::Named(Shared::new(check)) } else { load(how) };
     let spec = ProbeSpec { target, at: None, source: None, kind };
-    let run = || match open(&spec, ProbeId(7), &mut |_| None) {
+    let run = || match open(&spec, ProbeId(7), &mut |_| Some(Box::new(Clear::default()))) {
         Opening::Stream(dialogue) | Opening::Datagram(dialogue) => Some(play(dialogue, bytes.0, step)),
         Opening::Decided(_) | Opening::Connect | Opening::Echo(_) => None,
     };
     assert_eq!(run(), run());
+    let ping = ProbeKind::Named(Shared::new(Check { question: Question::Ping, ..Check::default() }));
+    let spec = ProbeSpec { kind: ping, ..spec.clone() };
+    if let Opening::Echo(echo) = open(&spec, ProbeId(7), &mut |_| None) {
+        let mut right = echo.request();
+        right[0] = 0;
+        // The checksum and the identifier are the kernel's business.
+        assert!(echo.answers(&right));
+        assert!(!echo.answers(bytes.0) || bytes.0.get(6..) == right.get(6..));
+    }
+}
+
+fn text<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+/// What an answer must hold, in one of the ways that there are.
+fn detailed(check: Check, how: u8) -> Check {
+    let compare =
+        [Compare::Contains, Compare::Prefix, Compare::Glob, Compare::Regex][usize::from(how >> 2 & 3)];
+    let record = [RecordType::A, RecordType::Mx, RecordType::Txt, RecordType::Srv][usize::from(how >> 2 & 3)];
+    let step = check::Dialogue { send: text("ask"), expect: text("o*k+"), compare };
+    Check {
+        steps: [(1, step.clone()), (2, step)].into(),
+        http: Some(HttpProbe { body: text("o*k"), compare, ..HttpProbe::default() }),
+        ldap: Some(Ldap { base: text("dc=org"), filter: text("(cn=*)") }),
+        dns: Some(Dns { name: text("a.b"), record, answer: text("c.d:7") }),
+        radius: Some(Radius { secret: text("s"), reject_is_good: how & 4 != 0 }),
+        sql: Some(Sql { database: text("d") }),
+        udp: Some(Udp { payload: text("ask"), reply: text("o*k"), compare }),
+        ..check
+    }
+}
+
+/// TLS that protects nothing and is open with the first byte.
+#[derive(Debug, Default)]
+struct Clear {
+    open: bool,
+}
+
+impl Channel for Clear {
+    fn begin(&mut self) -> Vec<u8> {
+        b"hello".to_vec()
+    }
+
+    fn feed(&mut self, bytes: &[u8], plain: &mut Vec<u8>, _: &mut Vec<u8>) -> Result<(), String> {
+        self.open = true;
+        plain.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        self.open
+    }
+
+    fn ended(&self) -> bool {
+        false
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
+    }
+
+    fn certificate_ends(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A source of load, asked in one of its ways.

@@ -13,6 +13,7 @@ mod flash;
 mod memory;
 mod network;
 mod pair;
+mod segments;
 mod tls;
 
 pub use codecs::{fuzz_frames, fuzz_heartbeat, fuzz_http, fuzz_kmsg, fuzz_login, fuzz_transfer, fuzz_wire};
@@ -22,6 +23,7 @@ pub use dialogues::fuzz_dialogues;
 pub use flash::{fuzz_kept, fuzz_records, fuzz_slots};
 pub use network::{fuzz_dhcp, fuzz_page};
 pub use pair::{fuzz_session, fuzz_table};
+pub use segments::fuzz_segments;
 pub use tls::fuzz_tls;
 
 /// A target: the name of its file in `fuzz_targets` and of its corpus, and its body.
@@ -44,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("page", fuzz_page),
     ("records", fuzz_records),
     ("seal", fuzz_seal),
+    ("segments", fuzz_segments),
     ("session", fuzz_session),
     ("slots", fuzz_slots),
     ("table", fuzz_table),

@@ -55,6 +55,10 @@ pub struct Node {
     pub held: VecDeque<Item>,
     /// Whether it sees its servers.
     pub servers: bool,
+    /// Its checks can be made; else every run ends without having asked.
+    pub asks: bool,
+    /// Checks of servers that were to be made.
+    pub asked: u64,
     /// An operator set it aside.
     pub aside: bool,
     /// What init does when the director stands still.
@@ -86,6 +90,8 @@ impl Node {
             process: 0,
             held: VecDeque::new(),
             servers: true,
+            asks: true,
+            asked: 0,
             aside: false,
             fence: Fence::default(),
             orders: Vec::new(),

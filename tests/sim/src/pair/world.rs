@@ -310,8 +310,12 @@ impl World {
                 Effect::Observe(names) => self.post(n, kernel, Item::Observe(names)),
                 Effect::Apply { batch, ops } => self.post(n, kernel, Item::Apply(batch, ops)),
                 Effect::Probe { id, spec, deadline } => {
+                    let node = &mut self.nodes[n];
+                    let check = !pings::ours(id);
+                    node.asked += u64::from(check);
+                    let unasked = check && !node.asks;
                     let node = &self.nodes[n];
-                    let sees = if !pings::ours(id) {
+                    let sees = if check {
                         node.servers && !self.lan.pulled[n][1]
                     } else if spec.target.ip() == GATEWAY {
                         !self.lan.pulled[n][0] && !self.lan.no_gateway && self.arrives(n, spec.source)
@@ -319,8 +323,11 @@ impl World {
                         !self.lan.pulled[n][1] && self.arrives(n, spec.source)
                     };
                     let late = node.world_time(deadline, self.now) - self.now;
-                    let (result, took) =
-                        if sees { (Ok(()), 1000) } else { (Err(Failure::from("no answer")), late) };
+                    let (result, took) = match (unasked, sees) {
+                        (true, _) => (Err(Failure::NotAsked("out of file descriptors".to_owned())), 1000),
+                        (false, true) => (Ok(()), 1000),
+                        (false, false) => (Err(Failure::from("no answer")), late),
+                    };
                     let outcome = ProbeOutcome {
                         result,
                         took_us: u32::try_from(took).unwrap(),

@@ -435,31 +435,6 @@ pub fn tracking(lab: &mut Lab) -> Result<()> {
     result
 }
 
-/// A box that receives connections forwards nothing while `backup_only` is 1 (`ip_vs_core.c`), whatever it sends besides. The
-/// director never wants it on an active box, and puts it right.
-///
-/// # Errors
-/// When it is wanted, does not stop anything, or stays.
-pub fn both_daemons(lab: &mut Lab) -> Result<()> {
-    let shell = lab.shell(LVS1)?;
-    let url = format!("http://{V4}:8000/");
-    let both = "ipvsadm --start-daemon master --mcast-interface eth1 && ipvsadm --start-daemon backup --mcast-interface eth1";
-    let mark = lab.director(LVS1)?.kernel_log().mark();
-    let was = shell.ok(&format!("{both} && cat /proc/sys/net/ipv4/vs/backup_only"))?;
-    ensure!(was.trim() == "0", "backup_only is {was}");
-    lab.get("client", &url).context("with both daemons")?;
-    shell.ok("echo 1 >/proc/sys/net/ipv4/vs/backup_only")?;
-    let stopped = lab.get("client", &url);
-    ensure!(stopped.is_err(), "backup_only stops nothing: {stopped:?}");
-    lab.director(LVS1)?.kernel_log().wait_for("put right: ", mark, lab.scaled(COMMAND))?;
-    lab.hub().eventually("an answer again", lab.scaled(COMMAND), || {
-        lab.get("client", &url).map_err(|error| format!("{error:#}"))
-    })?;
-    let now = shell.ok("cat /proc/sys/net/ipv4/vs/backup_only; ipvsadm -L --daemon")?;
-    ensure!(now.trim() == "0", "something is left: {now}");
-    Ok(())
-}
-
 /// # Errors
 /// When a packet that no service asked for reaches the inside.
 pub fn exposure(lab: &mut Lab) -> Result<()> {

@@ -1,77 +1,72 @@
 //! The shell against real servers on loopback, and against servers that misbehave in every way.
 //!
-//! The programs come from Debian packages that image/setup.sh installs. Each says by itself when it listens: nginx and
-//! dnsmasq go into the background only then, redis writes a line.
+//! The programs come from Debian packages that image/setup.sh installs. What is done to each is in `real.rs`.
 
+use super::real::{
+    Real, Wrap, certificate, contained, datagrams, place, run, start, streams, with_login, write,
+};
 use super::tests::{GENEROUS, SHORT, listen, named, outcome, probe, words};
 use super::*;
 use director_core::health::ProbeKind;
-use director_core::model::check::{Certificate, Check, Dns, HttpProbe, Question, Smtp, Tls};
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
+use director_core::model::check::{Certificate, Check, Dns, HttpProbe, Login, Question, Smtp, Tls};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use tokio::net::{TcpListener, UdpSocket};
 
-/// Ends with the test; its folder goes with it.
-struct Server {
-    address: SocketAddr,
-    folder: PathBuf,
-    child: Option<Child>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Best effort: the test has its verdict already.
-        if let Some(child) = &mut self.child {
-            drop(child.kill());
-            drop(child.wait());
-        }
-        if let Ok(pid) = std::fs::read_to_string(self.folder.join("pid"))
-            && let Ok(pid) = pid.trim().parse()
-        {
-            let _ended =
-                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
-        }
-        drop(std::fs::remove_dir_all(&self.folder));
-    }
-}
-
-/// A folder of its own, and a port that was free a moment ago.
-async fn place(name: &str) -> (PathBuf, SocketAddr) {
-    let folder = std::env::temp_dir().join(format!("director-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let (_, address) = listen().await;
-    (folder, address)
-}
-
-fn run(command: &mut Command) {
-    let status = command.stdin(Stdio::null()).status();
-    let status = status.unwrap_or_else(|e| panic!("{command:?}: {e}: run image/setup.sh"));
-    assert!(status.success(), "{command:?}: {status}");
-}
-
-async fn nginx() -> Server {
-    let (folder, address) = place("nginx").await;
-    let root = folder.display();
-    let text = format!(
-        "pid {root}/pid; error_log {root}/error.log; worker_processes 1; events {{}}\n\
-         http {{ access_log off; client_body_temp_path {root}/a; proxy_temp_path {root}/b; fastcgi_temp_path {root}/c;\n\
-         uwsgi_temp_path {root}/d; scgi_temp_path {root}/e;\n\
-         server {{ listen {address}; server_name www.example.org; location = /health {{ return 200 'all is well'; }}\n\
-         location / {{ return 503; }} }} }}\n"
+/// nginx, which waits in the foreground; `listen` is what stands behind its address.
+async fn nginx(at: (PathBuf, SocketAddr), listen: &str, pages: &str) -> Real {
+    let address = at.1;
+    write(
+        &at.0,
+        "nginx.conf",
+        &format!(
+            "daemon off; pid DIR/pid; error_log DIR/error.log; worker_processes 1; events {{}}\n\
+             http {{ access_log off; client_body_temp_path DIR/a; proxy_temp_path DIR/b; fastcgi_temp_path DIR/c;\n\
+             uwsgi_temp_path DIR/d; scgi_temp_path DIR/e;\n\
+             server {{ listen {address} {listen}; server_name www.example.org; {pages} }} }}\n"
+        ),
     );
-    std::fs::write(folder.join("nginx.conf"), text).unwrap();
-    run(Command::new("/usr/sbin/nginx").arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(&folder));
-    Server { address, folder, child: None }
+    start(at, &["/usr/sbin/nginx", "-c", "DIR/nginx.conf", "-p", "DIR"], &ProbeKind::Tcp).await
 }
 
-/// A web server inside TLS, and the fingerprints of its certificate and of the authority that signed it.
-async fn nginx_tls() -> (Server, [String; 2]) {
-    let (folder, address) = place("nginx-tls").await;
-    let root = folder.display();
+const INSIDE_TLS: &str = "ssl; ssl_certificate DIR/own.pem; ssl_certificate_key DIR/key";
+const PAGES: &str = "location = /health { return 200 'all is well'; } location = /login { return 401; } location / { return 503; }";
+
+fn page(path: &str, body: &str) -> Check {
+    let http = HttpProbe {
+        path: Some(path.parse().unwrap()),
+        host: Some("www.example.org".parse().unwrap()),
+        body: Some(body.parse().unwrap()),
+        ..HttpProbe::default()
+    };
+    Check { question: Question::Http, http: Some(http), ..Check::default() }
+}
+
+#[test]
+fn nginx_is_asked_for_a_page_in_clear_and_inside_tls() {
+    contained("real_tests::nginx_is_asked_for_a_page_in_clear_and_inside_tls", async {
+        for wrap in [Wrap::Clear, Wrap::Tls] {
+            let at = place(&format!("nginx-{wrap:?}")).await;
+            certificate(&at.0);
+            let server = nginx(at, if wrap == Wrap::Tls { INSIDE_TLS } else { "" }, PAGES).await;
+            assert_eq!(probe(server.address, ProbeKind::Tcp, GENEROUS).await, Ok(()));
+            let why = words(probe(server.address, wrap.around(page("/health", "sick")), GENEROUS).await);
+            assert_eq!(why, "answered \"all is well\", wanted the text \"sick\"");
+            let why = words(probe(server.address, wrap.around(page("/other", "well")), GENEROUS).await);
+            assert_eq!(why, "status 503, wanted 200-299");
+            let mut login = page("/login", "401");
+            login.http.as_mut().unwrap().status = "200-299,401".parse().unwrap();
+            assert_eq!(probe(server.address, wrap.around(login), GENEROUS).await, Ok(()));
+            let bad = vec![wrap.around(page("/login", "well"))];
+            streams(server, wrap.around(page("/health", "well")), bad).await;
+        }
+    });
+}
+
+/// A certificate signed by an authority: `own.pem`, `key`, `chain.pem`, and the fingerprints of both.
+fn signed(folder: &Path) -> [String; 2] {
     let openssl = |line: &str| {
-        let output = Command::new("openssl").args(line.split(' ')).current_dir(&folder).output();
+        let output = Command::new("openssl").args(line.split(' ')).current_dir(folder).output();
         let output = output.unwrap_or_else(|e| panic!("openssl: {e}: run image/setup.sh"));
         assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().rsplit('=').next().unwrap_or_default().replace(':', "")
@@ -84,81 +79,14 @@ async fn nginx_tls() -> (Server, [String; 2]) {
     let pem = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     std::fs::write(folder.join("chain.pem"), pem("own.pem") + &pem("ca.pem")).unwrap();
     let print = |name: &str| openssl(&format!("x509 -in {name} -noout -fingerprint -sha256")).to_lowercase();
-    let prints = [print("own.pem"), print("ca.pem")];
-    let text = format!(
-        "pid {root}/pid; error_log {root}/error.log; worker_processes 1; events {{}}\n\
-         http {{ access_log off; client_body_temp_path {root}/a; proxy_temp_path {root}/b; fastcgi_temp_path {root}/c;\n\
-         uwsgi_temp_path {root}/d; scgi_temp_path {root}/e;\n\
-         server {{ listen {address} ssl default_server; ssl_certificate {root}/chain.pem; ssl_certificate_key {root}/key;\n\
-         location / {{ return 200 'name $ssl_server_name'; }} }} }}\n"
-    );
-    std::fs::write(folder.join("nginx.conf"), text).unwrap();
-    run(Command::new("/usr/sbin/nginx").arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(&folder));
-    (Server { address, folder, child: None }, prints)
+    [print("own.pem"), print("ca.pem")]
 }
 
-async fn dnsmasq() -> Server {
-    let (folder, address) = place("dnsmasq").await;
-    run(Command::new("/usr/sbin/dnsmasq")
-        .args([
-            "--conf-file=/dev/null",
-            "--no-resolv",
-            "--no-hosts",
-            "--bind-interfaces",
-            "--user=",
-            "--group=",
-        ])
-        .args(["--listen-address=127.0.0.1", "--address=/www.example.org/192.0.2.7"])
-        .arg(format!("--port={}", address.port()))
-        .arg(format!("--pid-file={}/pid", folder.display())));
-    Server { address, folder, child: None }
-}
-
-async fn redis() -> Server {
-    let (folder, address) = place("redis").await;
-    // One program for all its names; the package with the name redis-server would bring a service.
-    let program = Path::new("/usr/bin/redis-check-rdb");
-    let mut child = Command::new(program)
-        .arg0("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--requirepass", "sesame"])
-        .arg("--port")
-        .arg(address.port().to_string())
-        .arg("--dir")
-        .arg(&folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|e| panic!("{}: {e}: run image/setup.sh", program.display()));
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines.map_while(Result::ok).any(|line| line.contains("eady to accept connections"));
-    let server = Server { address, folder, child: Some(child) };
-    assert!(ready, "redis ended before it listened");
-    server
-}
-
-#[tokio::test]
-async fn nginx_is_asked_for_a_page() {
-    let server = nginx().await;
-    let page = |path: &str, body: &str| {
-        let http = HttpProbe {
-            path: Some(path.parse().unwrap()),
-            host: Some("www.example.org".parse().unwrap()),
-            body: Some(body.parse().unwrap()),
-            ..HttpProbe::default()
-        };
-        named(Check { question: Question::Http, http: Some(http), ..Check::default() })
-    };
-    assert_eq!(probe(server.address, ProbeKind::Tcp, GENEROUS).await, Ok(()));
-    assert_eq!(probe(server.address, page("/health", "well"), GENEROUS).await, Ok(()));
-    let why = words(probe(server.address, page("/health", "sick"), GENEROUS).await);
-    assert_eq!(why, "answered \"all is well\", wanted the text \"sick\"");
-    let why = words(probe(server.address, page("/other", "well"), GENEROUS).await);
-    assert!(why.contains("503"), "{why}");
-}
-
-#[tokio::test]
-async fn nginx_is_asked_for_a_page_inside_tls_and_must_be_who_it_should_be() {
-    let (server, [own, authority]) = nginx_tls().await;
+async fn nginx_must_be_who_it_should_be() {
+    let at = place("nginx-who").await;
+    let [own, authority] = signed(&at.0);
+    let tls = "ssl default_server; ssl_certificate DIR/chain.pem; ssl_certificate_key DIR/key";
+    let server = nginx(at, tls, "location / { return 200 'name $ssl_server_name'; }").await;
     let page = |certificate, fingerprint: Option<&str>, sni: Option<&str>, body: &str| {
         let tls = Tls {
             sni: sni.map(|name| name.parse().unwrap()),
@@ -189,89 +117,89 @@ async fn nginx_is_asked_for_a_page_inside_tls_and_must_be_who_it_should_be() {
     assert_eq!(why, "TLS: the certificate is not for mail.example.org");
     // A handshake is all that tcp asks for.
     let tls = Some(Tls::default());
-    assert_eq!(
-        probe(server.address, named(Check { tls: tls.clone(), ..Check::default() }), GENEROUS).await,
-        Ok(())
-    );
+    let handshake = named(Check { tls: tls.clone(), ..Check::default() });
+    assert_eq!(probe(server.address, handshake, GENEROUS).await, Ok(()));
     let clear = named(Check { question: Question::Http, ..Check::default() });
     assert!(words(probe(server.address, clear, GENEROUS).await).contains("status 400"));
-    let plain = nginx().await;
+    let plain = nginx(place("nginx-plain").await, "", PAGES).await;
     let why = words(probe(plain.address, named(Check { tls, ..Check::default() }), GENEROUS).await);
     assert!(why.starts_with("TLS: not TLS: answered \"HTTP/1.1 400"), "{why}");
 }
 
-#[tokio::test]
-async fn dnsmasq_is_asked_for_a_name() {
-    let server = dnsmasq().await;
-    let name = |name: &str, answer: Option<&str>| {
-        let dns = Dns {
-            name: Some(name.parse().unwrap()),
-            answer: answer.map(|text| text.parse().unwrap()),
-            ..Dns::default()
+#[test]
+fn nginx_inside_tls_must_be_who_it_should_be() {
+    contained("real_tests::nginx_inside_tls_must_be_who_it_should_be", nginx_must_be_who_it_should_be());
+}
+
+#[test]
+fn dnsmasq_is_asked_for_a_name() {
+    contained("real_tests::dnsmasq_is_asked_for_a_name", async {
+        let name = |name: &str, answer: &str| {
+            let (name, answer) = (Some(name.parse().unwrap()), Some(answer.parse().unwrap()));
+            let dns = Dns { name, answer, ..Dns::default() };
+            named(Check { question: Question::Dns, dns: Some(dns), ..Check::default() })
         };
-        named(Check { question: Question::Dns, dns: Some(dns), ..Check::default() })
-    };
-    assert_eq!(probe(server.address, name("www.example.org", Some("192.0.2.7")), GENEROUS).await, Ok(()));
-    let wrong = probe(server.address, name("www.example.org", Some("192.0.2.8")), GENEROUS).await;
-    assert!(wrong.is_err());
-    let refused = probe(server.address, name("www.example.net", Some("192.0.2.7")), GENEROUS).await;
-    assert!(refused.is_err());
+        let argv = "/usr/sbin/dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces --user= \
+                    --group= --listen-address=127.0.0.1 --address=/www.example.org/192.0.2.7 --port=PORT --pid-file=DIR/pid";
+        let argv: Vec<&str> = argv.split_whitespace().collect();
+        let good = name("www.example.org", "192.0.2.7");
+        let server = start(place("dnsmasq").await, &argv, &good).await;
+        let bad = vec![name("www.example.org", "192.0.2.8"), name("www.example.net", "192.0.2.7")];
+        datagrams(server, good, bad).await;
+    });
 }
 
-#[tokio::test]
-async fn redis_is_pinged_with_its_password_only() {
-    let server = redis().await;
-    let ping = |password: &str| {
-        let login =
-            director_core::model::check::Login { user: None, password: Some(password.parse().unwrap()) };
-        named(Check { question: Question::Redis, login: Some(login), ..Check::default() })
-    };
-    assert_eq!(probe(server.address, ping("sesame"), GENEROUS).await, Ok(()));
-    assert!(probe(server.address, ping("guess"), GENEROUS).await.is_err());
-    let nobody = named(Check { question: Question::Redis, ..Check::default() });
-    assert!(probe(server.address, nobody, GENEROUS).await.is_err());
+#[test]
+fn redis_is_pinged_with_its_password_only() {
+    contained("real_tests::redis_is_pinged_with_its_password_only", async {
+        let ping = |password: &str| {
+            let login = Login { user: None, password: Some(password.parse().unwrap()) };
+            named(Check { question: Question::Redis, login: Some(login), ..Check::default() })
+        };
+        let at = place("redis").await;
+        // One program for all its names; the package with the name redis-server would bring a service.
+        run(&at.0, &["ln", "-sf", "/usr/bin/redis-check-rdb", "DIR/redis-server"]);
+        let argv =
+            "DIR/redis-server --bind 127.0.0.1 --save EMPTY --requirepass sesame --port PORT --dir DIR";
+        let argv: Vec<&str> = argv.split(' ').map(|word| if word == "EMPTY" { "" } else { word }).collect();
+        let server = start(at, &argv, &ping("sesame")).await;
+        let nobody = named(Check { question: Question::Redis, ..Check::default() });
+        streams(server, ping("sesame"), vec![ping("guess"), nobody]).await;
+    });
 }
 
-async fn vsftpd() -> Server {
-    let (folder, address) = place("vsftpd").await;
-    let empty = folder.join("empty");
-    std::fs::create_dir_all(&empty).unwrap();
-    let text = format!(
-        "listen=YES\nlisten_address=127.0.0.1\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\n\
-         secure_chroot_dir={}\nanonymous_enable=NO\nlocal_enable=YES\nseccomp_sandbox=NO\nxferlog_enable=NO\n",
-        address.port(),
-        empty.display()
+async fn vsftpd(wrap: Wrap) {
+    let at = place(&format!("vsftpd-{wrap:?}")).await;
+    certificate(&at.0);
+    std::fs::create_dir_all(at.0.join("empty")).unwrap();
+    let implicit = if wrap == Wrap::Tls { "YES" } else { "NO" };
+    let port = at.1.port();
+    write(
+        &at.0,
+        "vsftpd.conf",
+        &format!(
+            "listen=YES\nlisten_address=127.0.0.1\nlisten_port={port}\nbackground=NO\nrun_as_launching_user=YES\n\
+             secure_chroot_dir=DIR/empty\nanonymous_enable=NO\nlocal_enable=YES\nseccomp_sandbox=NO\nxferlog_enable=NO\n\
+             ssl_enable=YES\nimplicit_ssl={implicit}\nforce_local_logins_ssl=NO\nssl_ciphers=HIGH\n\
+             rsa_cert_file=DIR/own.pem\nrsa_private_key_file=DIR/key\n"
+        ),
     );
-    std::fs::write(folder.join("vsftpd.conf"), text).unwrap();
-    let child = Command::new("/usr/sbin/vsftpd")
-        .arg(folder.join("vsftpd.conf"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|e| panic!("vsftpd: {e}: run image/setup.sh"));
-    let mut server = Server { address, folder, child: Some(child) };
-    // It says nothing when it listens.
-    while tokio::net::TcpStream::connect(address).await.is_err() {
-        let ended = server.child.as_mut().unwrap().try_wait().unwrap();
-        assert!(ended.is_none(), "vsftpd ended before it listened: {ended:?}");
-        tokio::task::yield_now().await;
-    }
-    server
+    let greeting = wrap.around(Check { question: Question::Ftp, ..Check::default() });
+    let server = start(at, &["/usr/sbin/vsftpd", "DIR/vsftpd.conf"], &greeting).await;
+    let wrong = wrap.around(with_login(Question::Ftp, "nobody", "guess"));
+    let why = words(probe(server.address, wrong.clone(), GENEROUS).await);
+    assert!(why.contains("530"), "{why}");
+    streams(server, greeting, vec![wrong]).await;
 }
 
-#[tokio::test]
-async fn vsftpd_greets_and_refuses_a_login_that_is_wrong() {
-    let server = vsftpd().await;
-    let greeting = named(Check { question: Question::Ftp, ..Check::default() });
-    assert_eq!(probe(server.address, greeting, GENEROUS).await, Ok(()));
-    let login = director_core::model::check::Login {
-        user: Some("nobody".parse().unwrap()),
-        password: Some("guess".parse().unwrap()),
-    };
-    let wrong = named(Check { question: Question::Ftp, login: Some(login), ..Check::default() });
-    let why = words(probe(server.address, wrong, GENEROUS).await);
-    assert!(why.contains("530"), "{why}");
+#[test]
+fn vsftpd_greets_and_refuses_a_wrong_login_in_clear_inside_tls_and_after_auth_tls() {
+    let name = "real_tests::vsftpd_greets_and_refuses_a_wrong_login_in_clear_inside_tls_and_after_auth_tls";
+    contained(name, async {
+        for wrap in Wrap::ALL {
+            vsftpd(wrap).await;
+        }
+    });
 }
 
 /// How a server misbehaves once it has accepted.

@@ -25,7 +25,7 @@ const OWN: [&str; 2] = ["10.0.0.1", "fd00::1"];
 const VIRTUAL: [&str; 2] = ["10.0.0.7", "fd00::7"];
 
 /// A host at the other end of the cable, with nginx on port 80.
-struct Host {
+pub(super) struct Host {
     shell: Child,
     folder: PathBuf,
 }
@@ -40,7 +40,7 @@ impl Drop for Host {
 }
 
 impl Host {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut shell = Command::new("unshare")
             .args(["--net", "--kill-child", "--fork", "sh", "-c", "echo $$; read end"])
             .stdin(Stdio::piped())
@@ -50,7 +50,9 @@ impl Host {
         // Its line says that the namespace is there.
         let mut line = String::new();
         BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let folder = std::env::temp_dir().join(format!("director-host-{name}-{}", std::process::id()));
+        // Inside, every process has a small number.
+        let owner = std::env::var(super::INSIDE).unwrap();
+        let folder = std::env::temp_dir().join(format!("director-host-{name}-{owner}"));
         std::fs::create_dir_all(&folder).unwrap();
         let host = Self { shell, folder };
         ip(&format!("link set peer0 netns {}", line.trim()));
@@ -66,7 +68,7 @@ impl Host {
         host
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) {
+    pub(super) fn run(&self, program: &str, arguments: &[&str]) {
         let pid = std::fs::read_to_string(self.folder.join("pid-of-shell")).unwrap();
         let mut command = Command::new("nsenter");
         let output = command.args(["-t", &pid, "-n", program]).args(arguments).output().unwrap();
@@ -74,7 +76,7 @@ impl Host {
         assert!(output.status.success(), "{program} {arguments:?}: {said}");
     }
 
-    fn ip(&self, arguments: &str) {
+    pub(super) fn ip(&self, arguments: &str) {
         self.run("ip", &arguments.split(' ').collect::<Vec<_>>());
     }
 
@@ -95,7 +97,7 @@ impl Host {
 
 fn page() -> ProbeKind {
     let path = "/".parse().unwrap();
-    ProbeKind::Http(Box::new(HttpCheck { path, host: None, status: (200, 299) }))
+    ProbeKind::Http(Box::new(HttpCheck { path, host: None, status: Default::default() }))
 }
 
 async fn ask(family: usize, port: u16, kind: ProbeKind, timeout: Millis) -> Result<(), Failure> {

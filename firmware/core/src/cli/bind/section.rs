@@ -130,6 +130,7 @@ sections! {
         certificate: get "certificate",
         fingerprint: maybe "fingerprint",
         expiry_warning: get "expiry-warning",
+        starttls: get "starttls",
     }
     Dialogue { send: maybe "send", expect: maybe "expect", compare: get "compare", }
     HttpProbe {
@@ -161,6 +162,7 @@ sections! {
         standby_interval: maybe "standby-interval",
         jitter: get "jitter",
         flap_limit: maybe "flap-limit",
+        failure_weight: maybe "failure-weight",
     }
     Shortage {
         quorum: maybe "quorum",

@@ -36,11 +36,9 @@ fn typed(kind: Type) -> BoxedStrategy<String> {
             (min / step..=max / step).prop_map(move |n| Millis::new((n * step).max(min)).to_string()).boxed()
         }
         Type::Choice(words) => (0..words.len()).prop_map(|i| words[i].word.to_string()).boxed(),
-        Type::Codes => (100_u16..=599, 0_u16..100)
-            .prop_map(|(a, more)| Value::Codes(a, (a + more).min(599)).to_string())
-            .boxed(),
+        Type::Codes => "[1-5][0-9]{2}(-599)?(,[1-5][0-9]{2}(-599)?){0,3}".boxed(),
         Type::Ports => {
-            (1_u16.., any::<u16>()).prop_map(|(a, b)| Value::Codes(a, a.max(b)).to_string()).boxed()
+            (1_u16.., any::<u16>()).prop_map(|(a, b)| Value::Ports(a, a.max(b)).to_string()).boxed()
         }
     }
 }

@@ -44,6 +44,7 @@ static TLS: &[Item] = &[
         span(Millis::new(0), Millis::from_secs(45 * 86_400)),
         Some("14d"),
     ),
+    leaf("starttls", "Begin in clear, as the protocol has it", ON_OFF, Some("off")),
 ];
 
 static STEP: &[Item] = &[
@@ -76,7 +77,7 @@ static LDAP: &[Item] = &[
 ];
 
 static DNS: &[Item] = &[
-    leaf("name", "Name to resolve; unset: the root", Type::Hostname, None),
+    leaf("name", "Name to resolve; unset: the root", Type::Text, None),
     leaf("record", "Record type", choice::<RecordType>(), Some("a")),
     leaf("answer", "What must be among the answers; unset: any", Type::Text, None),
 ];

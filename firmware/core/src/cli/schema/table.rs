@@ -184,6 +184,7 @@ static POOL: &[Item] = &[
     leaf("standby-interval", "Interval on a standby box; unset: as usual", span(Millis::new(50), DAY), None),
     leaf("jitter", "Random part of the interval", number(0, 50), Some("0")).unit("percent"),
     leaf("flap-limit", "Changes in 10 minutes that keep a server out", number(2, 255), None),
+    leaf("failure-weight", "Weight with on-failure weight; unset: 1", number(1, 65_535), None),
     leaf("quorum", "Usable servers that make the pool up; unset: 1", number(1, 1000), None),
     leaf("hysteresis", "Servers beyond the quorum to be up again", number(0, 999), Some("0")),
     leaf("sorry-server", "Answers while the pool is down", Type::Refer("real-server"), None),
@@ -222,6 +223,7 @@ const CHECK: Type = Type::Choice(&[
 const ON_FAILURE: Type = Type::Choice(&[
     Choice { word: "quiesce", help: "Weight 0: no new connections, old ones may end" },
     Choice { word: "remove", help: "Taken out of the table at once" },
+    Choice { word: "weight", help: "Few new connections: failure-weight" },
 ]);
 
 static HTTP: &[Item] = &[

@@ -7,7 +7,7 @@ use crate::model::check::{self, RecordType};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Labels and pointers followed in one name: 127 labels fit 255 bytes, and a pointer must lead to one.
 const HOPS_MAX: usize = 255;
@@ -30,8 +30,10 @@ const fn code(record: RecordType) -> u16 {
         RecordType::Cname => 5,
         RecordType::Soa => 6,
         RecordType::Mx => 15,
+        RecordType::Ptr => 12,
         RecordType::Txt => 16,
         RecordType::Aaaa => 28,
+        RecordType::Srv => 33,
     }
 }
 
@@ -39,8 +41,10 @@ impl Dns {
     pub(super) fn new(details: &check::Dns, id: ProbeId) -> Self {
         let mut question = Vec::new();
         let name = details.name.as_ref().map_or("", |name| name.as_str());
+        let reversed = reversed(name).filter(|_| details.record == RecordType::Ptr);
+        let name = reversed.as_deref().unwrap_or(name);
         for label in name.split('.').filter(|label| !label.is_empty()) {
-            // A host name has 64 characters at most; a label may have 63, and one of 64 is cut to no match.
+            // A longer label than DNS has is cut to one that does not match.
             let label = label.as_bytes().get(..label.len().min(63)).unwrap_or_default();
             question.push(u8::try_from(label.len()).unwrap_or(63));
             question.extend_from_slice(label);
@@ -104,6 +108,20 @@ impl Dns {
             }
         }
         Ok(values)
+    }
+}
+
+/// The name under which the name of an address stands (RFC 1035 section 3.5, RFC 3596 section 2.5).
+fn reversed(name: &str) -> Option<String> {
+    match name.parse().ok()? {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            Some(format!("{d}.{c}.{b}.{a}.in-addr.arpa"))
+        }
+        IpAddr::V6(address) => {
+            let nibbles = address.octets().map(|byte| format!("{:x}.{:x}.", byte & 15, byte >> 4));
+            Some(nibbles.into_iter().rev().chain([String::from("ip6.arpa")]).collect())
+        }
     }
 }
 
@@ -180,6 +198,12 @@ fn value<'a>(packet: &'a [u8], kind: u16, data: &'a [u8]) -> Option<String> {
                 text.extend(part.iter().map(|b| if b.is_ascii_graphic() { char::from(*b) } else { '?' }));
             }
             Some(plain(&text))
+        }
+        33 => {
+            // Priority and weight.
+            reader.take(4)?;
+            let port = reader.be16()?;
+            Some(format!("{}:{port}", name(packet, reader)?))
         }
         _ => name(packet, reader),
     }

@@ -19,24 +19,40 @@ mod tag {
     pub(super) const SEARCH_ENTRY: u8 = 0x64;
     pub(super) const SEARCH_DONE: u8 = 0x65;
     pub(super) const SEARCH_REFERENCE: u8 = 0x73;
+    pub(super) const EXTENDED_RESPONSE: u8 = 0x78;
 }
 
 const BIND: u8 = 1;
 const SEARCH: u8 = 2;
+const START_TLS: u8 = 4;
+/// The operation's name (RFC 4511 section 4.14.1).
+const START_TLS_NAME: &[u8] = b"1.3.6.1.4.1.1466.20037";
 
-/// Bind, then perhaps a search for one entry.
+/// Where the dialogue stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// TLS was asked for.
+    Starting,
+    /// Its handshake begins.
+    Securing,
+    Binding,
+    Searching,
+}
+
+/// Perhaps TLS, bind, then perhaps a search for one entry.
 #[derive(Debug)]
 pub(super) struct Ldap {
     bind: Vec<u8>,
     secret: bool,
     search: Option<Vec<u8>>,
-    searching: bool,
+    stage: Stage,
+    clear_first: bool,
     entries: u32,
     have: Vec<u8>,
 }
 
 impl Ldap {
-    pub(super) fn new(details: &check::Ldap, login: &Login) -> Self {
+    pub(super) fn new(details: &check::Ldap, login: &Login, starttls: bool) -> Self {
         let user = login.user.as_ref().map_or("", |user| user.as_str());
         let password = login.password.as_ref().map_or("", Secret::reveal);
         let mut body = element(tag::INTEGER, &[3]);
@@ -50,7 +66,8 @@ impl Ldap {
             bind: message(BIND, &element(0x60, &body)),
             secret: !password.is_empty(),
             search,
-            searching: false,
+            stage: if starttls { Stage::Starting } else { Stage::Binding },
+            clear_first: starttls,
             entries: 0,
             have: Vec::new(),
         }
@@ -69,19 +86,32 @@ impl Ldap {
             let Some((number, operation, result)) = parts(outer, content) else {
                 return Step::Done(Err(not_ldap(&self.have)));
             };
-            let wanted = if self.searching { SEARCH } else { BIND };
-            let step = match operation {
+            let wanted = match self.stage {
+                Stage::Starting | Stage::Securing => START_TLS,
+                Stage::Binding => BIND,
+                Stage::Searching => SEARCH,
+            };
+            let step = match (self.stage, operation) {
                 _ if number != wanted => Some(Err(format!("answered message {number}, not {wanted}"))),
-                tag::BIND_RESPONSE if !self.searching => match code(result) {
+                (Stage::Starting, tag::EXTENDED_RESPONSE) => match code(result) {
+                    Some(0) => {
+                        // What came in clear beyond this is not said inside.
+                        self.have.clear();
+                        self.stage = Stage::Securing;
+                        return Step::Wait;
+                    }
+                    other => Some(Err(refused("STARTTLS", other, result))),
+                },
+                (Stage::Binding, tag::BIND_RESPONSE) => match code(result) {
                     Some(0) => None,
                     other => Some(Err(refused("bind", other, result))),
                 },
-                tag::SEARCH_ENTRY | tag::SEARCH_REFERENCE if self.searching => {
+                (Stage::Searching, tag::SEARCH_ENTRY | tag::SEARCH_REFERENCE) => {
                     self.entries = self.entries.saturating_add(1);
                     self.have.drain(..used);
                     continue;
                 }
-                tag::SEARCH_DONE if self.searching => Some(match code(result) {
+                (Stage::Searching, tag::SEARCH_DONE) => Some(match code(result) {
                     Some(0) if self.entries > 0 => Ok(()),
                     Some(0) => Err(String::from("the search found no entry")),
                     other => Err(refused("search", other, result)),
@@ -93,7 +123,7 @@ impl Ldap {
                 (Some(result), _) => Step::Done(result),
                 (None, None) => Step::Done(Ok(())),
                 (None, Some(search)) => {
-                    self.searching = true;
+                    self.stage = Stage::Searching;
                     Step::Send(search)
                 }
             };
@@ -237,6 +267,10 @@ pub fn check_filter(filter: &[u8]) -> bool {
 
 impl Machine for Ldap {
     fn open(&mut self) -> Step {
+        if self.stage == Stage::Starting {
+            return Step::Send(message(START_TLS, &element(0x77, &element(0x80, START_TLS_NAME))));
+        }
+        self.stage = Stage::Binding;
         let bind = core::mem::take(&mut self.bind);
         if self.secret { Step::SendSecret(bind) } else { Step::Send(bind) }
     }
@@ -247,8 +281,20 @@ impl Machine for Ldap {
     }
 
     fn closed(&mut self) -> Result<(), String> {
-        let what = if self.searching { "search" } else { "bind" };
+        let what = match self.stage {
+            Stage::Starting | Stage::Securing => "STARTTLS",
+            Stage::Binding => "bind",
+            Stage::Searching => "search",
+        };
         Err(format!("connection closed instead of an answer to the {what}"))
+    }
+
+    fn clear_first(&self) -> bool {
+        self.clear_first
+    }
+
+    fn secures(&mut self) -> bool {
+        self.stage == Stage::Securing
     }
 
     fn farewell(&self) -> &[u8] {

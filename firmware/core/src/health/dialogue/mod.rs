@@ -27,7 +27,7 @@ pub use echo::Echo;
 pub use ldap::check_filter;
 pub use pattern::check_pattern;
 pub(crate) use radius::mix;
-pub use secure::{Channel, MakeChannel, takes_tls};
+pub use secure::{Channel, MakeChannel, takes_starttls, takes_tls};
 
 use super::http;
 use super::load::Said;
@@ -297,6 +297,7 @@ pub fn open(spec: &ProbeSpec, id: ProbeId, channel: MakeChannel<'_>) -> Opening 
 fn named(check: &Check, target: SocketAddr, id: ProbeId) -> Opening {
     let stream = |script: script::Script| Opening::Stream(Dialogue::new(script));
     let login = check.login.clone().unwrap_or_default();
+    let starttls = check.tls.as_ref().is_some_and(|tls| tls.starttls);
     match check.question {
         Question::Tcp => Opening::Connect,
         Question::Up => Opening::Decided(Ok(())),
@@ -306,15 +307,19 @@ fn named(check: &Check, target: SocketAddr, id: ProbeId) -> Opening {
             let probe = check.http.clone().unwrap_or_default();
             Opening::Stream(Dialogue::new(Web(http::Dialogue::named(target, &probe))))
         }
-        Question::Smtp => stream(script::smtp(&check.smtp.clone().unwrap_or_default(), check.tls.is_some())),
-        Question::Pop3 => stream(script::pop3(&login)),
-        Question::Imap => stream(script::imap(&login)),
-        Question::Ftp => stream(script::ftp(&login)),
-        Question::Nntp => stream(script::nntp(&login)),
+        Question::Smtp => {
+            let mut details = check.smtp.clone().unwrap_or_default();
+            details.starttls |= starttls;
+            stream(script::smtp(&details, check.tls.is_some()))
+        }
+        Question::Pop3 => stream(script::pop3(&login, starttls)),
+        Question::Imap => stream(script::imap(&login, starttls)),
+        Question::Ftp => stream(script::ftp(&login, starttls)),
+        Question::Nntp => stream(script::nntp(&login, starttls)),
         Question::Redis => stream(script::redis(&login)),
         Question::Ldap => {
             let details = check.ldap.clone().unwrap_or_default();
-            Opening::Stream(Dialogue::new(ldap::Ldap::new(&details, &login)))
+            Opening::Stream(Dialogue::new(ldap::Ldap::new(&details, &login, starttls)))
         }
         Question::Mysql => {
             Opening::Stream(Dialogue::new(sql::Mysql::new(&login, check.sql.as_ref(), check.tls.is_some())))

@@ -91,18 +91,19 @@ pub(super) fn smtp(details: &Smtp, tls: bool) -> Script {
     first.offers = details.starttls.then_some("STARTTLS");
     let mut script = Script::new(b"QUIT\r\n", [Exchange::greeting(Good::Codes(&[220])), first]);
     if tls && details.starttls {
-        let mut start = Exchange::ask("STARTTLS", String::from("STARTTLS\r\n"), Good::Codes(&[220]));
-        start.secures = true;
-        script.todo.extend([start, hello()]);
-        script.clear_first = true;
+        script.start_tls("STARTTLS\r\n", Good::Codes(&[220]));
+        script.todo.push_back(hello());
     }
     script
 }
 
-/// POP3: greeting, login.
-pub(super) fn pop3(login: &Login) -> Script {
+/// POP3: greeting, STLS (RFC 2595), login.
+pub(super) fn pop3(login: &Login, starttls: bool) -> Script {
     const OK: Good = Good::Begins(&["+OK"]);
     let mut script = Script::new(b"QUIT\r\n", [Exchange::greeting(OK)]);
+    if starttls {
+        script.start_tls("STLS\r\n", OK);
+    }
     if let Some((user, password)) = parts(login) {
         script.todo.push_back(Exchange::ask("USER", format!("USER {user}\r\n"), OK));
         script.todo.push_back(Exchange::secret("PASS", format!("PASS {password}\r\n"), OK));
@@ -110,10 +111,13 @@ pub(super) fn pop3(login: &Login) -> Script {
     script
 }
 
-/// IMAP: greeting, login.
-pub(super) fn imap(login: &Login) -> Script {
+/// IMAP: greeting, STARTTLS, login.
+pub(super) fn imap(login: &Login, starttls: bool) -> Script {
     let greeting = Exchange::greeting(Good::Begins(&["* OK", "* PREAUTH"]));
     let mut script = Script::new(b"z LOGOUT\r\n", [greeting]);
+    if starttls {
+        script.start_tls("s STARTTLS\r\n", Good::Tagged("s "));
+    }
     if let Some((user, password)) = parts(login) {
         let line = format!("a LOGIN {} {}\r\n", quoted(user), quoted(password));
         script.todo.push_back(Exchange::secret("LOGIN", line, Good::Tagged("a ")));
@@ -126,9 +130,12 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// FTP: greeting, login.
-pub(super) fn ftp(login: &Login) -> Script {
+/// FTP: greeting, AUTH TLS (RFC 4217), login.
+pub(super) fn ftp(login: &Login, starttls: bool) -> Script {
     let mut script = Script::new(b"QUIT\r\n", [Exchange::greeting(Good::Codes(&[220]))]);
+    if starttls {
+        script.start_tls("AUTH TLS\r\n", Good::Codes(&[234]));
+    }
     if let Some((user, password)) = parts(login) {
         let mut ask = Exchange::ask("USER", format!("USER {user}\r\n"), Good::Codes(&[331, 230]));
         ask.enough = Some(230);
@@ -139,9 +146,12 @@ pub(super) fn ftp(login: &Login) -> Script {
     script
 }
 
-/// NNTP: greeting, login (RFC 4643).
-pub(super) fn nntp(login: &Login) -> Script {
+/// NNTP: greeting, STARTTLS (RFC 4642), login (RFC 4643).
+pub(super) fn nntp(login: &Login, starttls: bool) -> Script {
     let mut script = Script::new(b"QUIT\r\n", [Exchange::greeting(Good::Codes(&[200, 201]))]);
+    if starttls {
+        script.start_tls("STARTTLS\r\n", Good::Codes(&[382]));
+    }
     if let Some((user, password)) = parts(login) {
         let line = format!("AUTHINFO USER {user}\r\n");
         let mut ask = Exchange::ask("AUTHINFO USER", line, Good::Codes(&[381, 281]));
@@ -181,6 +191,13 @@ impl Script {
             clear_first: false,
             securing: false,
         }
+    }
+
+    /// The next exchange asks for TLS; those after it are inside.
+    fn start_tls(&mut self, line: &str, good: Good) {
+        let start = Exchange { secures: true, ..Exchange::ask("STARTTLS", String::from(line), good) };
+        self.todo.push_back(start);
+        self.clear_first = true;
     }
 
     fn say(&mut self) -> Step {

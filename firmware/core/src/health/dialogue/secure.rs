@@ -64,6 +64,15 @@ pub const fn takes_tls(question: Question, tcp: bool) -> bool {
     }
 }
 
+/// Whether a question can begin in clear and go on inside TLS when it is told to. MySQL and PostgreSQL always do.
+#[must_use]
+pub const fn takes_starttls(question: Question) -> bool {
+    matches!(
+        question,
+        Question::Smtp | Question::Pop3 | Question::Imap | Question::Ftp | Question::Nntp | Question::Ldap
+    )
+}
+
 /// The handshake is all that is asked.
 #[derive(Debug)]
 pub(super) struct Handshake;

@@ -242,6 +242,55 @@ fn a_dns_answer_must_be_to_this_question_and_hold_the_wanted_value() {
 }
 
 #[test]
+fn names_of_addresses_and_places_of_services_are_read_from_dns() {
+    let ask = |name: &str, record, answer: &str| {
+        let (name, answer) = (Some(name.parse().unwrap()), Some(answer.parse().unwrap()));
+        let dns = Some(check::Dns { name, record, answer });
+        dialogue(Check { question: Question::Dns, dns, ..Check::default() })
+    };
+    let target = b"\x03sip\x07example\x03org\0";
+    let answer = |dialogue: &mut Dialogue, kind: u8, data: &[u8]| {
+        let mut packet = sent(dialogue);
+        packet[2..4].copy_from_slice(&[0x81, 0x80]);
+        packet[7] = 1;
+        packet.extend_from_slice(&[
+            0xc0,
+            0x0c,
+            0,
+            kind,
+            0,
+            1,
+            0,
+            0,
+            0,
+            60,
+            0,
+            u8::try_from(data.len()).unwrap(),
+        ]);
+        packet.extend_from_slice(data);
+        (packet.clone(), dialogue.feed(&packet))
+    };
+    let mut pointer = ask("192.0.2.7", check::RecordType::Ptr, "sip.example.org");
+    let (packet, end) = answer(&mut pointer, 12, target);
+    assert!(
+        packet[12..].starts_with(b"\x017\x012\x010\x03192\x07in-addr\x04arpa\0\0\x0c\0\x01"),
+        "{packet:?}"
+    );
+    assert_eq!(end, Step::Done(Ok(())));
+    let mut pointer = ask("2001:db8::7", check::RecordType::Ptr, "sip.example.org");
+    let (packet, end) = answer(&mut pointer, 12, target);
+    assert!(packet[12..].starts_with(b"\x017\x010\x010\x010"), "{packet:?}");
+    assert!(packet.windows(12).any(|w| w == b"\x012\x03ip6\x04arpa\0"), "{packet:?}");
+    assert_eq!(end, Step::Done(Ok(())));
+    let place = [&[0, 10, 0, 60, 0x13, 0xc4], &target[..]].concat();
+    let mut service = ask("_sip._tcp.example.org", check::RecordType::Srv, "sip.example.org:5060");
+    assert_eq!(answer(&mut service, 33, &place).1, Step::Done(Ok(())));
+    let mut other = ask("_sip._tcp.example.org", check::RecordType::Srv, "sip.example.org:5061");
+    let why = "answers sip.example.org:5060, wanted sip.example.org:5061";
+    assert_eq!(answer(&mut other, 33, &place).1, Step::Done(Err(why.into())));
+}
+
+#[test]
 fn a_radius_answer_must_be_signed_with_the_shared_secret() {
     use md5::{Digest as _, Md5};
     for (code, secret, good) in [(2, "s3cret", true), (3, "s3cret", false), (2, "other", false)] {

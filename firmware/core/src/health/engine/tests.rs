@@ -301,7 +301,7 @@ fn editing_a_check_keeps_working_servers_in_place() {
     assert_eq!((world.state(0), world.state(1)), (State::Up, State::Down));
     let pool = config.pools.get_mut(&name("web")).unwrap();
     pool.check = CheckKind::Http;
-    pool.http = Some(HttpCheck { path: "/new".parse().unwrap(), host: None, status: (200, 200) });
+    pool.http = Some(HttpCheck { path: "/new".parse().unwrap(), host: None, status: "200".parse().unwrap() });
     world.configure(&config);
     assert_eq!((world.state(0), world.state(1)), (State::Up, State::Unknown));
     world.moods = vec![Mood::Good; 2];
@@ -374,6 +374,12 @@ fn what_cannot_be_asked_is_an_alarm_and_no_verdict() {
     world.for_seconds(60);
     assert_eq!(world.state(0), State::Up);
     assert_eq!(world.health.stale(world.now).count(), 1);
+    assert!(world.health.look(world.now) && world.health.is_blind());
+    world.moods[0] = Mood::Good;
+    world.for_seconds(3);
+    assert!(world.health.look(world.now) && !world.health.is_blind());
+    world.moods[0] = Mood::NotAsked;
+    world.for_seconds(60);
     assert_eq!(
         world.health.alarms(world.now),
         ["check of 10.0.0.1:80 could not be made: out of file descriptors"]
@@ -390,7 +396,11 @@ fn a_process_that_stood_still_gives_nobody_up() {
         let mut out = Vec::new();
         world.health.on_deadline(world.now, &mut out);
         world.take(out);
+        world.health.look(world.now);
+        assert!(!world.health.is_blind(), "after {gap} s");
         world.for_seconds(5);
+        world.health.look(world.now);
+        assert!(!world.health.is_blind(), "after {gap} s");
         assert_eq!(world.changes.len(), 3, "after {gap} s");
     }
 }

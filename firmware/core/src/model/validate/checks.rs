@@ -1,7 +1,7 @@
 //! What the named checks say to a server must be sound.
 
 use super::Findings;
-use crate::health::dialogue::{check_filter, check_pattern, takes_tls};
+use crate::health::dialogue::{check_filter, check_pattern, takes_starttls, takes_tls};
 use crate::health::{RAMP_STEPS, asked_by_stream, beside};
 use crate::model::Millis;
 use crate::model::check::{Certificate, Check, Compare, HttpProbe, LoadMonitor, LoadSource, Question, Tls};
@@ -126,7 +126,16 @@ fn verdicts(path: &str, pool: &Pool, found: &mut Findings) {
         let text = "has no effect with on-failure remove: delete one";
         found.warning(format!("{path} remove-after"), text);
     }
-    if short.panic_threshold.is_some() && (short.sorry_page.is_some() || short.sorry_server.is_some()) {
+    if watch.failure_weight.is_some() && pool.on_failure != OnFailure::Weight {
+        let text = "has no effect without on-failure weight: delete it";
+        found.error(format!("{path} failure-weight"), text);
+    }
+    let falls_back = short.sorry_page.is_some() || short.sorry_server.is_some();
+    if falls_back && pool.on_failure == OnFailure::Weight && short.quorum.is_none() {
+        let text = "failed servers keep a weight, so nothing takes their place: set a quorum";
+        found.warning(format!("{path} on-failure weight"), text);
+    }
+    if short.panic_threshold.is_some() && falls_back {
         let text = "a pool that keeps all its servers falls back to nothing: no sorry page or server then";
         found.warning(format!("{path} panic-threshold"), text);
     }
@@ -201,6 +210,10 @@ fn tls(path: &str, tls: &Tls, check: &Check, found: &mut Findings) {
         let text = format!("question {} is not asked inside TLS{more}: delete it", check.question.word());
         found.error(format!("{path} tls"), text);
     }
+    if tls.starttls && !takes_starttls(check.question) {
+        let text = format!("has no effect on question {}: delete it", check.question.word());
+        found.error(format!("{path} tls starttls"), text);
+    }
     match (tls.certificate, &tls.fingerprint) {
         (Certificate::Any, Some(_)) => found.error(
             format!("{path} tls fingerprint"),
@@ -232,10 +245,6 @@ fn http(path: &str, http: &HttpProbe, found: &mut Findings) {
         if !sound {
             found.error(format!("{path} header {}", header.as_str()), "write Name:value on one line");
         }
-    }
-    let (first, last) = http.status;
-    if !(100..=599).contains(&first) || !(100..=599).contains(&last) || first > last {
-        found.error(format!("{path} status {first}-{last}"), "write two codes, 100 to 599, the lower first");
     }
     if http.path.as_ref().is_some_and(|page| !page.as_str().starts_with('/')) {
         found.error(format!("{path} path"), "must begin with /");

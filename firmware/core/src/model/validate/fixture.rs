@@ -51,7 +51,7 @@ pub(crate) fn five_node() -> Config {
     c.masquerade.insert(name("private"), masquerade);
     let mut pool = Pool {
         check: CheckKind::Http,
-        http: Some(HttpCheck { path: "/".parse().unwrap(), host: None, status: (200, 299) }),
+        http: Some(HttpCheck { path: "/".parse().unwrap(), host: None, status: Default::default() }),
         dead_time: Some(Millis::from_secs(10)),
         reentry: Millis::from_secs(180),
         ..Pool::default()

@@ -119,13 +119,6 @@ fn asking(name: &Name, pool: &Pool, found: &mut Findings) {
     if !http.path.as_str().starts_with('/') {
         found.error(format!("pool {name} http path {}", http.path), "must begin with /");
     }
-    let (first, last) = http.status;
-    let path = || format!("pool {name} http status {first}-{last}");
-    if !(100..=599).contains(&first) || !(100..=599).contains(&last) {
-        found.error(path(), "status codes are 100 to 599");
-    } else if first > last {
-        found.error(path(), format!("the range is the wrong way round: write {last}-{first}"));
-    }
 }
 
 fn members<'a>(config: &'a Config, name: &Name, pool: &'a Pool, found: &mut Findings) -> Summary<'a> {

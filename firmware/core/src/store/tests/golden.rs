@@ -42,7 +42,7 @@ fn everything() -> Commit {
             http: Some(HttpCheck {
                 path: "/health?x=1".parse().unwrap(),
                 host: Some("www.example.com".parse().unwrap()),
-                status: (200, 399),
+                status: "200-399".parse().unwrap(),
             }),
             interval: Millis::new(1500),
             timeout: Millis::new(750),

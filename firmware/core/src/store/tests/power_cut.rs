@@ -85,7 +85,7 @@ fn commits_of_sixteen_sectors_survive_two_cuts() {
         let mut commit = commit(at_unix_s);
         for i in 0..23 {
             let mut pool = commit.config.pools[&fixture::name("web")].clone();
-            pool.http.as_mut().unwrap().path = ["/"; 255].concat().parse().unwrap();
+            pool.http.as_mut().unwrap().path = ["/"; 254].concat().parse().unwrap();
             commit.config.pools.insert(fixture::name(&format!("web{i}")), pool);
         }
         commit

@@ -57,6 +57,18 @@ fn inside(check: Check) -> Dialogue {
     }
 }
 
+/// Begins in clear, because it is told to.
+fn starting(question: Question, login: Option<Login>) -> Dialogue {
+    let tls = Some(Tls { starttls: true, ..Tls::default() });
+    let check = Check { question, login, tls, ..Check::default() };
+    let target = "10.0.0.1:99".parse().unwrap();
+    let spec = ProbeSpec { target, at: None, source: None, kind: ProbeKind::Named(Shared::new(check)) };
+    match open(&spec, ProbeId(7), &mut |_| Some(Box::new(Marked::default()))) {
+        Opening::Stream(dialogue) => dialogue,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn send(bytes: &[u8]) -> Step {
     Step::Send(bytes.to_vec())
 }
@@ -92,6 +104,62 @@ fn mail_is_secured_after_starttls_and_greeted_again() {
     assert_eq!(dialogue.feed(b"220 go on\r\n"), send(b"hello"));
     assert_eq!(dialogue.feed(b"world"), send(b"finished<EHLO director\r\n>"));
     assert_eq!(dialogue.feed(b"250 mail\r\n"), Step::Done(Ok(())));
+}
+
+#[test]
+fn each_protocol_asks_for_tls_in_its_own_words_and_logs_in_inside() {
+    let login = || Some(Login { user: Some("u".parse().unwrap()), password: Some("p".parse().unwrap()) });
+    let cases = [
+        (Question::Pop3, ["+OK\r\n", "STLS\r\n", "+OK go on\r\n", "finished<USER u\r\n>"]),
+        (
+            Question::Imap,
+            ["* OK\r\n", "s STARTTLS\r\n", "* x\r\ns OK\r\n", "finished<a LOGIN \"u\" \"p\"\r\n>"],
+        ),
+        (Question::Ftp, ["220 ftp\r\n", "AUTH TLS\r\n", "234 go on\r\n", "finished<USER u\r\n>"]),
+        (Question::Nntp, ["200 news\r\n", "STARTTLS\r\n", "382 go on\r\n", "finished<AUTHINFO USER u\r\n>"]),
+    ];
+    for (question, words) in cases {
+        let [greeting, wish, agreed, first] = words.map(str::as_bytes);
+        let mut dialogue = starting(question, login());
+        assert_eq!(dialogue.open(), Step::Wait);
+        assert_eq!(dialogue.feed(greeting), send(wish));
+        // What comes in clear behind the agreement is nobody's word.
+        assert_eq!(dialogue.feed(&[agreed, b"+OK 230 a OK\r\n"].concat()), send(b"hello"));
+        assert_eq!(dialogue.feed(b"world"), send(first));
+        let mut nobody = starting(question, None);
+        nobody.open();
+        nobody.feed(greeting);
+        nobody.feed(agreed);
+        assert_eq!(nobody.feed(b"world"), Step::Done(Ok(())));
+        let mut refused = starting(question, None);
+        refused.open();
+        refused.feed(greeting);
+        let end = refused.feed(b"500 s NO\r\n");
+        assert!(
+            matches!(&end, Step::Done(Err(why)) if why.starts_with("STARTTLS: ")),
+            "{question:?} {end:?}"
+        );
+    }
+}
+
+#[test]
+fn a_directory_is_bound_to_inside_tls_after_starttls() {
+    let mut dialogue = starting(Question::Ldap, None);
+    let wish = b"\x30\x1d\x02\x01\x04\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
+    assert_eq!(dialogue.open(), send(wish));
+    let agreed = b"\x30\x0c\x02\x01\x04\x78\x07\x0a\x01\x00\x04\x00\x04\x00";
+    let bound = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00";
+    assert_eq!(dialogue.feed(&[&agreed[..], bound].concat()), send(b"hello"));
+    let bind = dialogue.feed(b"world");
+    assert!(
+        matches!(&bind, Step::Send(bytes) if bytes.starts_with(b"finished<\x30\x0c\x02\x01\x01\x60")),
+        "{bind:?}"
+    );
+    assert_eq!(dialogue.feed(bound), Step::Done(Ok(())));
+    let mut refused = starting(Question::Ldap, None);
+    refused.open();
+    let end = refused.feed(b"\x30\x0c\x02\x01\x04\x78\x07\x0a\x01\x34\x04\x00\x04\x00");
+    assert_eq!(end, Step::Done(Err("STARTTLS: unavailable".into())));
 }
 
 #[test]
