@@ -5,6 +5,8 @@ use director_qemu::frame::{Frame, Mac};
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
+use director_qemu::tools::Tools;
+use director_qemu::vm::Hardware;
 use director_vm_tests::ailments;
 use director_vm_tests::director::{LVS1, SOON, Usable, commit, rows, server, wait_usable};
 use director_vm_tests::suite::{self, Case, Suite};
@@ -22,6 +24,8 @@ const CLIENT: &str = "1.2.3.100";
 /// Servers of direct routing, with the hardware addresses that the lab gives them by their place in the scenario.
 const DIRECT: [(&str, Mac); 2] =
     [("d1", Mac([0x52, 0x54, 0, 1, 0, 5])), ("d2", Mac([0x52, 0x54, 0, 1, 0, 6]))];
+/// Room for ipvsadm beside the product.
+const MEMORY_MIB: u32 = 96;
 const COMMAND: Duration = Duration::from_secs(10);
 /// eth0 of the director.
 const DIRECTOR: Mac = Mac([0x52, 0x54, 0, 0, 1, 0]);
@@ -35,6 +39,7 @@ const CASES: &[Case] = &[
     ("two_ports_of_one_mark_stay_with_one_server", two_ports_of_a_mark),
     ("a_client_beside_the_servers_is_answered_with_source_nat", hairpin),
     ("the_sync_daemon_talks_on_its_interface_alone", sync_daemon),
+    ("an_active_box_forwards_although_both_sync_daemons_run", both_daemons),
     ("each_scheduler_shares_as_it_says", schedulers),
     ("a_server_without_the_virtual_address_goes_down_while_its_own_answers", asked_for_the_virtual_address),
     ("doctor_finds_nothing_in_a_healthy_lab_and_names_the_commonest_mistakes", doctor),
@@ -46,6 +51,8 @@ fn main() -> ExitCode {
 
 fn start(folder: RunFolder) -> Result<Lab> {
     let mut lab = Lab::prepare(scenario::named("balancing").context("scenario")?, folder)?;
+    lab.set_hardware(Hardware { memory_mib: MEMORY_MIB, ..Hardware::FAST });
+    lab.set_tools(Tools::new(["/sbin/ipvsadm"]));
     lab.boot()?;
     // The servers are set up with what the box prints for them.
     for service in ["near", "shop"] {
@@ -212,4 +219,29 @@ fn doctor(lab: &mut Lab) -> Result<()> {
         ailments::suffer(lab, ailment)?;
     }
     ailments::healthy(lab)
+}
+
+/// A box that receives connections forwards nothing while `backup_only` is 1 (`ip_vs_core.c`), whatever it sends besides. The
+/// director never wants it on an active box, and puts right who sets it there.
+fn both_daemons(lab: &mut Lab) -> Result<()> {
+    let shell = lab.shell(LVS1)?;
+    let log = lab.director(LVS1)?.kernel_log();
+    let mark = log.mark();
+    // It looks every 8 s, and just did.
+    lab.ask(LVS1, "show ipvs timeout")?;
+    let start = |role: &str| format!("ipvsadm --start-daemon {role} --mcast-interface eth1");
+    shell.ok(&format!("{} && {}", start("master"), start("backup")))?;
+    let was = shell.ok("cat /proc/sys/net/ipv4/vs/backup_only")?;
+    ensure!(was.trim() == "0", "backup_only is {was}");
+    lab.get("client", VIRTUAL).context("with both daemons")?;
+    shell.ok("echo 1 >/proc/sys/net/ipv4/vs/backup_only")?;
+    let stopped = lab.get("client", VIRTUAL);
+    ensure!(stopped.is_err(), "backup_only stops nothing: {stopped:?}");
+    log.wait_for("put right: ", mark, lab.scaled(COMMAND))?;
+    lab.hub().eventually("an answer again", lab.scaled(COMMAND), || {
+        lab.get("client", VIRTUAL).map_err(|error| format!("{error:#}"))
+    })?;
+    let now = shell.ok("cat /proc/sys/net/ipv4/vs/backup_only; ipvsadm -L --daemon")?;
+    ensure!(now.trim() == "0", "something is left: {now}");
+    Ok(())
 }
