@@ -9,7 +9,7 @@ use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario::{self, BringUp};
 use director_qemu::vm::{DiskBus, Firmware, Hardware};
 use director_vm_tests::director::{LVS1, SOON, system};
-use director_vm_tests::provision::Provision;
+use director_vm_tests::provision::{Provision, operational};
 use director_vm_tests::suite::{self, Case, Suite};
 use director_vm_tests::upgrades;
 use std::fs::File;
@@ -217,7 +217,7 @@ fn serial_bundle(lab: &mut Lab) -> Result<()> {
     let name = file.to_string_lossy().into_owned();
     Provision::new(lab, "tty", "")?.run_to_end(lab, &["upgrade", &name], SOON * 6)?;
     // The program leaves the console in configure mode.
-    lab.ask(LVS1, "exit")?;
+    operational(lab)?;
     // What was to be said meanwhile may stand before the first answer.
     let found = lab.hub().eventually("the end of the transfer", lab.scaled(SOON), || {
         upgrades::shown(lab).map_err(|error| format!("{error:#}"))

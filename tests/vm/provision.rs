@@ -8,7 +8,7 @@ use director_qemu::serial::Serial;
 use director_qemu::tty::{self, Faults};
 use director_vm_tests::director::{LVS1, SOON, number};
 use director_vm_tests::login::{ASKS, PASSWORD, expect, set_password};
-use director_vm_tests::provision::Provision;
+use director_vm_tests::provision::{Provision, operational};
 use director_vm_tests::suite::{self, Case, Suite};
 use std::fmt::Write as _;
 use std::fs;
@@ -43,16 +43,6 @@ fn repair(lab: &mut Lab) -> Result<()> {
 
 fn line(lab: &Lab) -> Result<&Serial> {
     Ok(lab.director(LVS1)?.console())
-}
-
-/// Out of the transfer mode, which a program may have left just now, and out of configure mode.
-fn operational(lab: &Lab) -> Result<()> {
-    let mark = expect(lab, "\x03\x03\x03\r# left", "# left\r\n")?;
-    let prompt = line(lab)?.wait_prompt(mark, lab.scaled(SOON))?;
-    if prompt.ends_with("# ") {
-        lab.ask(LVS1, "exit")?;
-    }
-    Ok(())
 }
 
 fn over_a_bad_line(lab: &mut Lab) -> Result<()> {

@@ -1,6 +1,7 @@
 //! `director-provision` on a terminal that the lab publishes, as on a serial port.
 
-use crate::director::LVS1;
+use crate::director::{LVS1, SOON};
+use crate::login::expect;
 use anyhow::{Context as _, Result, bail};
 use director_qemu::lab::Lab;
 use director_qemu::process::{Ended, Process, Program};
@@ -53,4 +54,18 @@ impl Provision {
         }
         Ok(ended)
     }
+}
+
+/// Out of the transfer mode, which a program may have left just now, and out of configure mode. What the program typed last may
+/// still be on its way, so a line of our own comes back first.
+///
+/// # Errors
+/// When the console does not answer.
+pub fn operational(lab: &Lab) -> Result<()> {
+    let mark = expect(lab, "\x03\x03\x03\r# left", "# left\r\n")?;
+    let prompt = lab.director(LVS1)?.console().wait_prompt(mark, lab.scaled(SOON))?;
+    if prompt.ends_with("# ") {
+        lab.ask(LVS1, "exit")?;
+    }
+    Ok(())
 }
