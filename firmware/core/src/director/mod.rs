@@ -515,9 +515,10 @@ impl Director {
         let changed = remembered || self.reconcile.changed();
         let known = self.wanted.take().filter(|_| !changed);
         let Some(observed) = self.reconcile.observed() else { return };
+        let active = self.active(&self.config);
         let wanted = match known {
-            Some(wanted) if wanted.fits(observed) => wanted,
-            _ => Wanted::new(self.desired(&self.config, observed), observed),
+            Some(wanted) if wanted.fits(active, observed) => wanted,
+            _ => Wanted::new(self.desired(&self.config, observed), active, observed),
         };
         let want = &wanted.desired;
         let mut ops = plan(want, observed).ops;

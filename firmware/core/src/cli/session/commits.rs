@@ -104,7 +104,7 @@ impl Session {
                 self.say(
                     out,
                     &format!(
-                        "The candidate is what ran before by {number}, of {when}. \"compare\" shows what changes, \"commit\" makes it run."
+                        "The candidate is the configuration of {when}, rollback {number}. \"compare\" shows what changes, \"commit\" makes it run."
                     ),
                 );
             }
