@@ -288,6 +288,7 @@ impl Director {
         alarms.extend(self.time.alarm(now));
         alarms.extend(self.cluster.alarms(now));
         alarms.extend(self.sync_alarm());
+        alarms.extend(self.rolling.alarm());
         for service in self.service_status(observed) {
             if service.usable == 0 {
                 let shown = place(&service.key).is_some_and(|place| self.pages.contains_key(&place));
