@@ -63,6 +63,7 @@ soak: firmware lab-tool ## the same for hours, with other seeds: ONLY=name, SEED
 	$(CARGO) run --profile soak --package director-bench --bin soak --locked -- $(CAMPAIGN)
 
 bench: firmware lab-tool ## measures beside the peers, prints a table, writes build/bench.json: ONLY=name
+	@case power-on in *'$(ONLY)'*) tests/bench/debian.sh build/debian;; esac
 	$(CARGO) run --package director-bench --bin bench --locked -- $(CAMPAIGN)
 
 image: firmware ## kernel, initramfs and disk image, with their sizes against the budget

@@ -262,7 +262,7 @@ impl Director {
         alarms.extend(self.marks.alarm());
         alarms.extend(self.keeping.failed.clone());
         alarms.extend(self.system.alarm());
-        alarms.extend(self.conflicts.alarms());
+        alarms.extend(self.conflict_alarms());
         for (role, interface) in &self.bound(&self.config, observed).interfaces {
             let Some(device) = &interface.device else {
                 if let Some(mac) = self.node().macs.get(role) {
