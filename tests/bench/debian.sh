@@ -41,6 +41,7 @@ mmdebstrap --variant=minbase --include="$packages" \
   --customize-hook="cp -r $work/etc/. \"\$1/etc/\"" \
   --customize-hook="chroot \"\$1\" systemctl enable keepalived networking" \
   --customize-hook="cp -L \"\$1/vmlinuz\" $out/vmlinuz; cp -L \"\$1/initrd.img\" $out/initrd.img" \
-  --customize-hook="truncate -s $size $out/disk.new; mke2fs -q -t ext4 -d \"\$1\" $out/disk.new" \
+  --customize-hook="mkdir $work/root && mount --bind \"\$1\" $work/root" \
+  --customize-hook="truncate -s $size $out/disk.new; mke2fs -q -t ext4 -d $work/root $out/disk.new; umount $work/root" \
   "$suite" /dev/null
 mv "$out/disk.new" "$out/disk.img"

@@ -1,7 +1,6 @@
 //! Two directors: one serves, and the other takes over.
 
 use anyhow::{Context as _, Result, ensure};
-use director_qemu::frame::Frame;
 use director_qemu::helper;
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
@@ -19,8 +18,6 @@ use std::time::Duration;
 const DEAD: Duration = Duration::from_millis(300);
 /// An outage that is longer is a fault, however busy the machine is.
 const OUTAGE_MAX: Duration = Duration::from_secs(4);
-/// UDP port of heartbeats.
-const PORT: u16 = 1050;
 /// Headers of a heartbeat without options.
 const IP_AND_UDP_BYTES: usize = 28;
 /// Heartbeats that are recorded and sent again.

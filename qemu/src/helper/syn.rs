@@ -62,7 +62,8 @@ fn segment(number: u32, to: SocketAddrV4) -> [u8; BYTES] {
         bytes.iter_mut().skip(at).zip(part).for_each(|(to, from)| *to = *from);
     }
     // The pseudo header: both addresses, the protocol, the length of the segment.
-    let words = bytes[12..].chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1]));
+    let (words, _) = bytes[12..].as_chunks::<2>();
+    let words = words.iter().map(|word| u32::from(u16::from_be_bytes(*word)));
     let sum = words.sum::<u32>() + 6 + 20;
     let folded = (sum & 0xffff) + (sum >> 16);
     let folded = (folded & 0xffff) + (folded >> 16);

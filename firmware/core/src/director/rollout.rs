@@ -294,7 +294,21 @@ pub(super) fn bundle_answer(reply: &mut Reply) -> Option<Effect> {
         Reply::Have(have) => Bundle::Have(*have),
         Reply::Done { .. } => Bundle::Taken,
         Reply::Refused { reason, .. } => Bundle::Refused(core::mem::take(reason)),
-        _ => return None,
+        // Nothing else is answered to an upgrade.
+        Reply::Status(_)
+        | Reply::Config { .. }
+        | Reply::Checked { .. }
+        | Reply::Harmful { .. }
+        | Reply::Committed { .. }
+        | Reply::OnTrial { .. }
+        | Reply::Checks { .. }
+        | Reply::Why(_)
+        | Reply::Doctor(_)
+        | Reply::Confirmed { .. }
+        | Reply::Recalled { .. }
+        | Reply::Emptied { .. }
+        | Reply::Notice(_)
+        | Reply::Stopping => return None,
     };
     Some(Effect::Tell(Box::new(Message::Bundle(bundle))))
 }

@@ -155,7 +155,12 @@ impl Rollout {
             Stage::Second if !first => Self::turn(view),
             Stage::FirstTries(slot) if first => Self::tried(slot, Stage::Second, view),
             Stage::SecondTries(slot) if !first => Self::tried(slot, Stage::Done, view),
-            _ => Next::Wait,
+            Stage::Copying
+            | Stage::First
+            | Stage::FirstTries(_)
+            | Stage::Second
+            | Stage::SecondTries(_)
+            | Stage::Done => Next::Wait,
         }
     }
 

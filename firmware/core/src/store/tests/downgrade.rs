@@ -22,7 +22,7 @@ fn store_newer(dev: &mut ModelFlash, generation: u64) {
 fn headers(dev: &mut ModelFlash) -> Vec<(u8, Header)> {
     let header = |content: &Content| match content {
         Content::Record(header, _) => Some(header.clone()),
-        _ => None,
+        Content::Empty | Content::Torn | Content::Foreign(_) | Content::Unreadable(_) => None,
     };
     load(dev).slots.iter().filter_map(|s| Some((s.slot, header(&s.content)?))).collect()
 }
