@@ -72,7 +72,7 @@ image: firmware ## kernel, initramfs and disk image, with their sizes against th
 	@printf '\ninitramfs:\n'; $(IMAGE) ls
 	@printf '\nsizes (build/sizes.md):\n'; $(IMAGE) report
 
-flash: firmware ## write the firmware to a whole disk and read it back: DEV=/dev/sdb, ROLE=backup, FILE=config.set, YES=sdb
+flash: firmware ## write the firmware to a whole disk and read it back: DEV=/dev/sdb, ROLE=backup, FILE=config.set, YES=sdb ('sdb sdb': built in)
 	@$(IMAGE) flash --device '$(DEV)' $(if $(ROLE),--role '$(ROLE)') $(if $(FILE),--config '$(FILE)') $(if $(YES),--yes '$(YES)')
 
 upgrade: firmware ## a signed upgrade of kernel and initramfs: KEY=file (director-image key makes one)

@@ -61,8 +61,8 @@ pub fn syn_flood(lab: &Lab) -> Result<String> {
     let exe = std::env::current_exe()?.to_string_lossy().into_owned();
     let (gaps, watches) = gaps(lab)?;
     let (rate, seconds) = SYNS;
-    let argv = [&*exe, helper::FLAG, "syn-flood", "1.2.3.1:80", rate, seconds];
-    let ended = lab.run("client", argv, Duration::from_secs(120))?;
+    let flood = lab.spawn("client", [&*exe, helper::FLAG, "syn-flood", "1.2.3.1:80", rate, seconds])?;
+    let ended = flood.wait(Duration::from_secs(120))?;
     drop(watches);
     let longest = gaps.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, us)| us / 1000);
     lab.hub().eventually("a page after the flood", lab.scaled(SOON * 12), || {

@@ -38,7 +38,11 @@ pub const ALL: &[Machine] = &[
     ("uefi-usb", machine(Uefi, Usb, &["e1000e", "vmxnet3"]), &["e1000e", "vmxnet3"]),
 ];
 
-/// A box that was started from its disk.
+/// Two cards of one make, which the kernel names in the order of their slots.
+const TWINS: Hardware = machine(Bios, Virtio, &["virtio-net-pci"]);
+
+/// A box that was started from its disk, and whose roles are bound to their cards, as `setup` does it: cards of two makes are named in
+/// the order of their drivers, and not of their slots.
 ///
 /// # Errors
 /// When it does not come up.
@@ -46,8 +50,14 @@ pub fn start(folder: RunFolder) -> Result<Lab> {
     let mut scenario = scenario::named("five-node").context("scenario")?;
     scenario.bring_up = BringUp::Preloaded;
     let mut lab = Lab::prepare(scenario, folder)?;
-    lab.set_hardware(ALL.first().context("a machine")?.1);
+    lab.set_hardware(TWINS);
     lab.boot()?;
+    upgrades::serves(&lab)?;
+    let [public, private] = macs(&lab)?;
+    let lines = format!(
+        "set node primary interface public mac {public}\nset node primary interface private mac {private}\n"
+    );
+    lab.type_config(LVS1, &lines)?;
     Ok(lab)
 }
 
@@ -63,28 +73,19 @@ pub fn serves_in(lab: &mut Lab, (_, hardware, drivers): &Machine) -> Result<()> 
     Ok(())
 }
 
-/// The cards change places: roles that are bound to hardware addresses stay where their cables are.
+/// The cards change places: roles stay where their cables are.
 ///
 /// # Errors
 /// When the box does not serve then.
 pub fn swapped_cards(lab: &mut Lab) -> Result<()> {
-    let plain = machine(Bios, Virtio, &["virtio-net-pci", "e1000"]);
-    lab.refit(LVS1, plain, |_| Ok(()))?;
+    lab.refit(LVS1, TWINS, |_| Ok(()))?;
     upgrades::serves(lab)?;
-    let macs = macs(lab)?;
-    let [public, private] = &macs;
-    let lines = format!(
-        "set node primary interface public mac {public}\nset node primary interface private mac {private}\n"
-    );
-    lab.type_config(LVS1, &lines)?;
-    lab.refit(LVS1, Hardware { swapped: true, ..plain }, |_| Ok(()))?;
+    let [first, second] = macs(lab)?;
+    lab.refit(LVS1, Hardware { swapped: true, ..TWINS }, |_| Ok(()))?;
     upgrades::serves(lab)?;
-    let after = self::macs(lab)?;
-    ensure!(
-        after[0] == macs[1] && after[1] == macs[0],
-        "the cards did not change places: {macs:?} {after:?}"
-    );
-    lab.refit(LVS1, plain, |_| Ok(()))?;
+    let after = macs(lab)?;
+    ensure!(after == [second, first], "the cards did not change places: {after:?}");
+    lab.refit(LVS1, TWINS, |_| Ok(()))?;
     upgrades::serves(lab).map(|_| ())
 }
 
