@@ -285,6 +285,12 @@ fn http_gap(address: &str, seconds: &str, limit: &str) -> Result<()> {
     let mut all: Vec<Try> = tries.iter().collect();
     all.sort_by_key(|t| t.began);
     let failed = all.iter().filter(|t| !t.good).count();
+    let begin = all.first().map(|t| t.began);
+    let when = |t: &Try| begin.map_or(0, |begin| t.began.duration_since(begin).as_millis());
+    let mut bad = all.iter().filter(|t| !t.good).map(when);
+    if let Some(from) = bad.next() {
+        writeln!(io::stdout(), "failed from {from} ms to {} ms", bad.next_back().unwrap_or(from))?;
+    }
     let slowest = all.iter().map(|t| t.ended.duration_since(t.began)).max().unwrap_or_default();
     let mut longest = Duration::ZERO;
     let mut since: Option<Instant> = None;

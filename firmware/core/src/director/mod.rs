@@ -45,7 +45,6 @@ pub use event::{Effect, Event, Level};
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
 use crate::login::Access;
-use crate::model::check::LoadSource;
 use crate::model::{Config, Device, Millis, Mono};
 use crate::overrides::{Kept, Overrides};
 use crate::plan::fallback::Pages;
@@ -65,7 +64,7 @@ use commit::{Stage, Transaction};
 use core::net::SocketAddr;
 use insight::Done;
 use leases::Leases;
-use now::{Now, node_of};
+use now::{Now, listens_to_rwhod, node_of};
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
@@ -594,12 +593,4 @@ impl Director {
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {
         out.push(Effect::Log { level, text: text.into() });
     }
-}
-
-/// Whether the load of any server comes from its rwhod.
-fn listens_to_rwhod(config: &Config) -> bool {
-    let monitors = &config.questions.load_monitors;
-    let mut used =
-        config.real_servers.values().filter_map(|server| monitors.get(server.load_monitor.as_ref()?));
-    used.any(|monitor| monitor.source == LoadSource::Rwhod)
 }
