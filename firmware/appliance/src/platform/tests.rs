@@ -14,6 +14,7 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 
 mod direct;
+mod handshakes;
 mod loads;
 
 const INSIDE: &str = "DIRECTOR_TEST_NAMESPACE";
