@@ -7,10 +7,12 @@
 
 use super::netlink::channel::Socket;
 use neli::consts::socket::NlFamily;
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -23,8 +25,10 @@ const NFTABLES_GROUP: u32 = 7;
 const SETTLE: Duration = Duration::from_millis(5);
 /// Most datagrams that are thrown away at once; what is left tells of a change again.
 const DRAIN_MAX: usize = 1024;
-/// How often links are looked at. Chosen: half of a short heartbeat interval.
+/// How often links are looked at when a peer waits to take over. Chosen: half of a short heartbeat interval.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often without one. Chosen: the kernel's own notification comes within a second.
+const LOOK_ALONE_EVERY: Duration = Duration::from_millis(500);
 /// Cards that are looked at, at most. Chosen: many more than a box has.
 const DEVICES_MAX: usize = 64;
 
@@ -34,6 +38,8 @@ pub(crate) struct Changes {
     links: Vec<Link>,
     /// When they are looked at next.
     look: Instant,
+    /// Whether there is a peer.
+    paired: Rc<Cell<bool>>,
     route: Socket,
     /// `None` in a kernel without nf_tables.
     nftables: Option<Socket>,
@@ -43,10 +49,15 @@ pub(crate) struct Changes {
 
 impl Changes {
     /// Subscribes. Needs a running tokio reactor.
-    pub(crate) fn open() -> io::Result<Self> {
+    pub(crate) fn open(paired: Rc<Cell<bool>>) -> io::Result<Self> {
         let route = Socket::open(NlFamily::Route, &ROUTE_GROUPS)?;
         let nftables = Socket::open(NlFamily::Netfilter, &[NFTABLES_GROUP]).ok();
-        Ok(Self { links: cards(), look: Instant::now() + LOOK_EVERY, route, nftables, pending: false })
+        let look = Instant::now() + LOOK_EVERY;
+        Ok(Self { links: cards(), look, paired, route, nftables, pending: false })
+    }
+
+    fn every(&self) -> Duration {
+        if self.paired.get() { LOOK_EVERY } else { LOOK_ALONE_EVERY }
     }
 
     /// Waits for a change. One call reports all that happened until it returns; what happens later is reported by the
@@ -57,7 +68,7 @@ impl Changes {
                 // A socket that cannot be waited for is reported as a change: the dump that follows says what is wrong.
                 Ok(ready) => self.pending = ready.is_err(),
                 Err(_) => {
-                    self.look = Instant::now() + LOOK_EVERY;
+                    self.look = Instant::now() + self.every();
                     // The others are looked at anew before the change is reported.
                     self.pending = self.links.iter_mut().any(Link::look);
                 }
@@ -146,7 +157,7 @@ mod tests {
     fn lost_notifications_are_a_change() {
         isolated("platform::changes::tests::lost_notifications_are_a_change", async |_| {
             let witness = Socket::open(NlFamily::Route, &ROUTE_GROUPS).unwrap();
-            let mut changes = Changes::open().unwrap();
+            let mut changes = Changes::open(Rc::default()).unwrap();
             for socket in [&witness, &changes.route] {
                 setsockopt(socket, sockopt::RcvBuf, &1).unwrap();
             }
