@@ -262,7 +262,7 @@ impl Director {
         alarms.extend(self.marks.alarm());
         alarms.extend(self.keeping.failed.clone());
         alarms.extend(self.system.alarm());
-        alarms.extend(self.conflicts.alarms());
+        alarms.extend(self.conflict_alarms());
         for (role, interface) in &self.bound(&self.config, observed).interfaces {
             let Some(device) = &interface.device else {
                 if let Some(mac) = self.node().macs.get(role) {
@@ -288,6 +288,7 @@ impl Director {
         alarms.extend(self.time.alarm(now));
         alarms.extend(self.cluster.alarms(now));
         alarms.extend(self.sync_alarm());
+        alarms.extend(self.rolling.alarm());
         for service in self.service_status(observed) {
             if service.usable == 0 {
                 let shown = place(&service.key).is_some_and(|place| self.pages.contains_key(&place));

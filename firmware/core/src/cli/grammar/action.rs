@@ -124,7 +124,7 @@ impl Action {
             | Self::ShowRescue
             | Self::Server
             | Self::Cluster(_)
-            | Self::Upgrade(Upgrade::From | Upgrade::Cancel | Upgrade::Confirm)
+            | Self::Upgrade(Upgrade::From | Upgrade::Cancel | Upgrade::Confirm | Upgrade::Cluster)
             | Self::ShowUpgrade
             | Self::Check
             | Self::Discard
@@ -140,6 +140,7 @@ pub(crate) enum Upgrade {
     From,
     Boot,
     Cancel,
+    Cluster,
     Confirm,
 }
 
