@@ -31,6 +31,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
 
 /// How long the source address that the kernel chose is believed. Chosen: looking costs four system calls. A run that ends
 /// badly looks again.
@@ -206,16 +207,25 @@ impl Way {
             if next.is_none() && self.closing.load(Ordering::Relaxed) {
                 return;
             }
-            let left = next.map(|at| Duration::from_micros(at.micros_since(clock::now())));
-            tokio::select! {
-                ready = self.answers.ready(Interest::READABLE | Interest::ERROR) => match ready {
+            let told = async {
+                tokio::select! {
                     // What comes from now on is told again; what came before is read now.
-                    Ok(mut guard) => guard.clear_ready(),
-                    // The runtime ends.
-                    Err(_) => return,
-                },
-                () = self.woken.notified() => {}
-                () = tokio::time::sleep(left.unwrap_or_default()), if left.is_some() => {}
+                    ready = self.answers.ready(Interest::READABLE | Interest::ERROR) => {
+                        ready.map(|mut guard| guard.clear_ready())
+                    }
+                    () = self.woken.notified() => Ok(()),
+                }
+            };
+            let told = match next {
+                None => told.await,
+                Some(at) => {
+                    let left = Duration::from_micros(at.micros_since(clock::now()));
+                    timeout(left, told).await.unwrap_or(Ok(()))
+                }
+            };
+            if told.is_err() {
+                // The runtime ends.
+                return;
             }
         }
     }
