@@ -1,7 +1,10 @@
 //! `upgrade cluster` on two directors: nobody is without a box that serves, and it ends, whatever happens on the way.
 
-use director_core::director::protocol::Request;
+use director_core::director::protocol::{CommitOptions, Reply, Request, SessionId};
 use director_core::director::upgrading::UpgradeAsk;
+use director_core::director::{Effect, Event};
+use director_core::sync::{Message, State};
+use director_core::wire::heartbeat::Running;
 use director_sim::pair::disk::{Disk, System};
 use director_sim::pair::node::Power;
 use director_sim::pair::world::{Item, Mend, World};
@@ -131,4 +134,29 @@ fn hurt(world: &mut World) {
             world.post(n, 4 * SECOND, Item::Mend(Mend::Cut));
         }
     }
+}
+
+#[test]
+fn boxes_with_different_schemas_are_not_compared_and_share_no_commit() {
+    let mut world = pair(1);
+    let (now, node) = (world.now, &mut world.nodes[0]);
+    let (base, mut config) =
+        node.good().map(|(base, config)| (base, config.clone())).expect("a configuration");
+    config.forwarding.defragment = !config.forwarding.defragment;
+    let (clock, mut out) = (node.clock(now), Vec::new());
+    let director = node.director.as_mut().expect("it runs");
+    let running = Running { generation: base.0, hash: 7 };
+    let state = State { schema: 99, newest: base, running, settled: true };
+    director.handle(Event::Told(Box::new(Message::State(state))), clock, &mut out);
+    let asks = |effect: &Effect| matches!(effect, Effect::Recall { .. });
+    assert!(!out.iter().any(asks), "another schema is no other configuration: {out:?}");
+    let request = Box::new(Request::Commit { base, config, options: CommitOptions::forced() });
+    director.handle(Event::Request { session: SessionId(7), request }, clock, &mut out);
+    let refused = out.iter().any(|effect| match effect {
+        Effect::Reply { session: SessionId(7), reply } => {
+            matches!(&**reply, Reply::Refused { reason, .. } if reason.contains("schema 99"))
+        }
+        _ => false,
+    });
+    assert!(refused, "{out:?}");
 }
