@@ -54,6 +54,17 @@ pub struct Identity {
     pub device_key: [u8; 32],
 }
 
+impl Role {
+    /// The other node of the pair.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Primary => Self::Backup,
+            Self::Backup => Self::Primary,
+        }
+    }
+}
+
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = if self.device_key == [0; 32] { "none" } else { "hidden" };
@@ -137,6 +148,12 @@ pub fn save<D: Device>(dev: &mut D, identity: &Identity) -> Result<(), StoreErro
     let mut back = [0; SECTOR];
     read_at(dev, at, &mut back)?;
     if back == sector { Ok(()) } else { Err(StoreError::ReadBack) }
+}
+
+/// Says which node this box is from now on. Boots and device key stay. After an error or a power cut it is one or the other.
+pub fn assign<D: Device>(dev: &mut D, role: Role) -> Result<(), StoreError> {
+    let identity = load(dev).identity;
+    save(dev, &Identity { role, ..identity })
 }
 
 /// A copy, for [`super::usage`].
