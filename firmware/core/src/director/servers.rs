@@ -117,7 +117,7 @@ impl Director {
         let services = self.emptied(&next);
         let (active, closing) = self.connections_of(&ask.server, ask.pool.as_ref());
         let ends = if ask.forced == Forced::Disable { active } else { 0 };
-        if !(services.is_empty() && ends == 0) && !ask.agreed {
+        if (!services.is_empty() || ends > 0) && !ask.agreed {
             return answer(session, Reply::Emptied { services, ends }, out);
         }
         let before = core::mem::replace(&mut self.overrides, next);
