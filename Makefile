@@ -63,6 +63,7 @@ soak: firmware lab-tool ## the same for hours, with other seeds: ONLY=name, SEED
 	$(CARGO) run --profile soak --package director-bench --bin soak --locked -- $(CAMPAIGN)
 
 bench: firmware lab-tool ## measures beside the peers, prints a table, writes build/bench.json: ONLY=name
+	@case power-on in *'$(ONLY)'*) tests/bench/debian.sh build/debian;; esac
 	$(CARGO) run --package director-bench --bin bench --locked -- $(CAMPAIGN)
 
 image: firmware ## kernel, initramfs and disk image, with their sizes against the budget
@@ -71,7 +72,7 @@ image: firmware ## kernel, initramfs and disk image, with their sizes against th
 	@printf '\ninitramfs:\n'; $(IMAGE) ls
 	@printf '\nsizes (build/sizes.md):\n'; $(IMAGE) report
 
-flash: firmware ## write the firmware to a whole disk and read it back: DEV=/dev/sdb, ROLE=backup, FILE=config.set, YES=sdb
+flash: firmware ## write the firmware to a whole disk and read it back: DEV=/dev/sdb, ROLE=backup, FILE=config.set, YES=sdb ('sdb sdb': built in)
 	@$(IMAGE) flash --device '$(DEV)' $(if $(ROLE),--role '$(ROLE)') $(if $(FILE),--config '$(FILE)') $(if $(YES),--yes '$(YES)')
 
 upgrade: firmware ## a signed upgrade of kernel and initramfs: KEY=file (director-image key makes one)

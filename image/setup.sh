@@ -30,6 +30,7 @@ packages=(
   "vsftpd               a real server for the tests of checks (its service is not started)"
   "keepalived           the peer of the benchmarks, for its guest (its service is not started)"
   "busybox              the shell of that guest"
+  "mmdebstrap e2fsprogs  the Debian whose start is compared with (make bench ONLY=power-on)"
   "rwhod rstatd rpcbind  sources of load for the tests of load monitors (only the programs, no services)"
   "openssl              certificates and a TLS server for the tests of checks"
   "iproute2 util-linux  network namespaces of the lab"

@@ -302,19 +302,18 @@ fn describe(image: &Path, program: &Path, kernel: &Path, initramfs: &Path) -> Re
 
 /// Everything on the disk will be lost: its name must be typed, or given.
 fn confirm(target: &Target, yes: Option<String>) -> Result<()> {
-    let Target { name, model, size } = target;
+    let word = target.word();
     let typed = match yes {
         Some(name) => name,
         None => {
-            print(&format!("{name}: {model}, {} MiB. EVERYTHING ON IT WILL BE LOST.\n", size / MIB))?;
-            print(&format!("Type {name} to go on: "))?;
+            print(&format!("{}\nType {word} to go on: ", target.losses()))?;
             std::io::stdout().flush().context("write to standard output")?;
             let mut line = String::new();
             std::io::stdin().read_line(&mut line).context("read the answer")?;
             line
         }
     };
-    ensure!(typed.trim() == name, "nothing was written: the answer was not {name}");
+    ensure!(typed.trim() == word, "nothing was written: the answer was not {word}");
     Ok(())
 }
 

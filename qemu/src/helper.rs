@@ -4,10 +4,15 @@
 //! server for which it is always that moment. `EXE --lab-helper udp-ask ADDRESS SIZE`
 //! sends a datagram of that size and ends well when it came back unchanged. `EXE --lab-helper udp-gap ADDRESS SECONDS` asks
 //! every 10 ms and says how many milliseconds the longest time without an answer was. `EXE --lab-helper http-gap ADDRESS
-//! SECONDS` makes a new connection every 10 ms and says how long requests failed. `EXE --lab-helper udp-flood ADDRESS RATE
+//! SECONDS LIMIT_MS` makes a new connection every 10 ms and says how long requests failed. `EXE --lab-helper udp-flood ADDRESS RATE
 //! SECONDS [FILE]` sends what looks like heartbeats and is none, and what of FILE was one, whole and damaged.
+//! `EXE --lab-helper http-first ADDRESS SECONDS` asks every 10 ms until it is answered, and says how long that took.
+//! `EXE --lab-helper syn-flood ADDRESS RATE SECONDS` sends first segments of TCP from addresses that nobody has.
 //! `EXE --lab-helper udp-name ADDRESS NAME` answers each datagram with that name and the address that it came from, and
 //! `EXE --lab-helper udp-names FROM fresh|same ADDRESS COUNT TEXT` asks so often and prints the answers.
+
+mod first;
+mod syn;
 
 use crate::clock::{self, Deadline};
 use anyhow::{Context as _, Result, bail};
@@ -21,9 +26,9 @@ const TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// The first argument of a helper.
 pub const FLAG: &str = "--lab-helper";
-/// How long one request of `http-gap` may take: below the second after which a lost SYN is repeated, so that a request that
+/// How long one request of `http-gap` may take in milliseconds when nothing else is said: below the second after which a lost SYN is repeated, so that a request that
 /// met the outage counts as failed.
-const TRY_LIMIT: Duration = Duration::from_millis(900);
+pub const TRY_LIMIT_MS: u32 = 900;
 /// How long `udp-ask` waits. Chosen: many times what an emulated router takes, below every deadline of a test.
 const ASK_LIMIT: Duration = Duration::from_secs(3);
 
@@ -43,7 +48,9 @@ pub fn run_if_asked() -> Option<ExitCode> {
         ["udp-gap", address, seconds] => udp_gap(address, seconds),
         ["udp-flood", address, rate, seconds] => udp_flood(address, rate, seconds, None),
         ["udp-flood", address, rate, seconds, recorded] => udp_flood(address, rate, seconds, Some(recorded)),
-        ["http-gap", address, seconds] => http_gap(address, seconds),
+        ["http-first", address, seconds] => first::answer(address, seconds),
+        ["syn-flood", address, rate, seconds] => syn::flood(address, rate, seconds),
+        ["http-gap", address, seconds, limit] => http_gap(address, seconds, limit),
         ["udp-ask", address, size] => udp_ask(address, size),
         ["udp-name", address, name] => udp_name(address, name),
         ["udp-names", from, fresh, address, count, text] => {
@@ -244,7 +251,8 @@ struct Try {
 
 /// A client that makes a new connection every [`TRY_EVERY`], however the ones before fare, and asks for `/`. Says how long
 /// it was from the first failed to the first good request, and the longest such time when there were several.
-fn http_gap(address: &str, seconds: &str) -> Result<()> {
+fn http_gap(address: &str, seconds: &str, limit: &str) -> Result<()> {
+    let limit = Duration::from_millis(limit.parse().context("LIMIT_MS is a number")?);
     let span = Duration::from_secs(seconds.parse().context("SECONDS is a number")?);
     let address: SocketAddr = address.parse().context("ADDRESS is an address and a port")?;
     let (sender, tries) = std::sync::mpsc::channel();
@@ -255,7 +263,7 @@ fn http_gap(address: &str, seconds: &str) -> Result<()> {
         let sender = sender.clone();
         std::thread::spawn(move || {
             let began = clock::now();
-            let good = http_try(address).is_ok();
+            let good = http_try(address, limit).is_ok();
             sender.send(Try { began, ended: clock::now(), good }).ok();
         });
         if first {
@@ -277,6 +285,13 @@ fn http_gap(address: &str, seconds: &str) -> Result<()> {
     let mut all: Vec<Try> = tries.iter().collect();
     all.sort_by_key(|t| t.began);
     let failed = all.iter().filter(|t| !t.good).count();
+    let begin = all.first().map(|t| t.began);
+    let when = |t: &Try| begin.map_or(0, |begin| t.began.duration_since(begin).as_millis());
+    let mut bad = all.iter().filter(|t| !t.good).map(when);
+    if let Some(from) = bad.next() {
+        writeln!(io::stdout(), "failed from {from} ms to {} ms", bad.next_back().unwrap_or(from))?;
+    }
+    let slowest = all.iter().map(|t| t.ended.duration_since(t.began)).max().unwrap_or_default();
     let mut longest = Duration::ZERO;
     let mut since: Option<Instant> = None;
     for one in &all {
@@ -292,13 +307,17 @@ fn http_gap(address: &str, seconds: &str) -> Result<()> {
     if since.is_some() {
         bail!("no good request after the last failed one");
     }
-    writeln!(io::stdout(), "outage {} ms, {} requests, {failed} failed", longest.as_millis(), all.len())?;
+    let (longest, slowest, count) = (longest.as_millis(), slowest.as_millis(), all.len());
+    writeln!(
+        io::stdout(),
+        "outage {longest} ms, {count} requests, {failed} failed, the slowest took {slowest} ms"
+    )?;
     Ok(())
 }
 
-fn http_try(address: SocketAddr) -> Result<()> {
-    let mut stream = TcpStream::connect_timeout(&address, TRY_LIMIT)?;
-    stream.set_read_timeout(Some(TRY_LIMIT))?;
+fn http_try(address: SocketAddr, limit: Duration) -> Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = [0; 64];
     let read = stream.read(&mut answer)?;

@@ -52,6 +52,21 @@ pub enum Sender<'a> {
     Same(&'a str),
 }
 
+/// Another system.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// Its kernel, which QEMU is handed as it is ours.
+    pub kernel: PathBuf,
+    /// Its initial file system.
+    pub initramfs: PathBuf,
+    /// Its command line.
+    pub append: String,
+    /// Its disk, a raw file.
+    pub disk: PathBuf,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+}
+
 /// Segments, hosts and directors of one scenario.
 #[derive(Debug)]
 pub struct Lab {
@@ -172,6 +187,37 @@ impl Lab {
         let mut vm = Vm::new(spec, &self.hub)?;
         vm.power_on(&self.switch)?;
         vm.wait_shell(Mark::default(), BOOT_LIMIT)?;
+        self.machines.insert(name, vm);
+        Ok(())
+    }
+
+    /// Switches a machine on that is not ours: another system from a disk of its own. Waits for nothing.
+    ///
+    /// # Errors
+    /// When QEMU does not start.
+    pub fn add_guest(&mut self, name: &'static str, nics: &[&str], guest: &Guest) -> Result<()> {
+        let accel = crate::accel::choose(&self.hub, self.folder.path())?;
+        let number = self.machines.len() + 1;
+        let mut cards = Vec::new();
+        for (nic, segment) in nics.iter().enumerate() {
+            cards.push((self.segment(segment)?, format!("52:54:00:03:{number:02x}:{nic:02x}")));
+        }
+        self.folder.node(name)?;
+        let spec = VmSpec {
+            name: name.to_owned(),
+            accel,
+            hardware: Hardware { memory_mib: guest.memory_mib, ..Hardware::FAST },
+            kernel: guest.kernel.clone(),
+            initramfs: guest.initramfs.clone(),
+            append: guest.append.clone(),
+            disk: guest.disk.clone(),
+            shell: false,
+            modem: None,
+            nics: cards,
+            folder: PathBuf::from(name),
+        };
+        let mut vm = Vm::new(spec, &self.hub)?;
+        vm.power_on(&self.switch)?;
         self.machines.insert(name, vm);
         Ok(())
     }

@@ -30,6 +30,8 @@ pub struct Hardware {
     pub disk: DiskBus,
     /// Models of the network cards in order; the last one also for the rest.
     pub nics: &'static [&'static str],
+    /// The cards sit in each other's slots: the last one comes first.
+    pub swapped: bool,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Whether there is a hardware watchdog (Intel 6300ESB).
@@ -66,6 +68,7 @@ impl Hardware {
         firmware: Firmware::None,
         disk: DiskBus::Virtio,
         nics: &["virtio-net-pci"],
+        swapped: false,
         memory_mib: 64,
         watchdog: false,
     };
@@ -208,6 +211,7 @@ impl Vm {
             number
         };
         let mut argv = self.fixed_arguments();
+        let mut cards = Vec::new();
         for (index, (segment, mac)) in self.spec.nics.iter().enumerate() {
             // A connected pair has no limit of queued datagrams, only of bytes; named sockets would lose frames after
             // ten (net.unix.max_dgram_qlen).
@@ -216,11 +220,15 @@ impl Vm {
             let fd = give(theirs.into());
             argv.push("-netdev".into());
             argv.push(format!("dgram,id=net{index},local.type=fd,local.str={fd}"));
-            argv.push("-device".into());
             let models = self.spec.hardware.nics;
             let model = models.get(index).or(models.last()).context("no model of a network card")?;
-            argv.push(format!("{model},netdev=net{index},mac={mac},romfile="));
+            cards.push(["-device".into(), format!("{model},netdev=net{index},mac={mac},romfile=")]);
         }
+        // The order of the devices is that of their slots.
+        if self.spec.hardware.swapped {
+            cards.reverse();
+        }
+        argv.extend(cards.into_iter().flatten());
         let (console, theirs) = UnixStream::pair().context("socket pair")?;
         let console_fd = give(theirs.into());
         let (kernel, theirs) = UnixStream::pair().context("socket pair")?;

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use director_core::upgrade::environment::{Environment, Slot};
-use director_core::upgrade::layout::{BOOT_AT, ENVIRONMENT_AT, SLOT_BYTES, SLOTS_AT};
+use director_core::upgrade::layout::{BOOT_AT, DATA_AT, ENVIRONMENT_AT, SLOT_BYTES, SLOTS_AT};
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario::{self, BringUp};
@@ -21,6 +21,7 @@ const SATA: Hardware = Hardware {
     firmware: Firmware::Bios,
     disk: DiskBus::Ahci,
     nics: &["e1000", "rtl8139"],
+    swapped: false,
     memory_mib: 64,
     watchdog: false,
 };
@@ -28,6 +29,7 @@ const NVME: Hardware = Hardware {
     firmware: Firmware::Uefi,
     disk: DiskBus::Nvme,
     nics: &["e1000e", "vmxnet3"],
+    swapped: false,
     // Most of it is for OVMF, which does not start with 64.
     memory_mib: 192,
     watchdog: false,
@@ -36,6 +38,7 @@ const STICK: Hardware = Hardware {
     firmware: Firmware::Bios,
     disk: DiskBus::Usb,
     nics: &["virtio-net-pci"],
+    swapped: false,
     memory_mib: 64,
     watchdog: false,
 };
@@ -58,6 +61,8 @@ const CASES: &[Case] = &[
     ("a_director_that_dies_at_its_start_gives_the_old_system_back", crashing_bundle),
     ("the_power_may_go_at_any_moment_of_an_upgrade", cut_upgrades),
     ("in_rescue_a_director_that_dies_leaves_a_console_that_starts_the_other_system", rescue_console),
+    // The last one, because it leaves the box without a configuration.
+    ("in_rescue_a_broken_configuration_partition_is_made_anew", broken_partition),
 ];
 
 fn main() -> ExitCode {
@@ -99,8 +104,12 @@ fn disk_of(lab: &Lab) -> Result<File> {
 }
 
 fn environment(lab: &Lab) -> Result<Environment> {
+    environment_of(lab.director(LVS1)?.disk())
+}
+
+fn environment_of(disk: &Path) -> Result<Environment> {
     let mut block = [0; 1024];
-    disk_of(lab)?.read_exact_at(&mut block, BOOT_AT + ENVIRONMENT_AT[0])?;
+    File::open(disk)?.read_exact_at(&mut block, BOOT_AT + ENVIRONMENT_AT[0])?;
     Environment::decode(&block).context("the environment cannot be read")
 }
 
@@ -273,4 +282,28 @@ fn rescue_console(lab: &mut Lab) -> Result<()> {
     let mark = console.mark();
     console.wait_prompt(mark, lab.scaled(SOON * 6))?;
     serves(lab, "b")
+}
+
+fn broken_partition(lab: &mut Lab) -> Result<()> {
+    let size = std::fs::metadata(lab.director(LVS1)?.disk())?.len();
+    lab.refit(LVS1, VIRTIO, |disk| {
+        write(disk, DATA_AT, &[0x55; 4096])?;
+        write(disk, size - 4096, &[0x55; 4096])?;
+        let good = environment_of(disk)?.good;
+        write_environment(disk, Environment { boots: 3, ..Environment::settled(good) })
+    })?;
+    let console = lab.director(LVS1)?.console();
+    lab.hub().eventually("the rescue console", lab.scaled(SOON * 6), || {
+        let said = lab.ask(LVS1, "show alarms").map_err(|error| format!("{error:#}"))?.join("\n");
+        if said.contains("RESCUE") && said.contains("partition") { Ok(()) } else { Err(said) }
+    })?;
+    let mark = console.mark();
+    console.send(b"factory-reset\rfactory-reset\r")?;
+    console.wait_for("Director. r: rescue", mark, lab.scaled(SOON * 6))?;
+    let mark = console.mark();
+    console.wait_prompt(mark, lab.scaled(SOON * 6))?;
+    let found = system(lab)?;
+    ensure!(found["rescue"] == false && found["generation"] == 0, "{found}");
+    ensure!(!lab.ask(LVS1, "show alarms")?.join(" ").contains("no flash"), "the partition is not used");
+    Ok(())
 }

@@ -1,7 +1,6 @@
 //! Two directors: one serves, and the other takes over.
 
 use anyhow::{Context as _, Result, ensure};
-use director_qemu::frame::Frame;
 use director_qemu::helper;
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
@@ -9,6 +8,7 @@ use director_qemu::scenario;
 use director_qemu::switch::{Action, Rule};
 use director_qemu::vm::Carrier;
 use director_vm_tests::director::{LVS1, SOON, number};
+use director_vm_tests::flood::{gaps, is_heartbeat};
 use director_vm_tests::outage::{self, Hurt, LVS2, ready, wait_role, wait_takeover};
 use director_vm_tests::suite::{self, Case, Suite};
 use std::process::ExitCode;
@@ -19,8 +19,6 @@ use std::time::Duration;
 const DEAD: Duration = Duration::from_millis(300);
 /// An outage that is longer is a fault, however busy the machine is.
 const OUTAGE_MAX: Duration = Duration::from_secs(4);
-/// UDP port of heartbeats.
-const PORT: u16 = 1050;
 /// Headers of a heartbeat without options.
 const IP_AND_UDP_BYTES: usize = 28;
 /// Heartbeats that are recorded and sent again.
@@ -128,10 +126,6 @@ fn two_primaries(lab: &mut Lab) -> Result<()> {
     ready(lab)
 }
 
-fn is_heartbeat(frame: Frame<'_>) -> bool {
-    frame.ipv4().and_then(|ip| ip.ports).is_some_and(|(_, to)| to == PORT)
-}
-
 /// Role and its age of both.
 fn roles(lab: &Lab) -> Result<[(String, u64); 2]> {
     let one = |director| -> Result<(String, u64)> {
@@ -177,30 +171,6 @@ fn record(lab: &Lab) -> Result<std::path::PathBuf> {
     let file = lab.folder().node("client")?.join("recorded");
     std::fs::write(&file, all.lock().unwrap_or_else(PoisonError::into_inner).as_bytes())?;
     Ok(file)
-}
-
-/// Longest time in which a box sent no heartbeat on any network, by its number.
-type Gaps = Arc<Mutex<[(Option<u128>, u128); 2]>>;
-
-fn gaps(lab: &Lab) -> Result<(Gaps, Vec<director_qemu::switch::Watch>)> {
-    let all: Gaps = Arc::default();
-    let watches = ["public", "private"].into_iter().map(|segment| {
-        let (seen, hub) = (Arc::clone(&all), Arc::clone(lab.hub()));
-        Ok(lab.switch().watch(lab.segment(segment)?, move |frame| {
-            let sender = frame.src().map(|mac| usize::from(mac.0[4])).filter(|_| is_heartbeat(frame));
-            let Some(index) = sender.and_then(|number| number.checked_sub(1)).filter(|n| *n < 2) else {
-                return false;
-            };
-            let now = hub.elapsed().as_micros();
-            let mut gaps = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let (last, longest) = &mut gaps[index];
-            *longest = (*longest).max(last.map_or(0, |last| now - last));
-            *last = Some(now);
-            true
-        }))
-    });
-    let watches = watches.collect::<Result<_>>()?;
-    Ok((all, watches))
 }
 
 fn a_flood_changes_nothing(lab: &mut Lab) -> Result<()> {

@@ -135,10 +135,38 @@ impl Lab {
     /// # Errors
     /// When nothing answers.
     pub fn client_that_requests(&self, host: &str, address: &str, seconds: u32) -> Result<Process> {
+        self.client_with_limit(host, address, seconds, helper::TRY_LIMIT_MS)
+    }
+
+    /// The same with another limit for one request, in milliseconds.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub fn client_with_limit(
+        &self,
+        host: &str,
+        address: &str,
+        seconds: u32,
+        limit_ms: u32,
+    ) -> Result<Process> {
         let exe = own_executable()?;
-        let client = self.spawn(host, [&*exe, helper::FLAG, "http-gap", address, &seconds.to_string()])?;
+        let (seconds, limit) = (seconds.to_string(), limit_ms.to_string());
+        let client = self.spawn(host, [&*exe, helper::FLAG, "http-gap", address, &seconds, &limit])?;
         self.hub.eventually("the client's first answer", self.scaled(ANSWER_LIMIT), || {
             if client.stdout().contains("it answers") { Ok(()) } else { Err(client.stderr()) }
+        })?;
+        Ok(client)
+    }
+
+    /// Starts a client on a host that asks for `/` of this address and port every 10 ms until it is answered.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn client_that_waits(&self, host: &str, address: &str, seconds: u32) -> Result<Process> {
+        let exe = own_executable()?;
+        let client = self.spawn(host, [&*exe, helper::FLAG, "http-first", address, &seconds.to_string()])?;
+        self.hub.eventually("the client asks", REQUEST_LIMIT, || {
+            if client.stdout().contains("asking") { Ok(()) } else { Err(client.stderr()) }
         })?;
         Ok(client)
     }

@@ -6,5 +6,6 @@ pub mod check_cost;
 pub mod check_peer;
 pub mod commit_time;
 pub mod figure;
+pub mod power_on;
 pub mod programming;
 pub mod takeover;

@@ -110,7 +110,7 @@ fn each_server_has_its_own_method_tunnel_and_thresholds() {
 #[test]
 fn limits_of_memory_grow_with_the_box_and_have_bounds() {
     for (memory, reserve, tracked) in
-        [(0, "1024", "16384"), (57, "1024", "16384"), (1000, "16000", "256000"), (64_000, "65536", "1048576")]
+        [(0, "2048", "16384"), (57, "2048", "16384"), (1000, "32000", "256000"), (64_000, "65536", "1048576")]
     {
         let config = parse_set_lines(BASE).unwrap();
         let sysctls = director_core::plan::desired::sysctls(&config, memory);

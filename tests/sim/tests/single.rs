@@ -463,6 +463,18 @@ fn a_box_that_is_made_the_other_node_reboots_and_one_that_is_it_already_does_not
     assert_eq!(world.powers, [Power::Reboot]);
 }
 
+#[test]
+fn a_machine_that_has_an_address_of_this_box_is_named_soon_after_the_start() {
+    let mut world = World::new().with_config(config());
+    let address = IpAddr::from([192, 168, 1, 1]);
+    world.claims.insert(address, vec![[2, 0, 0, 0, 0, 9]]);
+    world.start();
+    world.run_ms(10_000);
+    let named = "another machine answers for this box's address 192.168.1.1: 02:00:00:00:00:09";
+    assert_eq!(conflicts(&mut world), [named]);
+    assert!(world.log.iter().any(|(_, line)| line == named), "{:?}", world.log);
+}
+
 fn conflicts(world: &mut World) -> Vec<String> {
     world.ask(Request::Status);
     world.run_ms(100);

@@ -187,7 +187,7 @@ impl Rescue {
         if what == Recall::Systems {
             let disk = self.disk.as_ref().ok_or(StoreError::NoDevice)?;
             let running = self.running.map(|running| SlotStatus { running, proven: false });
-            let now = SystemsNow { running, waits: None, progress: self.progress.clone() };
+            let now = SystemsNow { running, progress: self.progress.clone(), ..SystemsNow::default() };
             return Ok(Recalled::Systems(Box::new(flash::systems(disk)), now));
         }
         let data = self.data.as_mut().ok_or(StoreError::NoDevice)?;
@@ -272,7 +272,7 @@ impl Rescue {
             UpgradeAsk::From(_) => {
                 Err("the rescue console has no network: send it over this line (make provision)".to_owned())
             }
-            UpgradeAsk::Confirm | UpgradeAsk::Boot => Err(NOT_HERE.to_owned()),
+            UpgradeAsk::Confirm | UpgradeAsk::Boot | UpgradeAsk::Cluster => Err(NOT_HERE.to_owned()),
         }
     }
 }

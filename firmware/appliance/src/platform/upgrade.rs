@@ -5,11 +5,11 @@
 use super::flash::{Flash, partition};
 use super::priority;
 use director_core::director::Event;
-use director_core::director::upgrading::{News, Task};
+use director_core::director::upgrading::{BLOCK_MAX, News, Task};
 use director_core::upgrade::bundle::Version;
 use director_core::upgrade::environment::Slot;
 use director_core::upgrade::fetch::{Answer, Url};
-use director_core::upgrade::install::Installer;
+use director_core::upgrade::install::{Installer, piece};
 use director_core::upgrade::trust;
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -66,6 +66,10 @@ impl Upgrader {
             }
             Task::Block(bytes) => self.give(Piece::Bytes(bytes)),
             Task::End => self.give(Piece::End),
+            Task::Read { slot, at } => {
+                let data = self.data.clone();
+                self.spawn(move || News::Piece(read(&data, slot, at))).map(|error| News::Piece(Err(error)))
+            }
             Task::Cancel => {
                 self.stop.store(true, Ordering::Relaxed);
                 self.pieces = None;
@@ -87,16 +91,34 @@ impl Upgrader {
     ) -> Option<News> {
         self.stop = Arc::default();
         let (data, events, stop) = (self.data.clone(), self.events.clone(), Arc::clone(&self.stop));
+        self.spawn(move || {
+            News::Ended(Work::open(&data, slot, events, stop).and_then(|mut opened| work(&mut opened)))
+        })
+        .map(|error| News::Ended(Err(error)))
+    }
+
+    /// Why there is no thread for this.
+    fn spawn(&self, work: impl FnOnce() -> News + Send + 'static) -> Option<String> {
+        let events = self.events.clone();
         let spawned = thread::Builder::new().name("upgrade".to_owned()).spawn(move || {
             // Serving comes first: this may take as long as it takes.
             priority::lowest();
-            let result =
-                Work::open(&data, slot, events.clone(), stop).and_then(|mut opened| work(&mut opened));
             // The director is gone: nobody to tell.
-            drop(events.blocking_send(Event::Upgrade(News::Ended(result))));
+            drop(events.blocking_send(Event::Upgrade(work())));
         });
-        spawned.err().map(|error| News::Ended(Err(format!("cannot start: {error}"))))
+        spawned.err().map(|error| format!("cannot start: {error}"))
     }
+}
+
+/// A piece of the bundle in a slot.
+fn read(data: &Path, slot: Slot, at: u64) -> Result<(u64, Vec<u8>, u64), String> {
+    let (bytes, of) = piece(&mut open(data, slot)?, at, BLOCK_MAX).map_err(|error| error.to_string())?;
+    Ok((at, bytes, of))
+}
+
+fn open(data: &Path, slot: Slot) -> Result<Flash, String> {
+    let path = partition(data, slot_number(slot)).ok_or("this disk has no system slots")?;
+    Flash::open(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The thread's state.
@@ -110,9 +132,7 @@ struct Work {
 
 impl Work {
     fn open(data: &Path, slot: Slot, events: Sender<Event>, stop: Arc<AtomicBool>) -> Result<Self, String> {
-        let path = partition(data, slot_number(slot)).ok_or("this disk has no system slots")?;
-        let slot = Flash::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Self::new(slot, events, stop)
+        Self::new(open(data, slot)?, events, stop)
     }
 
     fn new(slot: Flash, events: Sender<Event>, stop: Arc<AtomicBool>) -> Result<Self, String> {

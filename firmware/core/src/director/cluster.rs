@@ -544,7 +544,8 @@ impl Director {
             usable: u32::try_from(usable).unwrap_or(u32::MAX),
             connections,
             boots: self.start.boots,
-            table: self.table_here(),
+            // A system on trial that has not proven itself does not ask for its role.
+            table: self.table_here() && !self.system.on_probation(),
         }
     }
 }

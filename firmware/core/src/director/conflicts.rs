@@ -1,5 +1,6 @@
-//! Who else answers for a floating address of ours. While this box has the addresses it asks for them as a client would; whoever
-//! answers is named in an alarm, and the addresses are announced again.
+//! Who else answers for an address of ours: for the box's own ones, from its start on, and for the floating ones while it has
+//! them. It asks as a client would; whoever answers is named in an alarm, and floating addresses are announced again. The box's
+//! own IPv6 addresses are not asked for: the kernel does that before it uses them.
 
 use super::Director;
 use super::event::{Effect, Level};
@@ -24,8 +25,10 @@ const NAMED_MAX: usize = 4;
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
-    /// The next question; `None` while this box has no floating address.
+    /// The next question; `None` before the addresses are in the kernel.
     next: Option<Mono>,
+    /// This box had the floating addresses when it looked last.
+    holding: bool,
     /// What was asked for and is not answered yet.
     asked: Vec<IpAddr>,
     /// The last address that was asked for.
@@ -36,10 +39,6 @@ pub(super) struct Conflicts {
 impl Conflicts {
     pub(super) fn next_deadline(&self) -> Option<Mono> {
         self.next
-    }
-
-    pub(super) fn alarms(&self) -> impl Iterator<Item = String> {
-        self.found.iter().map(|(address, macs)| alarm(*address, macs))
     }
 
     /// Whether somebody else answers.
@@ -56,33 +55,48 @@ impl Conflicts {
     }
 }
 
-fn alarm(address: IpAddr, macs: &[Mac]) -> String {
-    let names: Vec<String> = macs.iter().take(NAMED_MAX).map(|mac| format!("{}", DisplayMac(*mac))).collect();
-    format!("another machine answers for the floating address {address}: {}", names.join(", "))
-}
-
 impl Director {
-    /// Floating addresses that the kernel has, each with an address of this box on the same network to ask from.
+    pub(super) fn conflict_alarms(&self) -> impl Iterator<Item = String> {
+        self.conflicts.found.iter().map(|(address, macs)| self.conflict(*address, macs))
+    }
+
+    fn conflict(&self, address: IpAddr, macs: &[Mac]) -> String {
+        let names: Vec<String> =
+            macs.iter().take(NAMED_MAX).map(|mac| format!("{}", DisplayMac(*mac))).collect();
+        let whose = if self.is_own(address) { "this box's" } else { "the floating" };
+        format!("another machine answers for {whose} address {address}: {}", names.join(", "))
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.node().addresses.values().flatten().any(|cidr| cidr.address() == address)
+    }
+
+    /// Addresses that the kernel has, each with an address of this box on the same network to ask from.
     fn watched(&self) -> BTreeMap<IpAddr, IpAddr> {
-        let Some(observed) = self.reconcile.observed().filter(|_| self.active(&self.config)) else {
-            return BTreeMap::new();
-        };
+        let Some(observed) = self.reconcile.observed() else { return BTreeMap::new() };
         let own = |address: IpAddr| {
             let mut all = self.node().addresses.values().flatten();
             all.find(|cidr| cidr.contains(address)).map(|cidr| cidr.address())
         };
-        let floating = self.config.floating.values().filter_map(|f| f.address).map(Cidr::address);
+        let active = self.active(&self.config);
+        let floating = self.config.floating.values().filter(|_| active).filter_map(|f| f.address);
+        let fixed = self.node().addresses.values().flatten().copied();
+        let fixed = fixed.map(Cidr::address).filter(IpAddr::is_ipv4);
         let known: BTreeSet<IpAddr> = observed.addresses.keys().map(|key| key.cidr.address()).collect();
-        let held = floating.filter(|address| known.contains(address));
+        let held = floating.map(Cidr::address).chain(fixed).filter(|address| known.contains(address));
         held.filter_map(|address| Some((address, own(address)?))).collect()
     }
 
     /// Kernel and desired state agree.
     pub(super) fn conflicts_settled(&mut self, now: Mono) {
-        if self.active(&self.config) && self.may_hold() {
-            self.conflicts.next.get_or_insert(now.after(FIRST));
-        } else {
-            self.conflicts = Conflicts::default();
+        let holding = self.active(&self.config) && self.may_hold();
+        if core::mem::replace(&mut self.conflicts.holding, holding) != holding
+            || self.conflicts.next.is_none()
+        {
+            // What was given up is the other box's now.
+            let watched = self.watched();
+            self.conflicts.found.retain(|address, _| watched.contains_key(address));
+            self.conflicts.next = Some(now.after(FIRST));
         }
     }
 
@@ -111,19 +125,25 @@ impl Director {
         let mut again = false;
         for (address, seen) in asked.into_iter().zip(seen).filter(|(a, _)| watched.contains_key(a)) {
             let Seen::Claims(macs) = seen else { continue };
+            // A card of ours beside the one that was asked through answers too.
+            let here = |mac: &Mac| {
+                self.reconcile.observed().is_some_and(|o| o.links.values().any(|link| link.mac == *mac))
+            };
+            let macs: Vec<Mac> = macs.iter().copied().filter(|mac| !here(mac)).collect();
+            let own = self.is_own(address);
             let before = self.conflicts.found.remove(&address);
             if macs.is_empty() {
                 if before.is_some() {
-                    let text = format!("nobody else answers for the floating address {address} any more");
+                    let text = format!("nobody else answers for {address} any more");
                     self.log(Level::Notice, text, out);
                 }
                 continue;
             }
-            again = true;
-            if before.as_ref() != Some(macs) {
-                self.log(Level::Error, alarm(address, macs), out);
+            again |= !own;
+            if before.as_ref() != Some(&macs) {
+                self.log(Level::Error, self.conflict(address, &macs), out);
             }
-            self.conflicts.found.insert(address, macs.clone());
+            self.conflicts.found.insert(address, macs);
         }
         if again {
             self.announcer.again(now);

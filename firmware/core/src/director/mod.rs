@@ -29,6 +29,7 @@ pub mod pings;
 pub mod protocol;
 pub mod reconcile;
 mod requests;
+mod rollout;
 mod servers;
 pub mod status;
 pub(crate) mod sync;
@@ -45,7 +46,6 @@ pub use event::{Effect, Event, Level};
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
 use crate::login::Access;
-use crate::model::check::LoadSource;
 use crate::model::{Config, Device, Millis, Mono};
 use crate::overrides::{Kept, Overrides};
 use crate::plan::fallback::Pages;
@@ -53,6 +53,7 @@ use crate::plan::{AddressKey, Observed, Op, OpError, desired, plan};
 use crate::sntp;
 use crate::store::Generation;
 use crate::store::identity::Role;
+use crate::upgrade::rollout::Rollout;
 use crate::upgrade::running::Running;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -64,7 +65,7 @@ use commit::{Stage, Transaction};
 use core::net::SocketAddr;
 use insight::Done;
 use leases::Leases;
-use now::{Now, node_of};
+use now::{Now, listens_to_rwhod, node_of};
 use protocol::SessionId;
 use reconcile::{Reconcile, Step};
 use serde::{Deserialize, Serialize};
@@ -141,6 +142,8 @@ pub struct Checkpoint {
     pub cluster: Option<crate::election::Saved>,
     /// What DHCP servers lent us, by device.
     pub leases: BTreeMap<Device, Lease>,
+    /// The upgrade of both boxes.
+    pub rollout: Option<Rollout>,
 }
 
 /// Everything the director knows.
@@ -195,6 +198,7 @@ pub struct Director {
     time: sntp::Client,
     system: System,
     upgrading: upgrading::Upgrading,
+    rolling: rollout::Rolling,
     sync: sync::Sync,
     /// Verdicts changed since the last checkpoint.
     unsaved: bool,
@@ -248,6 +252,10 @@ impl Director {
             time: sntp::Client::new(start.nonce),
             system: System::new(start.running, now),
             upgrading: upgrading::Upgrading::default(),
+            rolling: rollout::Rolling::resumed(
+                start.checkpoint.as_ref().and_then(|c| c.rollout.clone()),
+                now,
+            ),
             sync: sync::Sync::default(),
             unsaved: false,
             verdicts_due: now,
@@ -294,8 +302,8 @@ impl Director {
                 self.on_maintained(session, what, result, now, out)
             }
             Event::Proven(result) => self.on_proven(result, now, out),
-            Event::Upgrade(news) => self.on_upgrade(news, out),
-            Event::Ordered(result) => self.on_ordered(result, out),
+            Event::Upgrade(news) => self.on_upgrade(news, now, out),
+            Event::Ordered(result) => self.on_ordered(result, now, out),
             Event::Examined { watch: true, seen } => self.claims_seen(&seen, now, out),
             Event::Examined { watch: false, seen } => self.examined(seen, out),
             Event::Kept(result) => self.kept(result, now, out),
@@ -305,6 +313,7 @@ impl Director {
         }
         self.drive(now, out);
         self.say_state(now, out);
+        self.roll(now, out);
         sync::turn_answers(self.sync.proposal, out);
         self.forget_proposal();
         self.order_fence(now, out);
@@ -333,6 +342,7 @@ impl Director {
             self.keeping.again,
             self.system.next_deadline(),
             self.upgrading.next_deadline(),
+            self.rolling.next_deadline(),
             self.sync.next_deadline(),
             self.conflicts.next_deadline(),
         ];
@@ -368,6 +378,7 @@ impl Director {
         self.ask_time(now, out);
         self.prove_late(now, out);
         self.upgrade_due(now, out);
+        self.roll_due(now, out);
         self.watch_addresses(now, out);
         // What the kernel refused to add, or somebody took away, is not ours to announce.
         let held =
@@ -469,6 +480,7 @@ impl Director {
             originals: self.originals.clone(),
             cluster: self.cluster.saved(),
             leases: self.leases.all(),
+            rollout: self.rolling.saved(),
         })));
     }
 
@@ -582,12 +594,4 @@ impl Director {
     fn log(&self, level: Level, text: impl Into<String>, out: &mut Vec<Effect>) {
         out.push(Effect::Log { level, text: text.into() });
     }
-}
-
-/// Whether the load of any server comes from its rwhod.
-fn listens_to_rwhod(config: &Config) -> bool {
-    let monitors = &config.questions.load_monitors;
-    let mut used =
-        config.real_servers.values().filter_map(|server| monitors.get(server.load_monitor.as_ref()?));
-    used.any(|monitor| monitor.source == LoadSource::Rwhod)
 }

@@ -3,6 +3,7 @@
 use super::leases::Leases;
 use crate::dhcp::Lease;
 use crate::health::{self, Health};
+use crate::model::check::LoadSource;
 use crate::model::config::Node;
 use crate::model::{Config, Device, Name};
 use crate::overrides::{Forced, Overrides};
@@ -66,4 +67,12 @@ pub(super) fn node_of(config: &Config, identity: Role) -> &Node {
         (Role::Backup, Some(backup)) => backup,
         (Role::Primary, _) | (Role::Backup, None) => &config.primary,
     }
+}
+
+/// Whether the load of any server comes from its rwhod.
+pub(super) fn listens_to_rwhod(config: &Config) -> bool {
+    let monitors = &config.questions.load_monitors;
+    let mut used =
+        config.real_servers.values().filter_map(|server| monitors.get(server.load_monitor.as_ref()?));
+    used.any(|monitor| monitor.source == LoadSource::Rwhod)
 }

@@ -200,6 +200,8 @@ pub struct SystemsNow {
     pub waits: Option<String>,
     /// How far an upgrade is.
     pub progress: Progress,
+    /// How far the upgrade of both boxes is: a word for programs, and a sentence.
+    pub cluster: Option<(String, String)>,
 }
 
 /// How the machine ends.

@@ -421,6 +421,7 @@ impl Director {
                 running: self.system.status(),
                 waits: self.system_waits(now),
                 progress: self.upgrading.progress().clone(),
+                cluster: self.rolling.status(),
             };
         }
         answer(session, Reply::Recalled { running: self.generation, result }, out);

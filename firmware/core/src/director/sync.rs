@@ -60,10 +60,11 @@ pub(super) struct Sync {
     after: Option<(After, Mono)>,
 }
 
-/// Why a peer cannot get our configuration.
-fn old_firmware(schema: u16) -> String {
+/// Why boxes of different firmware do not share a commit. What one writes the other does not read, or reads as something
+/// with another hash: so they are not compared either, and each runs what both had when the first was upgraded.
+fn other_firmware(schema: u16) -> String {
     alloc::format!(
-        "the other box's firmware reads configurations up to schema {schema}, this one writes {SCHEMA}: upgrade it first"
+        "the other box's firmware writes configurations in schema {schema}, this one in {SCHEMA}: upgrade both first"
     )
 }
 
@@ -98,6 +99,26 @@ impl Director {
         Running { generation: self.generation.0, hash: self.cluster.running.hash }
     }
 
+    pub(super) fn sync_up(&self) -> bool {
+        self.sync.up
+    }
+
+    /// The peer is connected, and nothing is under way or on trial here.
+    pub(super) fn sync_rests(&self) -> bool {
+        self.sync.up && self.at_rest()
+    }
+
+    /// Whether both boxes have nothing under way, so that something can be begun on both.
+    pub(super) fn other_is_there(&self) -> Result<&State, String> {
+        let peer = self.sync.peer.as_ref().filter(|_| self.sync.up);
+        let peer = peer.ok_or("the other box cannot be reached: show cluster")?;
+        if peer.settled && self.at_rest() {
+            Ok(peer)
+        } else {
+            Err("a commit is under way or on trial; try again in a moment".to_string())
+        }
+    }
+
     /// Nothing is under way or on trial.
     fn at_rest(&self) -> bool {
         self.transaction.is_none() && self.trial.is_none() && !self.sync.busy() && !self.stopping
@@ -113,8 +134,10 @@ impl Director {
         let was = core::mem::replace(&mut self.sync.up, up);
         (self.sync.peer, self.sync.told, self.sync.judged, self.sync.asked) = (None, None, None, None);
         (self.sync.table, self.sync.wanted) = (None, false);
+        self.rolling.forget_told();
         if was {
             self.peer_lost(now, out);
+            self.rollout_unlinked(now, out);
         }
         if up {
             self.sync.seen = true;
@@ -142,7 +165,9 @@ impl Director {
     }
 
     fn compare(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        let Some(peer) = self.sync.peer.as_ref().filter(|p| p.settled) else { return };
+        let Some(peer) = self.sync.peer.as_ref().filter(|p| p.settled && p.schema == SCHEMA) else {
+            return;
+        };
         if !self.at_rest() || self.sync.asked.is_some() {
             return;
         }
@@ -198,16 +223,12 @@ impl Director {
 
     /// Refuses when there is nothing to take or give.
     fn other_runs_another(&self) -> Result<(), String> {
-        let peer = self.sync.peer.as_ref().filter(|_| self.sync.up);
-        let peer = peer.ok_or("the other box cannot be reached: show cluster")?;
+        let peer = self.other_is_there()?;
+        if peer.schema != SCHEMA {
+            return Err(other_firmware(peer.schema));
+        }
         if peer.running.hash == self.cluster.running.hash {
             return Err("both boxes run the same configuration".to_string());
-        }
-        if !(peer.settled && self.at_rest()) {
-            return Err("a commit is under way or on trial; try again in a moment".to_string());
-        }
-        if peer.schema < SCHEMA {
-            return Err(old_firmware(peer.schema));
         }
         Ok(())
     }
@@ -242,6 +263,8 @@ impl Director {
             Message::Overrides { version, list } => self.peer_overrides(version, list, now, out),
             Message::WantTable => self.send_table(out),
             Message::TableSent(connections) => self.table_received(connections, now, out),
+            Message::Rollout(rollout) => self.rollout_told(rollout, now, out),
+            Message::Bundle(bundle) => self.bundle_told(bundle, now, out),
         }
     }
 
@@ -250,6 +273,9 @@ impl Director {
         let Some(peer) = self.sync.peer.as_ref().filter(|_| self.sync.up) else {
             return "not compared: no connection to the peer".to_string();
         };
+        if peer.schema != SCHEMA {
+            return alloc::format!("not compared: {}", other_firmware(peer.schema));
+        }
         let (ours, theirs) = (self.generation, peer.running.generation);
         if peer.running.hash == self.cluster.running.hash {
             return alloc::format!("the same on both, generation {ours}");
@@ -269,7 +295,8 @@ impl Director {
 
     /// What is wrong between the configurations of both boxes.
     pub(super) fn sync_alarm(&self) -> Option<String> {
-        let peer = self.sync.peer.as_ref().filter(|p| self.sync.up && p.settled && self.at_rest())?;
+        let comparable = |p: &&State| self.sync.up && p.settled && p.schema == SCHEMA && self.at_rest();
+        let peer = self.sync.peer.as_ref().filter(comparable)?;
         (peer.running.hash != self.cluster.running.hash).then(|| {
             "the two boxes run different configurations: \"cluster configuration take\" or \"give\" makes them one"
                 .to_string()

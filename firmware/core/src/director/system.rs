@@ -62,6 +62,11 @@ impl System {
         }
     }
 
+    /// It is on trial, and has not proven itself.
+    pub(super) fn on_probation(&self) -> bool {
+        self.on_trial() && !matches!(self.proof, Proof::Told)
+    }
+
     fn on_trial(&self) -> bool {
         self.running.is_some_and(|running| running.trial)
     }
@@ -167,6 +172,7 @@ impl Director {
                 if let Some(Running { slot, trial: true, .. }) = self.system.running {
                     let text = format!("the system in slot {} has proven itself and stays", slot.letter());
                     self.log(Level::Notice, text, out);
+                    self.update_cluster(now, out);
                 }
             }
             Err(error) => {

@@ -12,6 +12,7 @@ use super::Director;
 use super::event::{Effect, Level};
 use super::protocol::{Power, Reply, SessionId};
 use super::requests::answer;
+use super::rollout::BUNDLE;
 use crate::model::{Millis, Mono};
 use crate::store::StoreError;
 use crate::upgrade::environment::Slot;
@@ -23,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 /// A program on the serial line may be silent for so long. Chosen: to plug a cable into another box and back.
 const IDLE: Millis = Millis::from_secs(600);
-/// Bytes of a block from the serial line, at most.
-pub const BLOCK_MAX: usize = 4096;
+/// Bytes of a block from the serial line or the other box, at most.
+pub const BLOCK_MAX: usize = 32 * 1024;
 /// Consoles are told of the progress in such parts of the whole.
 const QUARTERS: u64 = 4;
 
@@ -58,6 +59,8 @@ pub enum UpgradeAsk {
     Boot,
     /// Keep the system that is on trial.
     Confirm,
+    /// Start what is in the other slot on both boxes of the pair, one after the other.
+    Cluster,
 }
 
 /// What the platform does.
@@ -79,6 +82,13 @@ pub enum Task {
     Block(Vec<u8>),
     /// All bytes were given; answered by [`News::Ended`].
     End,
+    /// Read the bundle that is in this slot from here on; answered by [`News::Piece`].
+    Read {
+        /// The slot that does not run.
+        slot: Slot,
+        /// Bytes before it.
+        at: u64,
+    },
     /// Stop; answered by [`News::Ended`] unless it has ended already.
     Cancel,
 }
@@ -95,6 +105,8 @@ pub enum News {
     },
     /// It is over: the slot holds this version, whole, or why not.
     Ended(Result<String, String>),
+    /// Where, at most [`BLOCK_MAX`] bytes of a bundle, and how long the whole is; or why not.
+    Piece(Result<(u64, Vec<u8>, u64), String>),
 }
 
 /// What the boot loader is to be told beside [`Effect::Prove`].
@@ -146,13 +158,17 @@ struct Offered {
 
 /// Why the boot loader is told something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Ordered {
+pub(super) enum Ordered {
     /// `upgrade boot` of this console.
     Boot(SessionId),
     /// `upgrade cancel` of this console.
     Cancel(SessionId),
     /// A trial that was not won.
     GiveUp,
+    /// This box's turn in the upgrade of both.
+    Rollout,
+    /// It was this box's turn, and is not any more.
+    Back,
 }
 
 #[derive(Debug, Default)]
@@ -169,7 +185,7 @@ pub(super) struct Upgrading {
 }
 
 impl Upgrading {
-    fn busy(&self) -> bool {
+    pub(super) fn busy(&self) -> bool {
         matches!(self.progress, Progress::Receiving { .. })
     }
 
@@ -203,7 +219,13 @@ impl Director {
         now: Mono,
         out: &mut Vec<Effect>,
     ) {
+        let takes = matches!(ask, UpgradeAsk::From(_) | UpgradeAsk::Offer { .. } | UpgradeAsk::Boot);
+        if takes && session != BUNDLE && self.rolling.busy() {
+            let why = "both boxes are being upgraded: see show upgrade, or upgrade cancel";
+            return refuse(session, why, out);
+        }
         match ask {
+            UpgradeAsk::Cluster => self.roll_out(session, now, out),
             UpgradeAsk::From(url) => match self.idle_slot() {
                 Ok(slot) => {
                     self.log(Level::Notice, format!("upgrade from {url} into slot {}", slot.letter()), out);
@@ -223,7 +245,7 @@ impl Director {
             UpgradeAsk::Offer { length, sha256 } => self.offered(session, length, sha256, now, out),
             UpgradeAsk::Block { offset, bytes } => self.block(session, offset, bytes, now, out),
             UpgradeAsk::End { sha256 } => self.all_came(session, sha256, out),
-            UpgradeAsk::Cancel => self.cancel_upgrade(session, out),
+            UpgradeAsk::Cancel => self.cancel_upgrade(session, now, out),
             UpgradeAsk::Boot => match self.idle_slot() {
                 Ok(_) if self.transaction.is_some() || self.trial.is_some() => {
                     refuse(session, "a commit waits for its end: confirm it first", out);
@@ -239,7 +261,7 @@ impl Director {
     }
 
     /// The slot that does not run, when it may be written.
-    fn idle_slot(&self) -> Result<Slot, String> {
+    pub(super) fn idle_slot(&self) -> Result<Slot, String> {
         let running = self.system.settled()?;
         if self.upgrading.busy() {
             return Err("an upgrade is under way: see show upgrade, or upgrade cancel".to_string());
@@ -322,7 +344,11 @@ impl Director {
         }
     }
 
-    fn cancel_upgrade(&mut self, session: SessionId, out: &mut Vec<Effect>) {
+    fn cancel_upgrade(&mut self, session: SessionId, now: Mono, out: &mut Vec<Effect>) {
+        if self.rolling.busy() {
+            self.end_rollout("it was cancelled on a console", now, out);
+            return done(session, "no further step is taken: show upgrade", out);
+        }
         if self.upgrading.busy() {
             self.log(Level::Notice, "upgrade cancelled on the console", out);
             out.push(Effect::Upgrade(Task::Cancel));
@@ -334,13 +360,13 @@ impl Director {
         }
     }
 
-    fn order(&mut self, why: Ordered, order: Order, out: &mut Vec<Effect>) {
+    pub(super) fn order(&mut self, why: Ordered, order: Order, out: &mut Vec<Effect>) {
         self.upgrading.order = Some(why);
         out.push(Effect::Order(order));
     }
 
     /// The platform says how an upgrade goes.
-    pub(super) fn on_upgrade(&mut self, news: News, out: &mut Vec<Effect>) {
+    pub(super) fn on_upgrade(&mut self, news: News, now: Mono, out: &mut Vec<Effect>) {
         match news {
             News::Came { have: came, of: whole } => {
                 let Progress::Receiving { have, of, .. } = &mut self.upgrading.progress else { return };
@@ -360,6 +386,7 @@ impl Director {
                 }
             }
             News::Ended(result) => self.upgrade_ended(result, out),
+            News::Piece(result) => self.piece_read(result, now, out),
         }
     }
 
@@ -390,7 +417,7 @@ impl Director {
     }
 
     /// The boot loader was told, or could not be.
-    pub(super) fn on_ordered(&mut self, result: Result<(), StoreError>, out: &mut Vec<Effect>) {
+    pub(super) fn on_ordered(&mut self, result: Result<(), StoreError>, now: Mono, out: &mut Vec<Effect>) {
         match (self.upgrading.order.take(), result) {
             (Some(Ordered::Boot(session)), Ok(())) => {
                 self.log(Level::Notice, "the other system slot is tried next; rebooting", out);
@@ -410,7 +437,12 @@ impl Director {
                 self.log(Level::Error, format!("the boot loader cannot be told: {error}; rebooting"), out);
                 out.push(Effect::Power(Power::Reboot));
             }
-            (None, _) => {}
+            (Some(Ordered::Rollout), Ok(())) => self.rollout_ordered(now, out),
+            (Some(Ordered::Rollout | Ordered::Back), Err(error)) => {
+                self.log(Level::Error, format!("the boot loader cannot be told: {error}"), out);
+                self.end_rollout(&error.to_string(), now, out);
+            }
+            (Some(Ordered::Back), Ok(())) | (None, _) => {}
         }
     }
 

@@ -274,7 +274,7 @@ impl Director {
         alarms.extend(self.marks.alarm());
         alarms.extend(self.keeping.failed.clone());
         alarms.extend(self.system.alarm());
-        alarms.extend(self.conflicts.alarms());
+        alarms.extend(self.conflict_alarms());
         if self.conflicts.any() && self.cluster.elects() && !self.cluster.peer_alive(now) {
             let own = self.start.identity;
             alarms.push(format!(
@@ -308,6 +308,7 @@ impl Director {
         alarms.extend(self.time.alarm(now));
         alarms.extend(self.cluster.alarms(now));
         alarms.extend(self.sync_alarm());
+        alarms.extend(self.rolling.alarm());
         for service in self.service_status(observed) {
             if service.usable == 0 {
                 let shown = place(&service.key).is_some_and(|place| self.pages.contains_key(&place));

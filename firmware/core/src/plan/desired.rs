@@ -335,12 +335,16 @@ fn dests(
 
 /// Smallest box that the firmware is for, in MiB.
 const MEMORY_MIN_MIB: u32 = 64;
-/// Pages of 4 KiB for each MiB of memory: the last sixteenth.
-const RESERVE_PAGES: u32 = 16;
+/// Pages of 4 KiB for each MiB of memory: the last eighth. The kernel looks once a second, and 10,000 half-open connections, a
+/// second of a flood on the smallest box, take 4 MiB.
+const RESERVE_PAGES: u32 = 32;
 /// 256 MiB: more is not needed to defend oneself.
 const RESERVE_PAGES_MAX: u32 = 65_536;
 /// Tracked connections for each MiB of memory. One takes about 320 bytes: a twelfth of the memory at most.
 const TRACKED: u32 = 256;
+/// Bytes that wait for the answer of one neighbour: some small packets or three large ones. By default it is 208 KiB, and a flood from
+/// a hundred addresses that nobody has would fill the smallest box.
+const UNRESOLVED: &str = "8192";
 /// A million connections, as IPVS itself is laid out for (`CONFIG_IP_VS_TAB_BITS`).
 const TRACKED_MAX: u32 = 1 << 20;
 
@@ -390,6 +394,9 @@ pub fn sysctls(config: &Config, memory_mib: u32) -> BTreeMap<String, String> {
         // A dot in a device name is part of the name, not a separator (sysctl(8)).
         let device = device.as_str().replace('.', "/");
         want.insert(format!("net.ipv4.conf.{device}.send_redirects"), "0".to_owned());
+        for family in ["ipv4", "ipv6"] {
+            want.insert(format!("net.{family}.neigh.{device}.unres_qlen_bytes"), UNRESOLVED.to_owned());
+        }
         // Addresses come from the configuration alone.
         want.insert(format!("net.ipv6.conf.{device}.accept_ra"), "0".to_owned());
     }

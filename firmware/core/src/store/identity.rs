@@ -34,6 +34,17 @@ pub enum Role {
     Backup,
 }
 
+impl Role {
+    /// The other node.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Primary => Self::Backup,
+            Self::Backup => Self::Primary,
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -52,17 +63,6 @@ pub struct Identity {
     pub boots: u32,
     /// Secret of this box, random; all zeros until one was made. Never shown.
     pub device_key: [u8; 32],
-}
-
-impl Role {
-    /// The other node of the pair.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Primary => Self::Backup,
-            Self::Backup => Self::Primary,
-        }
-    }
 }
 
 impl fmt::Debug for Identity {

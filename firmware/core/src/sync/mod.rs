@@ -21,6 +21,7 @@ pub mod session;
 use crate::model::{Millis, Name};
 use crate::overrides::Forced;
 use crate::store::Generation;
+use crate::upgrade::rollout::Rollout;
 use crate::wire::heartbeat::Running;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -109,6 +110,40 @@ pub enum Message {
     WantTable,
     /// It was sent: so many connections.
     TableSent(u32),
+    /// How the upgrade of both boxes stands: whenever that changes, and first.
+    Rollout(Rollout),
+    /// A bundle goes from one box to the other.
+    Bundle(Bundle),
+}
+
+/// A bundle on its way. Appended to, never reordered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Bundle {
+    /// The sender has one of so many bytes; the digest tells it from others.
+    Offer {
+        /// Bytes.
+        length: u64,
+        /// Of its front.
+        sha256: [u8; 32],
+    },
+    /// The receiver has so many bytes of it.
+    Have(u64),
+    /// The next ones.
+    Block {
+        /// Where they belong.
+        offset: u64,
+        /// At most [`crate::director::upgrading::BLOCK_MAX`].
+        bytes: Vec<u8>,
+    },
+    /// That was all.
+    End {
+        /// As offered.
+        sha256: [u8; 32],
+    },
+    /// It is in the receiver's other slot, whole.
+    Taken,
+    /// The receiver does not take it, and why.
+    Refused(String),
 }
 
 impl Message {
@@ -124,12 +159,23 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match postcard::take_from_bytes(bytes) {
             Ok((Self::Refused { generation, reason }, [])) => {
-                // It is shown on a terminal.
-                let reason = reason.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
-                Some(Self::Refused { generation, reason })
+                Some(Self::Refused { generation, reason: shown(&reason) })
             }
+            Ok((Self::Bundle(Bundle::Refused(reason)), [])) => {
+                Some(Self::Bundle(Bundle::Refused(shown(&reason))))
+            }
+            Ok((Self::Rollout(rollout), [])) => Some(Self::Rollout(Rollout {
+                version: shown(&rollout.version),
+                failed: rollout.failed.as_deref().map(shown),
+                ..rollout
+            })),
             Ok((message, [])) => Some(message),
             Ok(_) | Err(_) => None,
         }
     }
+}
+
+/// What a peer says, fit for a terminal.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect()
 }

@@ -318,10 +318,7 @@ impl Session {
         if group != self.credentials.group {
             return Err(Broken::Group(group));
         }
-        let peer = match self.credentials.own {
-            Role::Primary => Role::Backup,
-            Role::Backup => Role::Primary,
-        };
+        let peer = self.credentials.own.other();
         if sender != letter(peer) {
             return Err(if sender == letter(self.credentials.own) {
                 Broken::SameIdentity

@@ -16,7 +16,7 @@ use core::fmt;
 use ed25519_compact::{PublicKey, Signature};
 
 /// Bytes of the head.
-const HEAD: usize = 512;
+pub const HEAD: usize = 512;
 /// Bytes that are signed.
 pub const SIGNED: usize = HEAD + trailer::BYTES;
 /// Bytes before the kernel.
@@ -25,6 +25,11 @@ pub const FRONT: usize = SIGNED + 512;
 const MAGIC: &str = "# Director upgrade 1\n";
 /// Bytes of a public key.
 pub const KEY: usize = 32;
+
+/// Whether these are the first bytes of a bundle.
+pub(super) fn is_head(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC.as_bytes())
+}
 
 /// Three numbers, compared from the first one on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -155,7 +160,7 @@ impl Front {
     /// Reads the first [`FRONT`] bytes of a bundle, and refuses what must not be installed here. The signature comes first:
     /// nothing else of a forged bundle is looked at.
     pub fn check(bytes: &[u8], rules: &Rules) -> Result<Self, Refused> {
-        if !bytes.starts_with(MAGIC.as_bytes()) {
+        if !is_head(bytes) {
             return Err(Refused::Foreign);
         }
         let (Some(signed), Some(signature)) =

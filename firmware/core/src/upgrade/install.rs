@@ -7,7 +7,7 @@
 //! A slot without a trailer is nothing to the boot loader, and the environment names the slot last. So after a power cut
 //! anywhere the box starts what ran before, or the new system whole.
 
-use super::bundle::{FRONT, Front, Refused, Rules};
+use super::bundle::{self, FRONT, Front, HEAD, Refused, Rules, SIGNED};
 use super::environment::{self, Slot};
 use super::layout::{SLOT_BYTES, TRAILER_AT};
 use super::trailer::{self, Part, Trailer};
@@ -20,6 +20,12 @@ use sha2::{Digest as _, Sha256};
 /// Bytes written at once: whole pages, so that no write reads first.
 const PAGE: usize = 4096;
 
+/// Where in a slot head and signature of its bundle are: behind the trailer, in the same page.
+const LETTER_AT: u64 = TRAILER_AT + 1536;
+/// Bytes of the head, and of the signature with what fills it.
+const HEAD_BYTES: u64 = 512;
+const _: () = assert!(trailer::BYTES == 1536 && HEAD == 512 && FRONT == SIGNED + HEAD, "as above");
+
 /// An upgrade under way.
 #[derive(Debug)]
 pub struct Installer {
@@ -27,6 +33,8 @@ pub struct Installer {
     /// Bytes of the bundle that came.
     came: u64,
     front: Option<Front>,
+    /// What lies behind the trailer, so that the slot can be sent to another box: head and signature of the bundle.
+    letter: Vec<u8>,
     /// What came and is not written yet: the front, then less than a page.
     pending: Vec<u8>,
 }
@@ -35,7 +43,7 @@ impl Installer {
     /// Nothing came yet.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, came: 0, front: None, pending: Vec::new() }
+        Self { rules, came: 0, front: None, letter: Vec::new(), pending: Vec::new() }
     }
 
     /// Bytes that came, and what it says of itself once that is known.
@@ -62,7 +70,8 @@ impl Installer {
             device::write_at(slot, TRAILER_AT, &[0; PAGE])?;
             device::sync(slot)?;
             self.front = Some(front);
-            self.pending.clear();
+            self.pending.drain(HEAD..SIGNED);
+            self.letter = core::mem::take(&mut self.pending);
         }
         let Some(front) = &self.front else { return Ok(()) };
         let parts = front.trailer.parts;
@@ -117,13 +126,45 @@ impl Installer {
             return Err(Refused::Checksum);
         }
         let trailer = front.trailer.encode().ok_or(Refused::Foreign)?;
-        device::write_at(slot, TRAILER_AT, &trailer)?;
+        device::write_at(slot, TRAILER_AT, &[trailer.as_slice(), &self.letter].concat())?;
         device::sync(slot)?;
         if intact(slot)?.as_ref() != Some(&front.trailer) {
             return Err(Refused::Checksum);
         }
         Ok(front)
     }
+}
+
+/// A piece of the bundle that a slot was written from, as it came, and the bytes of the whole; fewer than `most` at its end.
+pub fn piece<D: Device>(slot: &mut D, at: u64, most: usize) -> Result<(Vec<u8>, u64), StoreError> {
+    let mut page = [0; trailer::BYTES + HEAD];
+    device::read_at(slot, TRAILER_AT, &mut page)?;
+    let found = Trailer::decode(&page).filter(|_| page.get(trailer::BYTES..).is_some_and(bundle::is_head));
+    let [kernel, initramfs] =
+        found.ok_or_else(|| StoreError::device("read", &"the slot was not written by an upgrade"))?.parts;
+    let pieces = [
+        (LETTER_AT, HEAD_BYTES),
+        (TRAILER_AT, LETTER_AT - TRAILER_AT),
+        (LETTER_AT + HEAD_BYTES, HEAD_BYTES),
+        (kernel.at, kernel.bytes),
+        (initramfs.at, initramfs.bytes),
+    ];
+    let mut bytes = Vec::new();
+    let mut begin = 0_u64;
+    for (place, length) in pieces {
+        let end = begin.saturating_add(length);
+        let from = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if (begin..end).contains(&from) && bytes.len() < most {
+            let room = u64::try_from(most.saturating_sub(bytes.len())).unwrap_or(0);
+            let take = usize::try_from(end.saturating_sub(from).min(room)).unwrap_or(0);
+            let old = bytes.len();
+            bytes.resize(old.saturating_add(take), 0);
+            let into = bytes.get_mut(old..).unwrap_or_default();
+            device::read_at(slot, place.saturating_add(from.saturating_sub(begin)), into)?;
+        }
+        begin = end;
+    }
+    Ok((bytes, begin))
 }
 
 /// Gives the system in a slot a trial; the other slot, which runs, is the good one from here on. Refused when the slot is

@@ -2,7 +2,7 @@
 
 use super::bundle::{FRONT, Front, Refused, Rules, SIGNED, Version};
 use super::environment::{Environment, Slot, load, save};
-use super::install::{Installer, intact, plan};
+use super::install::{Installer, intact, piece, plan};
 use super::layout::{BOOT_BYTES, BOOT_NAME, INITRAMFS_AT, SLOT_BYTES};
 use super::trailer::{Part, Trailer};
 use crate::store::device::Device;
@@ -250,4 +250,29 @@ fn versions_are_compared_by_number() {
     for bad in ["1.2", "1.2.3.4", "1.2.x", "", "1..3", "+1.2.3", "1.2.99999999999"] {
         assert!(bad.parse::<Version>().is_err(), "{bad}");
     }
+}
+
+proptest! {
+    #[test]
+    fn a_slot_gives_back_the_bundle_that_it_was_written_from(most in 1..5000_usize) {
+        let (disk, result) = install(fresh(), &bundle(), 4096);
+        result.unwrap();
+        let mut slot = Window { disk, at: SLOT_AT, bytes: SLOT_BYTES, position: 0 };
+        let mut all = Vec::new();
+        loop {
+            let (bytes, of) = piece(&mut slot, all.len() as u64, most).unwrap();
+            prop_assert_eq!(of, bundle().len() as u64);
+            if bytes.is_empty() {
+                break;
+            }
+            all.extend(bytes);
+        }
+        prop_assert_eq!(all, bundle());
+    }
+}
+
+#[test]
+fn a_slot_that_holds_no_bundle_gives_none() {
+    let (_, _, mut slot) = disk(fresh());
+    assert!(piece(&mut slot, 0, 100).is_err());
 }

@@ -14,6 +14,7 @@ pub mod environment;
 pub mod fetch;
 pub mod install;
 pub mod layout;
+pub mod rollout;
 pub mod running;
 pub mod systems;
 pub mod trailer;

@@ -2,7 +2,7 @@
 
 use director_bench::campaign::{self, Job, Work};
 use director_bench::figure::Figure;
-use director_bench::{check_cost, check_peer, commit_time, programming, takeover};
+use director_bench::{check_cost, check_peer, commit_time, power_on, programming, takeover};
 use std::process::ExitCode;
 
 const JOBS: &[Job<Figure>] = &[
@@ -20,6 +20,11 @@ const JOBS: &[Job<Figure>] = &[
         name: "commit",
         about: "from commit to applied, for 10, 100 and 1,000 services",
         work: Work::Lab(commit_time::run),
+    },
+    Job {
+        name: "power-on",
+        about: "from power-on to the first answered request, beside Debian with keepalived, in the same lab",
+        work: Work::Lab(power_on::run),
     },
     Job {
         name: "program",

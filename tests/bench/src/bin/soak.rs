@@ -4,14 +4,16 @@ use anyhow::{Context as _, Result, ensure};
 use director_bench::campaign::{self, Job, Options, Work};
 use director_bench::figure::Round;
 use director_qemu::lab::Lab;
-use director_qemu::run_folder::RunFolder;
+use director_qemu::run_folder::{RunFolder, build_folder};
 use director_qemu::scenario::{self, BringUp};
 use director_qemu::vm::{Firmware, Hardware};
 use director_sim::chaos::script;
 use director_sim::many::{Outcome, run_all};
 use director_vm_tests::carried::{Carried, kill_return_and_standby};
 use director_vm_tests::outage::{self, Hurt};
-use director_vm_tests::{ailments, balancing, loads, matrix, storm, upgrades, watchdog};
+use director_vm_tests::{
+    ailments, balancing, flood, loads, machines, matrix, rollout, storm, upgrades, watchdog,
+};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -41,9 +43,29 @@ const JOBS: &[Job<Round>] = &[
         work: Work::Lab(upgrade_cuts),
     },
     Job {
+        name: "rollout",
+        about: "upgrade cluster: both boxes run the new system, and no request of a client that asks every 10 ms fails",
+        work: Work::Lab(rollouts),
+    },
+    Job {
+        name: "flood",
+        about: "half-open connections by the hundred thousand on a pair in 64 MiB: heartbeats go on, and it serves afterwards",
+        work: Work::Lab(half_open),
+    },
+    Job {
+        name: "hardware",
+        about: "the disk image behind BIOS and UEFI, on every disk and with every network card that QEMU has; cards change places",
+        work: Work::Lab(hardware),
+    },
+    Job {
         name: "matrix",
         about: "every forwarding method, family, scheduler and protocol with real servers",
         work: Work::Lab(whole_matrix),
+    },
+    Job {
+        name: "reproducible",
+        about: "the kernel is built twice from scratch, in folders with other names: the same bytes",
+        work: Work::Native(reproducible),
     },
     Job {
         name: "seeds",
@@ -136,6 +158,61 @@ fn upgrade_cuts(found: &mut Vec<Round>, options: &Options, folder: RunFolder) ->
         Err(error) => (format!("{error:#}"), false),
     };
     found.push(Round { name: "upgrade".into(), seed: options.seed, count, seconds, found: words, passed });
+    met.map(|_| ())
+}
+
+fn hardware(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let mut lab = machines::start(folder)?;
+    let mut failed = Vec::new();
+    let mut round = |name: &'static str, lab: &mut Lab, work: &dyn Fn(&mut Lab) -> Result<()>| {
+        let start = lab.hub().elapsed();
+        let met = work(lab);
+        let seconds = (lab.hub().elapsed() - start).as_secs_f64();
+        let words = met.as_ref().map_or_else(|error| format!("{error:#}"), |()| "serves".into());
+        let passed = met.is_ok();
+        if !passed {
+            failed.push(name);
+        }
+        let name = format!("hardware.{name}");
+        found.push(Round { name, seed: options.seed, count: 1, seconds, found: words, passed });
+    };
+    for machine in machines::ALL {
+        round(machine.0, &mut lab, &|lab| machines::serves_in(lab, machine));
+    }
+    round("swapped-cards", &mut lab, &machines::swapped_cards);
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+fn half_open(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let mut lab = Lab::prepare(scenario::named("five-node-pair").context("scenario")?, folder)?;
+    lab.boot()?;
+    let start = lab.hub().elapsed();
+    let met = flood::syn_flood(&lab);
+    let seconds = (lab.hub().elapsed() - start).as_secs_f64();
+    let words = met.as_ref().map_or_else(|error| format!("{error:#}"), Clone::clone);
+    let passed = met.is_ok();
+    found.push(Round { name: "flood".into(), seed: options.seed, count: 1, seconds, found: words, passed });
+    met.map(|_| ())
+}
+
+fn rollouts(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result<()> {
+    let mut lab = rollout::start(folder)?;
+    let start = lab.hub().elapsed();
+    let met = rollout::both(&mut lab);
+    let words = match &met {
+        Ok(met) => format!("both boxes in {} s; {}", met.seconds, met.client),
+        Err(error) => format!("{error:#}"),
+    };
+    let seconds = (lab.hub().elapsed() - start).as_secs_f64();
+    found.push(Round {
+        name: "rollout".into(),
+        seed: options.seed,
+        count: 1,
+        seconds,
+        found: words,
+        passed: met.is_ok(),
+    });
     met.map(|_| ())
 }
 
@@ -285,6 +362,36 @@ fn loads(found: &mut Vec<Round>, options: &Options, folder: RunFolder) -> Result
         passed: seen.is_ok(),
     });
     seen.map(drop)
+}
+
+/// Two kernels, each with a cache of its own, so that source and objects are new.
+fn reproducible(found: &mut Vec<Round>, options: &Options) -> Result<()> {
+    let build = build_folder();
+    let root = build.join("reproducible");
+    let mut kernels = Vec::new();
+    for name in ["one", "another-name"] {
+        let cache = root.join(name);
+        if cache.exists() {
+            std::fs::remove_dir_all(&cache).with_context(|| format!("remove {}", cache.display()))?;
+        }
+        let out = root.join(format!("{name}.bzImage"));
+        let status = Command::new(build.join("target/debug/director-image"))
+            .args(["kernel", "--out"])
+            .arg(&out)
+            .env("XDG_CACHE_HOME", &cache)
+            .status()
+            .context("director-image")?;
+        ensure!(status.success(), "the kernel did not build");
+        kernels.push(std::fs::read(&out).with_context(|| format!("read {}", out.display()))?);
+        std::fs::remove_dir_all(&cache).with_context(|| format!("remove {}", cache.display()))?;
+    }
+    let used = std::fs::read(build.join("bzImage")).context("read the kernel of make image")?;
+    let passed = kernels.iter().all(|kernel| *kernel == used);
+    let words = if passed { "the same bytes, and those of make image" } else { "they differ" };
+    let (name, count) = ("reproducible".into(), 2);
+    found.push(Round { name, seed: options.seed, count, seconds: 0.0, found: words.into(), passed });
+    ensure!(passed, "the kernels differ");
+    Ok(())
 }
 
 /// The ignored tests of the firmware's crate that need those servers.

@@ -6,6 +6,7 @@
 
 pub mod book;
 pub mod checks;
+pub mod disk;
 pub mod draw;
 pub mod lan;
 pub mod line;

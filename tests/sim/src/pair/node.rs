@@ -1,5 +1,6 @@
 //! One box: a director with its clock, kernel and `/run`.
 
+use super::disk::Disk;
 use super::lan::PATHS;
 use super::world::Item;
 use crate::kernel::ModelKernel;
@@ -67,6 +68,8 @@ pub struct Node {
     pub orders: Vec<AddressKey>,
     /// What lies in flash.
     pub flash: BTreeMap<Generation, (SlotState, Config)>,
+    /// Systems, for upgrades; without, the box was not started by a boot loader.
+    pub disk: Option<Disk>,
     boots: u32,
     ppm: i64,
     /// World's time and its own at one moment.
@@ -96,6 +99,7 @@ impl Node {
             fence: Fence::default(),
             orders: Vec::new(),
             flash: BTreeMap::from([(Generation(1), (SlotState::Good, config.clone()))]),
+            disk: None,
             boots: 0,
             ppm,
             anchor: (0, 0),
@@ -110,6 +114,11 @@ impl Node {
         self.kernel = ModelKernel::with_devices(&["eth0", "eth1", "lo"]);
         for (device, carrier) in PATHS.iter().zip(carrier) {
             self.kernel.state.links.get_mut(&device.parse().unwrap()).expect("made").carrier = carrier;
+        }
+        if let Some(disk) = &mut self.disk {
+            disk.boot();
+            disk.away = false;
+            disk.notice.clear();
         }
         self.checkpoint = None;
         self.fence = Fence::default();
@@ -147,7 +156,7 @@ impl Node {
             notes: Vec::new(),
             checkpoint: self.checkpoint.clone(),
             kept: Vec::new(),
-            running: None,
+            running: self.disk.as_ref().map(|disk| disk.running),
             trial: None,
         };
         let mut effects = Vec::new();

@@ -375,7 +375,10 @@ impl World {
                     self.post(n, took, Item::Event(Event::TableSent(3)));
                 }
                 Effect::Keep(_) => self.post(n, 1000, Item::Event(Event::Kept(Ok(())))),
-                Effect::Notify { .. } => {}
+                Effect::Notify { text, .. } => self.notified(n, &text),
+                Effect::Prove(_) | Effect::Order(_) | Effect::Upgrade(_) | Effect::Power(_) => {
+                    self.disk_effect(n, effect);
+                }
                 Effect::Stopped => {
                     let node = &mut self.nodes[n];
                     assert!(!node.holds(), "stopped and holds the address");

@@ -130,7 +130,7 @@ impl Action {
             | Self::ShowRescue
             | Self::Server
             | Self::Cluster(_)
-            | Self::Upgrade(Upgrade::From | Upgrade::Cancel | Upgrade::Confirm)
+            | Self::Upgrade(Upgrade::From | Upgrade::Cancel | Upgrade::Confirm | Upgrade::Cluster)
             | Self::ShowUpgrade
             | Self::Check
             | Self::Discard
@@ -146,6 +146,7 @@ pub(crate) enum Upgrade {
     From,
     Boot,
     Cancel,
+    Cluster,
     Confirm,
 }
 

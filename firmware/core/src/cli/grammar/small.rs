@@ -78,6 +78,11 @@ pub(super) static UPGRADE: &[Command] = &[
         Next::Do(Action::Upgrade(Upgrade::Cancel), &[]),
     ),
     command(
+        "cluster",
+        "Start the system in the other slot on both boxes, one after the other",
+        Next::Do(Action::Upgrade(Upgrade::Cluster), &[]),
+    ),
+    command(
         "confirm",
         "Keep the system on trial although it still waits for something",
         Next::Do(Action::Upgrade(Upgrade::Confirm), &[]),

@@ -20,6 +20,7 @@ impl Session {
                 Err(why) => return self.say(out, &format!("This is no place to fetch from: {why}.")),
             },
             Upgrade::Cancel => UpgradeAsk::Cancel,
+            Upgrade::Cluster => UpgradeAsk::Cluster,
             Upgrade::Confirm => UpgradeAsk::Confirm,
             Upgrade::Boot => {
                 if self.changed() {

@@ -28,6 +28,9 @@ pub(crate) fn lines(systems: &Systems, now: &SystemsNow, width: usize) -> Vec<St
         list.push(("waits for", waits.clone()));
     }
     list.push(("upgrade", progress(&now.progress)));
+    if let Some((_, words)) = &now.cluster {
+        list.push(("both boxes", words.clone()));
+    }
     list.push(("trusts", trusts().to_string()));
     facts(&list, width)
 }
@@ -121,6 +124,9 @@ pub(crate) fn json(systems: &Systems, now: &SystemsNow) -> String {
         json.maybe_count("of_bytes", of);
         json.maybe_text("upgrade_version", version);
         json.maybe_text("why", why);
+        let (state, words) = now.cluster.as_ref().map(|(state, words)| (state, words)).unzip();
+        json.maybe_text("cluster", state);
+        json.maybe_text("cluster_words", words);
         json.flag("development_key", trust::published());
     });
     json.finish()

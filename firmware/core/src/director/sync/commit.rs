@@ -5,6 +5,7 @@ use super::super::commit::{APPLY_TIMEOUT, Stage, Transaction};
 use super::super::event::{Effect, Level};
 use super::super::protocol::{CommitOptions, Reply, SessionId};
 use super::super::requests::{answer, has_errors};
+use super::super::rollout::{BUNDLE, bundle_answer};
 use super::super::trial::{CONFIRM_MAX, Trial, With};
 use super::{PEER, SELF};
 use crate::election::Election;
@@ -73,8 +74,8 @@ impl Director {
         }
         let peer = self.sync.peer.as_ref();
         let peer = peer.ok_or("the other box has not said yet what it runs; try again in a moment")?;
-        if peer.schema < SCHEMA {
-            return Err(super::old_firmware(peer.schema));
+        if peer.schema != SCHEMA {
+            return Err(super::other_firmware(peer.schema));
         }
         if !peer.settled && !self.trial.as_ref().is_some_and(|t| t.with == With::Peer) {
             return Err("a commit is under way or on trial on the other box".to_string());
@@ -306,6 +307,12 @@ impl Director {
 pub(in super::super) fn turn_answers(proposal: Option<Generation>, out: &mut [Effect]) {
     for effect in out {
         let Effect::Reply { session, reply } = effect else { continue };
+        if *session == BUNDLE {
+            if let Some(told) = bundle_answer(reply) {
+                *effect = told;
+            }
+            continue;
+        }
         let log = |level, text| Effect::Log { level, text };
         *effect = match (*session, &mut **reply) {
             (PEER, Reply::OnTrial { generation, .. }) => Effect::Tell(Box::new(Message::Ready(*generation))),

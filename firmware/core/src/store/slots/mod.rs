@@ -182,7 +182,8 @@ fn report(slots: &[SlotInfo], best: Option<Generation>) -> Vec<String> {
     let (all, empty) = (slots.len(), count(|c| matches!(c, Content::Empty)));
     // A flash that never had one is no fault.
     if best.is_none() && empty < all {
-        warnings.push(format!(
+        // First: who has room for a few reads this one.
+        let summary = format!(
             "no usable configuration in flash: of {all} slots {empty} are empty, {} torn, {} unreadable, {} \
              hold damaged or unknown records and {} commits that were never confirmed; the factory \
              configuration runs",
@@ -194,7 +195,8 @@ fn report(slots: &[SlotInfo], best: Option<Generation>) -> Vec<String> {
                 Content::Empty | Content::Torn | Content::Unreadable(_) => false,
             }),
             count(|c| matches!(c, Content::Record(h, _) if h.state == SlotState::Tentative)),
-        ));
+        );
+        warnings.insert(0, summary);
     }
     warnings
 }

@@ -1,6 +1,7 @@
 //! The store on a device that fails in every way we know.
 
 mod damage;
+mod downgrade;
 mod golden;
 mod history;
 mod identity;

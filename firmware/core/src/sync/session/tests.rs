@@ -3,7 +3,7 @@ extern crate std;
 use super::*;
 use crate::model::Millis;
 use crate::store::Generation;
-use crate::sync::Proposal;
+use crate::sync::{Bundle, Proposal};
 use crate::wire::heartbeat::Running;
 use alloc::vec;
 use proptest::prelude::*;
@@ -171,6 +171,7 @@ fn the_bytes_have_not_changed() {
     });
     assert_eq!(state.encode(), [0, 2, 9, 9, 1, 1]);
     assert_eq!(Message::TableSent(5).encode(), [10, 5]);
+    assert_eq!(Message::Bundle(Bundle::Have(5)).encode(), [12, 1, 5]);
 }
 
 proptest! {

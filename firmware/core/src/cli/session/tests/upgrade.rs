@@ -17,6 +17,7 @@ pub(super) fn systems() -> Recalled {
         running: Some(SlotStatus { running, proven: true }),
         waits: None,
         progress: Progress::Ready { version: "0.2.0".to_string() },
+        cluster: Some(("first-tries".into(), "the backup tries version 0.2.0".into())),
     };
     Recalled::Systems(Box::new(Systems { slots, environment: Ok(Environment::settled(Slot::A)) }), now)
 }
@@ -35,6 +36,7 @@ pub(super) fn serve(ask: &UpgradeAsk) -> Reply {
             Reply::Refused { reason: "the director is stopping".into(), findings: Vec::new() }
         }
         UpgradeAsk::Boot => done("the other system gets a trial; rebooting"),
+        UpgradeAsk::Cluster => done("both boxes are upgraded, one after the other: show upgrade"),
         UpgradeAsk::Confirm => done("the boot loader is being told that this system stays"),
     }
 }
