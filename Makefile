@@ -17,6 +17,8 @@ CAMPAIGN = $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed '$(SEED)') $(if $(
 # The flashed program names source files in its messages; without this the bytes would depend on the folder it was
 # built in. Only for this target, so that nothing of the host tools is compiled again.
 REMAP := --remap-path-prefix=$(CURDIR)=director --remap-path-prefix=$(CARGO_HOME)=cargo
+# Sequences of instructions that come often become functions: the program is smaller by a twentieth.
+OUTLINE := -C llvm-args=-enable-machine-outliner=always
 
 .PHONY: help setup run test lint unit sim vm fuzz soak bench provision image flash upgrade buildroot lab docs clean firmware image-tool lab-tool
 
@@ -104,7 +106,7 @@ setup: ## install what is missing: Debian packages (with sudo when not root) and
 
 firmware: image-tool
 	@$(IMAGE) kernel
-	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS='$(REMAP)' \
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS='$(REMAP) $(OUTLINE)' \
 	  $(CARGO) build --release --package director --target $(MUSL) --locked
 	@$(IMAGE) initramfs --program $(PROGRAM)
 

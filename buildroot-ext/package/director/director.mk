@@ -25,7 +25,7 @@ DIRECTOR_CARGO_ENV = \
 	CARGO_PROFILE_RELEASE_CODEGEN_UNITS="1" \
 	CARGO_PROFILE_RELEASE_PANIC="abort" \
 	CARGO_PROFILE_RELEASE_STRIP="symbols" \
-	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="--remap-path-prefix=$(@D)=director --remap-path-prefix=$(DIRECTOR_VENDOR)=cargo"
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="--remap-path-prefix=$(@D)=director --remap-path-prefix=$(DIRECTOR_VENDOR)=cargo -C llvm-args=-enable-machine-outliner=always"
 DIRECTOR_CARGO_BUILD_OPTS = --package director $(DIRECTOR_VENDORED)
 
 define DIRECTOR_INSTALL_TARGET_CMDS

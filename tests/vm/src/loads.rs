@@ -96,7 +96,7 @@ fn agent(lab: &mut Lab, folder: &Path) -> Result<String> {
     ];
     commit(lab, &lines)?;
     for (text, percent) in
-        [("75%", 75), ("drain", 0), ("ready 50%", 50), ("down#disk full", 0), ("up 100%", 100)]
+        [("75%", 75), ("drain", 0), ("ready 50%", 50), ("down # disk full", 0), ("up 100%", 100)]
     {
         say(text)?;
         becomes(lab, PAGE, PAGE.2 * percent / 100, text)?;

@@ -76,14 +76,15 @@ pub fn both(lab: &mut Lab) -> Result<Found> {
     // Each is asked only while it may answer: the console of a box that boots has other things to say.
     let state = lab.hub().eventually("the active box is next", lab.scaled(TAKES), || {
         let state = stands(lab, LVS1)?;
-        let before = ["copying", "first", "first-tries"].contains(&&*state);
+        // Nothing: it has rebooted, and was not told yet.
+        let before = ["", "copying", "first", "first-tries"].contains(&&*state);
         if before { Err(state) } else { Ok(state) }
     })?;
     ensure!(state.starts_with("second") || state == "done", "{state}");
     let limit = lab.scaled(TAKES);
     let state = lab.hub().eventually("both run the new system", limit, || {
         let state = stands(lab, LVS2)?;
-        if state.starts_with("second") { Err(state) } else { Ok(state) }
+        if state.is_empty() || state.starts_with("second") { Err(state) } else { Ok(state) }
     })?;
     ensure!(state == "done", "{state}");
     let seconds = (lab.hub().elapsed() - began).as_secs();

@@ -200,7 +200,10 @@ impl Rescue {
             return flash::factory_reset(data);
         }
         let disk = self.disk.as_ref().ok_or(StoreError::NoDevice)?;
-        superblock::write(&mut flash::beside(disk, DATA)?)
+        let mut data = flash::beside(disk, DATA)?;
+        // The old commits lie there still, and would run again once the partition is recognised: so that comes last.
+        flash::factory_reset(&mut data)?;
+        superblock::write(&mut data)
     }
 
     fn other(&self) -> Result<(PathBuf, director_core::upgrade::environment::Slot), StoreError> {

@@ -5,6 +5,7 @@ use crate::platform::kernel::Kernel;
 use crate::platform::kmsg::Log;
 use director_core::director::{Event, Level};
 use director_core::plan::{Observed, Op, OpError};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use tokio::sync::mpsc;
@@ -89,9 +90,9 @@ async fn observe(
     }
 }
 
-/// Tells the loop that something it manages changed in the kernel.
-pub(super) async fn watch(log: Rc<Log>, events: mpsc::Sender<Event>) {
-    let mut changes = match Changes::open() {
+/// Tells the loop that something it manages changed in the kernel; sooner when there is a peer.
+pub(super) async fn watch(log: Rc<Log>, paired: Rc<Cell<bool>>, events: mpsc::Sender<Event>) {
+    let mut changes = match Changes::open(paired) {
         Ok(changes) => changes,
         Err(error) => {
             // Not fatal: the periodic dump finds every change, only later.

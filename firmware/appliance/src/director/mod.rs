@@ -35,6 +35,7 @@ use director_core::store::Generation;
 use shells::{Inputs, Shells};
 use std::process::ExitCode;
 use std::rc::Rc;
+use tokio::runtime::LocalOptions;
 use tokio::time::{Instant, timeout_at};
 
 /// Descriptors: one for each probe in flight ([`director_core::health::schedule::IN_FLIGHT_MAX`]) and some for the rest.
@@ -50,7 +51,8 @@ pub(crate) fn run(reporter: Option<Reporter>, fenced: bool) -> ExitCode {
         return ExitCode::from(EXIT_FINAL);
     }
     allow_sockets(&log);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -58,8 +60,12 @@ pub(crate) fn run(reporter: Option<Reporter>, fenced: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let tasks = tokio::task::LocalSet::new();
-    match tasks.block_on(&runtime, serve(&log, reporter, fenced)) {
+    // A task of its own: what wakes the future of `block_on` itself costs a write to an eventfd and another look at epoll.
+    let serving = Rc::clone(&log);
+    let served = runtime.block_on(async {
+        tokio::task::spawn_local(async move { serve(&serving, reporter, fenced).await }).await
+    });
+    match served.unwrap_or_else(|error| Err(error.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log.write(Level::Error, format_args!("cannot run: {error}"));

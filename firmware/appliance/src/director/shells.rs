@@ -33,6 +33,7 @@ use director_core::init::{Ask, Child};
 use director_core::model::{Config, Mono};
 use director_core::plan::OpError;
 use director_core::store::{Comment, Commit, Generation, StoreError, blob};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io;
@@ -139,6 +140,8 @@ pub(super) struct Shells {
     examined: mpsc::Sender<Event>,
     log: Rc<Log>,
     reporter: Option<Reporter>,
+    /// Whether there is a peer.
+    paired: Rc<Cell<bool>>,
     checkpoint: CheckpointFile,
     /// Answers known at once: a shell refused the work.
     refused: VecDeque<Event>,
@@ -160,11 +163,13 @@ impl Shells {
         let (time_events, time) = mpsc::channel(TIME_QUEUE);
         // One examination at a time, and one look at the box's own addresses.
         let (examined, doctor) = mpsc::channel(2);
+        let paired = Rc::new(Cell::new(false));
         let (flash_events, flash_queue) = mpsc::channel(FLASH_QUEUE);
         tokio::task::spawn_local(kernel_shell::serve(job_queue, kernel_events.clone()));
-        tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), kernel_events));
+        tokio::task::spawn_local(kernel_shell::watch(Rc::clone(log), Rc::clone(&paired), kernel_events));
         let data = flash.as_ref().map(|flash| flash.path().to_owned());
         let shells = Self {
+            paired,
             upgrader: data.map(|data| Upgrader::new(data, flash_events.clone())),
             kernel: jobs,
             heartbeats: Heartbeats::new(heartbeat_events, Rc::clone(log)),
@@ -259,6 +264,7 @@ impl Shells {
                 }
                 Effect::Fence(orders) => self.order_fence(orders.map(|orders| *orders)),
                 Effect::Listen(listen) => {
+                    self.paired.set(listen.is_some());
                     self.peer.seek(listen.as_deref());
                     self.heartbeats.listen(listen.map(|l| *l));
                 }

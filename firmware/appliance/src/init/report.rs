@@ -68,7 +68,7 @@ mod tests {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let (near, far) = socketpair(AddressFamily::Unix, SockType::Datagram, None, flags).unwrap();
         let mut reporter = Reporter::over(near);
-        for ms in [1000, 1010, 1049, 1050, 1060, 2000] {
+        for ms in [1000, 1010, 1249, 1250, 1260, 2000] {
             reporter.turned(Mono::from_millis(ms), false);
         }
         // A heartbeat is told at once.
@@ -80,7 +80,7 @@ mod tests {
             let report = Report::decode(&buffer[..read]).unwrap();
             got.push((report.sequence, report.at.millis(), report.beat.millis()));
         }
-        assert_eq!(got, [(1, 1000, 0), (2, 1050, 0), (3, 2000, 0), (4, 2010, 2010)]);
+        assert_eq!(got, [(1, 1000, 0), (2, 1250, 0), (3, 2000, 0), (4, 2010, 2010)]);
         drop(far);
         reporter.turned(Mono::from_millis(3000), false);
     }

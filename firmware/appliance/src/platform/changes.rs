@@ -7,10 +7,12 @@
 
 use super::netlink::channel::Socket;
 use neli::consts::socket::NlFamily;
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::cell::Cell;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -23,17 +25,21 @@ const NFTABLES_GROUP: u32 = 7;
 const SETTLE: Duration = Duration::from_millis(5);
 /// Most datagrams that are thrown away at once; what is left tells of a change again.
 const DRAIN_MAX: usize = 1024;
-/// How often links are looked at. Chosen: half of a short heartbeat interval.
+/// How often links are looked at when a peer waits to take over. Chosen: half of a short heartbeat interval.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Devices that are looked at, at most. Chosen: many more than a box has cards.
+/// How often without one. Chosen: the kernel's own notification comes within a second.
+const LOOK_ALONE_EVERY: Duration = Duration::from_millis(500);
+/// Cards that are looked at, at most. Chosen: many more than a box has.
 const DEVICES_MAX: usize = 64;
 
 /// Notifications of links, addresses, routes and nf_tables.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    /// Which devices have a link, as of the last look, and when the next one is due.
-    links: BTreeMap<OsString, bool>,
+    links: Vec<Link>,
+    /// When they are looked at next.
     look: Instant,
+    /// Whether there is a peer.
+    paired: Rc<Cell<bool>>,
     route: Socket,
     /// `None` in a kernel without nf_tables.
     nftables: Option<Socket>,
@@ -43,10 +49,15 @@ pub(crate) struct Changes {
 
 impl Changes {
     /// Subscribes. Needs a running tokio reactor.
-    pub(crate) fn open() -> io::Result<Self> {
+    pub(crate) fn open(paired: Rc<Cell<bool>>) -> io::Result<Self> {
         let route = Socket::open(NlFamily::Route, &ROUTE_GROUPS)?;
         let nftables = Socket::open(NlFamily::Netfilter, &[NFTABLES_GROUP]).ok();
-        Ok(Self { links: links(), look: Instant::now() + LOOK_EVERY, route, nftables, pending: false })
+        let look = Instant::now() + LOOK_EVERY;
+        Ok(Self { links: cards(), look, paired, route, nftables, pending: false })
+    }
+
+    fn every(&self) -> Duration {
+        if self.paired.get() { LOOK_EVERY } else { LOOK_ALONE_EVERY }
     }
 
     /// Waits for a change. One call reports all that happened until it returns; what happens later is reported by the
@@ -57,10 +68,9 @@ impl Changes {
                 // A socket that cannot be waited for is reported as a change: the dump that follows says what is wrong.
                 Ok(ready) => self.pending = ready.is_err(),
                 Err(_) => {
-                    self.look = Instant::now() + LOOK_EVERY;
-                    let links = links();
-                    self.pending = links != self.links;
-                    self.links = links;
+                    self.look = Instant::now() + self.every();
+                    // The others are looked at anew before the change is reported.
+                    self.pending = self.links.iter_mut().any(Link::look);
                 }
             }
             self.drain();
@@ -71,6 +81,8 @@ impl Changes {
             self.drain();
         }
         self.pending = false;
+        // A card may have come, gone, or been named anew: the kernel tells of that by a notification.
+        self.links = cards();
     }
 
     async fn readable(&self) -> io::Result<()> {
@@ -99,15 +111,36 @@ impl Changes {
     }
 }
 
-/// Which devices have a link. One that is down has none to ask for.
-fn links() -> BTreeMap<OsString, bool> {
-    let Ok(devices) = std::fs::read_dir(Path::new("/sys/class/net")) else { return BTreeMap::new() };
-    let link = |entry: io::Result<std::fs::DirEntry>| {
-        let entry = entry.ok()?;
-        let text = std::fs::read(entry.path().join("carrier")).ok()?;
-        Some((entry.file_name(), text.starts_with(b"1")))
+/// A card and what was read of it last.
+#[derive(Debug)]
+struct Link {
+    /// Stays open: opening it anew for every look would cost more than all else that an idle director does.
+    carrier: File,
+    up: Option<bool>,
+}
+
+impl Link {
+    /// Whether it changed.
+    fn look(&mut self) -> bool {
+        let before = self.up;
+        let mut text = [0];
+        // A card that is down has no link to ask for: EINVAL (net/core/net-sysfs.c, `carrier_show`).
+        self.up = self.carrier.read_at(&mut text, 0).ok().map(|_| text == *b"1");
+        self.up != before
+    }
+}
+
+/// The cards. What is built on them (VLANs, tunnels) follows, and the kernel tells of it.
+fn cards() -> Vec<Link> {
+    let Ok(devices) = std::fs::read_dir(Path::new("/sys/class/net")) else { return Vec::new() };
+    let card = |entry: io::Result<std::fs::DirEntry>| {
+        let folder = entry.ok()?.path();
+        let carrier = folder.join("device").exists().then(|| File::open(folder.join("carrier")).ok())??;
+        let mut link = Link { carrier, up: None };
+        link.look();
+        Some(link)
     };
-    devices.take(DEVICES_MAX).filter_map(link).collect()
+    devices.filter_map(card).take(DEVICES_MAX).collect()
 }
 
 #[cfg(test)]
@@ -124,7 +157,7 @@ mod tests {
     fn lost_notifications_are_a_change() {
         isolated("platform::changes::tests::lost_notifications_are_a_change", async |_| {
             let witness = Socket::open(NlFamily::Route, &ROUTE_GROUPS).unwrap();
-            let mut changes = Changes::open().unwrap();
+            let mut changes = Changes::open(Rc::default()).unwrap();
             for socket in [&witness, &changes.route] {
                 setsockopt(socket, sockopt::RcvBuf, &1).unwrap();
             }

@@ -9,12 +9,13 @@
 //! (Linux `TCP_TIMEWAIT_LEN`), and that side is us: 10,000 checks a second would hold 600,000 of them and in the end
 //! all local ports towards a server.
 //!
-//! What is said, and what an answer means, is the core's [`dialogue`]; here are only the ways to carry it: TCP,
-//! UDP, ICMP, TCP on a packet socket, and nothing at all. Runs that compute much (TLS, password hashes) are on a thread of their own ([`worker`]), so
+//! What is said, and what an answer means, is the core's [`dialogue`]; here are only the ways to carry it: TCP, a
+//! handshake alone ([`handshake`]), UDP, ICMP, TCP on a packet socket, and nothing at all. Runs that compute much (TLS, password hashes) are on a thread of their own ([`worker`]), so
 //! that no signature holds up the loop.
 
 mod direct;
 mod echo;
+mod handshake;
 mod tls;
 mod worker;
 
@@ -43,6 +44,7 @@ pub(crate) struct Prober {
     results: mpsc::Sender<(ProbeId, ProbeOutcome)>,
     room: Arc<Semaphore>,
     direct: Arc<direct::Direct>,
+    handshakes: Arc<handshake::Handshaker>,
     worker: worker::Worker,
 }
 
@@ -59,11 +61,16 @@ impl Prober {
     pub(crate) fn new(results: mpsc::Sender<(ProbeId, ProbeOutcome)>, random: u64) -> Self {
         let direct = Arc::new(direct::Direct::new(random));
         let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-        Self { results, room, direct, worker: worker::Worker::default() }
+        let handshakes = Arc::new(handshake::Handshaker::new(random.rotate_left(32)));
+        Self { results, room, direct, handshakes, worker: worker::Worker::default() }
     }
 
     /// Starts a run. Does not wait. Must be called inside a tokio runtime with time and I/O.
     pub(crate) fn start(&self, id: ProbeId, spec: ProbeSpec, deadline: Mono) {
+        let bare = spec.at.is_none() && dialogue::is_handshake(&spec);
+        if bare && self.handshakes.start(id, &spec, deadline, &self.results) {
+            return;
+        }
         let permit = Arc::clone(&self.room).try_acquire_owned();
         let results = self.results.clone();
         let direct = Arc::clone(&self.direct);

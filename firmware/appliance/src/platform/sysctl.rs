@@ -3,12 +3,14 @@
 use super::netlink::{from_io, refuse};
 use director_core::plan::OpError;
 use nix::errno::Errno;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Where the kernel shows its parameters.
 const ROOT: &str = "/proc/sys";
+/// Longest value that is read. Chosen: far more than the numbers that are set here.
+const VALUE_BYTES: usize = 256;
 
 /// Reads a parameter: no final newline, one space between the fields of those that have several (the kernel prints tabs
 /// there and takes either). `None` when it does not exist or has no readable value.
@@ -23,7 +25,10 @@ pub(crate) fn write(name: &str, value: &str) -> Result<(), OpError> {
 }
 
 fn read_below(root: &Path, name: &str) -> Option<String> {
-    let text = fs::read_to_string(path(root, name)?).ok()?;
+    // One read: a parameter is a line, and there are a hundred of them to look at every few seconds.
+    let mut bytes = [0; VALUE_BYTES];
+    let count = File::open(path(root, name)?).ok()?.read(&mut bytes).ok()?;
+    let text = std::str::from_utf8(bytes.get(..count)?).ok()?;
     Some(text.trim_end_matches('\n').replace('\t', " "))
 }
 

@@ -14,6 +14,7 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 
 mod direct;
+mod handshakes;
 mod loads;
 
 const INSIDE: &str = "DIRECTOR_TEST_NAMESPACE";
@@ -342,7 +343,7 @@ fn an_announcement_reaches_the_other_end_in_both_forms_and_both_families() {
 fn every_kind_of_change_is_told_and_silence_is_not() {
     in_namespace("every_kind_of_change_is_told_and_silence_is_not", async |mut kernel| {
         done(&mut kernel, &[up("eth0"), up("peer0"), add("1.2.3.2/24", None)]).await;
-        let mut changes = Changes::open().unwrap();
+        let mut changes = Changes::open(std::rc::Rc::default()).unwrap();
         for op in [
             add("1.2.3.1/24", None),
             add("2001:db8::1/64", None),
@@ -361,7 +362,7 @@ fn every_kind_of_change_is_told_and_silence_is_not() {
 fn a_flood_of_unread_changes_stalls_nothing_and_is_told_once() {
     in_namespace("a_flood_of_unread_changes_stalls_nothing_and_is_told_once", async |mut kernel| {
         done(&mut kernel, &[up("eth0")]).await;
-        let mut changes = Changes::open().unwrap();
+        let mut changes = Changes::open(std::rc::Rc::default()).unwrap();
         for round in 0..10 {
             let addresses = (0..250).map(|host| format!("10.0.{round}.{host}/32"));
             let ops: Vec<Op> = addresses.map(|cidr| add(&cidr, None)).collect();

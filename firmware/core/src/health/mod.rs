@@ -20,6 +20,7 @@ mod checkpoint;
 pub mod client;
 pub mod dialogue;
 mod engine;
+pub mod handshake;
 pub mod http;
 pub mod load;
 pub mod schedule;

@@ -2,11 +2,11 @@
 //!
 //! Each probe has a grid: first start + n x interval. A start that is late is made up for once; further ones that
 //! were missed are left out, so nothing drifts and nothing bursts. Jitter delays each start by a part of the interval of its
-//! own; the grid stays. A fast retry comes between two points of the grid and moves none. First starts are [`START_SPACING_US`] apart, and
-//! closer only when that would not fit the interval.
+//! own; the grid stays. A fast retry comes between two points of the grid and moves none. First starts are [`START_SPACING_US`] apart on
+//! average, and closer only when that would not fit the interval; [`START_TOGETHER`] of them come at once.
 //!
 //! At most one run of a probe and [`IN_FLIGHT_MAX`] runs in all are under way. A run ends by the answer, or
-//! [`UNANSWERED_GRACE_US`] after its hard end without one; whatever comes later finds no run and changes nothing.
+//! twice [`UNANSWERED_GRACE_US`] after its hard end without one; whatever comes later finds no run and changes nothing.
 
 use super::load::Said;
 use super::{Failure, ProbeId, ProbeKind, ProbeOutcome, ProbeSpec};
@@ -22,9 +22,12 @@ use alloc::vec::Vec;
 pub const IN_FLIGHT_MAX: usize = 3840;
 /// Microseconds between the first starts of probes configured together. Chosen: 100 probes start within 100 ms.
 pub const START_SPACING_US: u64 = 1000;
-/// Microseconds after its hard end at which a run that nobody answered is counted as failed. The shell answers at the
-/// hard end; this is for a shell that is broken.
-pub const UNANSWERED_GRACE_US: u64 = 1_000_000;
+/// Probes that start together. Chosen: waking for each alone costs as much as asking, and so few packets at once are nothing to
+/// a network.
+pub const START_TOGETHER: u64 = 32;
+/// Microseconds after its hard end at which a run that nobody answered is looked for, and after as much again counted as failed. The
+/// shell answers at the hard end; this is for a shell that is broken.
+pub const UNANSWERED_GRACE_US: u64 = 500_000;
 /// Checks up to which good runs are remembered as well as bad ones. Chosen: half a KiB each is little then.
 pub const GOOD_TRANSCRIPTS_MAX: usize = 256;
 /// Intervals without a finished run after which a probe is stale.
@@ -75,6 +78,8 @@ struct Run {
     id: ProbeId,
     /// Hard end; after a stall, when it is fair to expect the answer.
     end: Mono,
+    /// It was given up once.
+    late: bool,
 }
 
 impl Run {
@@ -295,6 +300,7 @@ impl Schedule {
         let count = u64::try_from(self.fresh.len()).unwrap_or(u64::MAX);
         for (index, no) in (0_u64..).zip(core::mem::take(&mut self.fresh)) {
             let Some(probe) = self.probes.get_mut(&no) else { continue };
+            let index = index.saturating_sub(index % START_TOGETHER);
             let even_us = probe.key.interval_us().saturating_mul(index) / count.max(1);
             let offset_us = even_us.min(index.saturating_mul(START_SPACING_US));
             probe.grid = Mono::from_micros(now.micros().saturating_add(offset_us));
@@ -328,7 +334,7 @@ impl Schedule {
         self.last_run = self.last_run.saturating_add(1);
         let id = ProbeId(self.last_run);
         let deadline = now.after(probe.key.timeout);
-        let run = Run { id, end: deadline };
+        let run = Run { id, end: deadline, late: false };
         probe.run = Some(run);
         probe.step(id.0, now);
         self.runs.insert(id, no);
@@ -381,7 +387,12 @@ impl Schedule {
             self.ends.remove(&(at, id));
             let Some(no) = self.runs.get(&id).copied() else { continue };
             let Some(probe) = self.probes.get_mut(&no) else { continue };
-            let Some(run) = probe.run else { continue };
+            let Some(run) = probe.run.as_mut() else { continue };
+            // Its answer may lie in the queue: when everything waits for answers, a stall that is as long as this is the first
+            // that anybody hears of it.
+            if run.lost_at() <= now && !run.late {
+                (run.late, run.end) = (true, now);
+            }
             if run.lost_at() > now {
                 self.ends.insert((run.lost_at(), id));
                 continue;

@@ -18,11 +18,12 @@ pub const CRASH_LOOP: u32 = 5;
 /// Chosen: outside the codes of panics (101, 134) and below those of shells (126 and up).
 pub const EXIT_FINAL: u8 = 125;
 
-/// The director reports a completed turn of its main loop at most this often, and turns at least this often.
-pub const REPORT_EVERY: Millis = Millis::new(50);
+/// The director reports a completed turn of its main loop at most this often, and turns at least this often. A heartbeat is
+/// reported at once. Chosen: several reports in [`ABORT_AFTER`]; each wakes two processes.
+pub const REPORT_EVERY: Millis = Millis::new(250);
 /// A started director has this long until its first report: it dumps the kernel's tables before.
 pub const START_GRACE: Millis = Millis::from_secs(10);
-/// Without a report for this long the director is wedged: 40 reports are missing, and no turn takes more than
+/// Without a report for this long the director is wedged: 8 reports are missing, and no turn takes more than
 /// 5 ms (design section 3). It gets SIGABRT, so that it can leave a trace.
 pub const ABORT_AFTER: Millis = Millis::from_secs(2);
 /// This long after SIGABRT it gets SIGKILL.

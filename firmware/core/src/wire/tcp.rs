@@ -76,6 +76,11 @@ impl Segment {
             [first] if first >> 4 == 6 => ipv6(packet)?,
             _ => return Err(WireError::Unexpected { field: "version" }),
         };
+        Self::bare((source, destination), segment)
+    }
+
+    /// Reads a segment without its IP header, between these addresses.
+    pub fn bare((source, destination): (IpAddr, IpAddr), segment: &[u8]) -> Result<Self, WireError> {
         let be16 = |offset| take(segment, offset).map(u16::from_be_bytes);
         let be32 = |offset| take(segment, offset).map(u32::from_be_bytes);
         let [offset, flags] = take(segment, 12)?;

@@ -158,7 +158,7 @@ async fn a_run_beyond_the_bound_is_answered_as_not_asked() {
         Prober { results: send, room: Arc::new(Semaphore::new(0)), ..Prober::new(mpsc::channel(1).0, 1) };
     prober.start(
         ProbeId(1),
-        ProbeSpec { target: address, at: None, source: None, kind: ProbeKind::Tcp },
+        ProbeSpec { target: address, at: None, source: None, kind: http_kind() },
         clock::now().after(GENEROUS),
     );
     let (_, outcome) = results.recv().await.unwrap();

@@ -362,6 +362,16 @@ pub fn costs_much(spec: &ProbeSpec) -> bool {
     }
 }
 
+/// Whether a TCP handshake is all that is asked for, as [`Opening::Connect`] says.
+#[must_use]
+pub fn is_handshake(spec: &ProbeSpec) -> bool {
+    match &spec.kind {
+        ProbeKind::Tcp => true,
+        ProbeKind::Named(check) => check.question == Question::Tcp && check.tls.is_none(),
+        ProbeKind::Http(_) | ProbeKind::Load(_) => false,
+    }
+}
+
 /// Port that is asked when neither the check nor the pool names one.
 #[must_use]
 pub const fn needs_port(question: Question) -> bool {

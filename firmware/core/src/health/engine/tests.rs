@@ -406,6 +406,24 @@ fn a_process_that_stood_still_gives_nobody_up() {
 }
 
 #[test]
+fn a_stall_while_every_server_is_being_asked_is_not_taken_for_their_silence() {
+    for gap_ms in [1200, 1700, 2000, 2100, 5000] {
+        let mut world = World::new(&config(3, pool()), vec![Mood::Good; 3]);
+        world.for_seconds(60);
+        assert_eq!(world.coming.len(), 3, "all of them are being asked");
+        world.now = world.now.after(Millis::new(gap_ms));
+        let mut out = Vec::new();
+        // The deadlines come first, and then the answers that waited.
+        world.health.on_deadline(world.now, &mut out);
+        world.take(out);
+        world.for_seconds(1);
+        let troubles = world.health.alarms(world.now);
+        assert!(troubles.is_empty(), "{gap_ms}: {troubles:?}");
+        assert_eq!(world.changes.len(), 3, "{gap_ms}: {:?}", world.changes);
+    }
+}
+
+#[test]
 fn a_restarted_director_goes_on_where_the_old_one_was() {
     let config = config(3, pool());
     let mut old = World::new(&config, vec![Mood::Good, Mood::Refuses, Mood::Refuses]);
