@@ -6,6 +6,7 @@ use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario;
 use director_qemu::switch::{Action, Rule};
+use director_qemu::vm::Carrier;
 use director_vm_tests::director::{LVS1, SOON, number};
 use director_vm_tests::flood::{gaps, is_heartbeat};
 use director_vm_tests::outage::{self, Hurt, LVS2, ready, wait_role, wait_takeover};
@@ -43,6 +44,8 @@ const CASES: &[Case] = &[
     ("a_reboot_hands_over", |lab| hurt(lab, Hurt::Reboot)),
     ("a_killed_box_is_replaced", |lab| hurt(lab, Hurt::Kill)),
     ("a_primary_that_returns_takes_back", |lab| hurt(lab, Hurt::Return)),
+    // Last: a fault leaves the wrong identity on the disk.
+    ("two_boxes_of_one_identity_say_so_and_the_command_they_name_mends_it", two_primaries),
 ];
 
 fn main() -> ExitCode {
@@ -90,6 +93,37 @@ fn two_boxes_agree(lab: &mut Lab) -> Result<()> {
         let proved = |p: &serde_json::Value| p["address"] == "192.168.1.254" && p["proved"] == true;
         if proofs.iter().any(proved) { Ok(()) } else { Err(row.to_string()) }
     })
+}
+
+/// The second box is made the first one while it hears nobody.
+fn two_primaries(lab: &mut Lab) -> Result<()> {
+    let box2 = lab.director(LVS2)?;
+    let console = box2.console();
+    let identity = |role: &str, said: &str| -> Result<()> {
+        let mark = console.mark();
+        console.send(format!("cluster identity {role}\ry\r").as_bytes())?;
+        console.wait_for(said, mark, lab.scaled(SOON))
+    };
+    identity("primary", "Refused: the primary node is heard")?;
+    for card in [0, 1] {
+        box2.set_carrier(card, Carrier::Down)?;
+    }
+    lab.hub().eventually("lvs2 hears nobody", lab.scaled(SOON), || {
+        let row = lab.json(LVS2, "show cluster").map_err(|error| format!("{error:#}"))?;
+        if row["peer"]["alive"] == false { Ok(()) } else { Err(row.to_string()) }
+    })?;
+    let mark = console.mark();
+    identity("primary", "Done: this box is the primary node; rebooting.")?;
+    console.wait_for("node lvs1", mark, lab.scaled(SOON * 4))?;
+    for card in [0, 1] {
+        box2.set_carrier(card, Carrier::Up)?;
+    }
+    lab.hub().eventually("an alarm of lvs2 that says what to do", lab.scaled(SOON * 4), || {
+        let said = lab.ask(LVS2, "show alarms | json").map_err(|error| format!("{error:#}"))?.join("\n");
+        if said.contains("both are node primary") { Ok(()) } else { Err(said) }
+    })?;
+    identity("backup", "Done: this box is the backup node; rebooting.")?;
+    ready(lab)
 }
 
 /// Role and its age of both.

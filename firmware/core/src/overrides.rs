@@ -51,6 +51,29 @@ pub struct Entry {
     pub until: Option<Mono>,
     /// Kept over a reboot.
     pub persistent: bool,
+    /// Since when.
+    pub since: Mono,
+    /// Who said it.
+    pub by: By,
+}
+
+impl Entry {
+    /// What, for how long and how, whoever said it.
+    const fn what(&self) -> (Forced, Option<Mono>, bool) {
+        (self.forced, self.until, self.persistent)
+    }
+}
+
+/// Who said an override.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum By {
+    /// Somebody at a console of this box.
+    #[default]
+    Here,
+    /// Somebody at the other box of the pair.
+    Peer,
+    /// Somebody before this box was started.
+    Flash,
 }
 
 /// One persistent override as it lies in flash. Record version 1 of [`crate::store::kept`].
@@ -140,7 +163,8 @@ impl Overrides {
     pub fn from_kept(kept: Vec<Kept>, now: Mono) -> Self {
         let entry = |k: Kept| {
             let until = k.left.map(|left| now.after(left));
-            ((k.server, k.pool), Entry { forced: k.forced, until, persistent: true })
+            let entry = Entry { forced: k.forced, until, persistent: true, since: now, by: By::Flash };
+            ((k.server, k.pool), entry)
         };
         Self { version: 0, entries: kept.into_iter().take(OVERRIDES_MAX).map(entry).gather() }
     }
@@ -162,7 +186,11 @@ impl Overrides {
     pub fn take(&mut self, version: u64, shared: Vec<Override>, now: Mono) {
         let entry = |o: Override| {
             let until = o.left.map(|left| now.after(left));
-            ((o.server, o.pool), Entry { forced: o.forced, until, persistent: o.persistent })
+            let key = (o.server, o.pool);
+            // What both have was not said just now.
+            let known = self.entries.get(&key).filter(|e| e.forced == o.forced);
+            let (since, by) = known.map_or((now, By::Peer), |e| (e.since, e.by));
+            (key, Entry { forced: o.forced, until, persistent: o.persistent, since, by })
         };
         self.entries = shared.into_iter().take(OVERRIDES_MAX).map(entry).gather();
         self.version = version;
@@ -180,7 +208,7 @@ impl Overrides {
     #[must_use]
     pub fn keeps_as(&self, other: &Self) -> bool {
         let persistent = |all: &Self| -> Vec<_> {
-            all.entries.iter().filter(|(_, e)| e.persistent).map(|(k, e)| (k.clone(), *e)).collect()
+            all.entries.iter().filter(|(_, e)| e.persistent).map(|(k, e)| (k.clone(), e.what())).collect()
         };
         persistent(self) == persistent(other)
     }
@@ -205,7 +233,7 @@ mod tests {
     }
 
     fn entry(forced: Forced) -> Entry {
-        Entry { forced, until: None, persistent: false }
+        Entry { forced, until: None, persistent: false, since: Mono::ZERO, by: By::Here }
     }
 
     #[test]
@@ -224,11 +252,7 @@ mod tests {
     fn an_override_with_a_time_ends_then() {
         let mut all = Overrides::default();
         let until = Mono::from_millis(5000);
-        assert!(all.set(
-            name("rs1"),
-            None,
-            Entry { forced: Forced::Disable, until: Some(until), persistent: false }
-        ));
+        assert!(all.set(name("rs1"), None, Entry { until: Some(until), ..entry(Forced::Disable) }));
         assert_eq!(all.next_deadline(), Some(until));
         assert!(!all.expire(Mono::from_millis(4999)));
         assert!(all.expire(until));

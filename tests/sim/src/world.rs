@@ -381,7 +381,7 @@ impl World {
     fn recall(&self, what: Recall, running: Generation) -> Result<Recalled, StoreError> {
         let commit = |config: &Config| Commit { config: config.clone(), ..Commit::default() };
         match what {
-            Recall::List => Ok(Recalled::List(Vec::new())),
+            Recall::List => Ok(Recalled::List(Vec::new(), None)),
             Recall::Rescue | Recall::Usage | Recall::Systems | Recall::Lineage => Err(StoreError::NoRescue),
             Recall::Back(back) => {
                 let mut good = self.flash.range(..running).rev().filter(|(_, (s, _))| *s == SlotState::Good);

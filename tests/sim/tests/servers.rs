@@ -77,7 +77,7 @@ fn the_last_usable_server_is_drained_only_when_that_was_agreed_to() {
     act(&mut world, "rs1", Forced::Drain, None, false);
     act(&mut world, "rs2", Forced::Weight(0), None, false);
     let asked = act(&mut world, "rs3", Forced::Drain, None, false);
-    assert_eq!(asked, Reply::Emptied { services: vec!["web".parse().unwrap()] });
+    assert_eq!(asked, Reply::Emptied { services: vec!["web".parse().unwrap()], ends: 0 });
     assert_eq!(weights(&world), [0, 0, 1000]);
     assert!(matches!(act(&mut world, "rs3", Forced::Drain, None, true), Reply::Done { .. }));
     assert_eq!(weights(&world), [0, 0, 0]);
@@ -91,13 +91,17 @@ fn every_view_says_what_was_done_and_what_remains() {
     world.run_ms(100);
     let Some(Reply::Status(status)) = world.replies.last() else { panic!() };
     let rs1 = &status.servers[0];
-    assert!(rs1.reason.starts_with("drained by hand, 9m59s left, no connection remains"), "{}", rs1.reason);
+    assert_eq!(rs1.reason, "drained by hand, 9m59s left, no connection remains");
+    // Since it was drained, not since its first good answer.
+    assert!(status.at.micros_since(rs1.since) < 1_000_000, "{:?} {:?}", status.at, rs1.since);
     assert_eq!((rs1.effective, status.services[0].usable), (Some(0), 2));
     assert_eq!((rs1.state, rs1.forced), (State::Up, Forced::Drain));
     world.ask(Request::Why { service: None, server: "rs1".parse().unwrap() });
     world.run_ms(100);
     let Some(Reply::Why(why)) = world.replies.last() else { panic!("{:?}", world.replies.last()) };
     assert_eq!(why.service.as_str(), "web");
+    let decided = "drained by hand, 9m59s left, said 0s ago on this box; \"server rs1 enable\" undoes it";
+    assert_eq!(why.decided.as_deref(), Some(decided));
 }
 
 #[test]

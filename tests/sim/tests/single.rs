@@ -1,12 +1,13 @@
 //! One director, the five-node cluster's configuration, and what can go wrong around it.
 
 use director_core::cli::parse_set_lines;
-use director_core::director::protocol::{CommitOptions, Reply, Request};
+use director_core::director::protocol::{ClusterAction, CommitOptions, Maintenance, Power, Reply, Request};
 use director_core::health::State;
 use director_core::model::config::Route;
 use director_core::model::{Config, Mono};
 use director_core::plan::{Op, ServiceKey};
 use director_core::store::Generation;
+use director_core::store::identity::Role;
 use director_core::store::record::SlotState;
 use director_sim::world::{Server, World};
 use std::net::{IpAddr, SocketAddr};
@@ -430,6 +431,36 @@ fn a_machine_that_answers_for_a_floating_address_is_named_and_the_address_announ
     world.claims.clear();
     world.run_ms(80_000);
     assert_eq!(conflicts(&mut world), [""; 0]);
+}
+
+#[test]
+fn the_addresses_are_announced_again_and_anybody_is_pinged_by_command() {
+    let mut world = running();
+    world.run_ms(50_000);
+    let before = world.ops.len();
+    world.ask(Request::Cluster(ClusterAction::Announce));
+    world.run_ms(1500);
+    let said = "2 floating addresses are announced again, for half a minute".to_string();
+    assert_eq!(world.replies.last(), Some(&Reply::Done { text: said }));
+    let announced = world.ops[before..].iter().filter(|(_, op)| matches!(op, Op::Announce { .. })).count();
+    assert!(announced >= 6, "{announced}");
+    world.ask(Request::Ping(IpAddr::from([192, 168, 1, 3])));
+    world.run_ms(2000);
+    assert!(matches!(world.replies.last(), Some(Reply::Pinged(_))), "{:?}", world.replies.last());
+}
+
+#[test]
+fn a_box_that_is_made_the_other_node_reboots_and_one_that_is_it_already_does_not() {
+    let mut world = running();
+    world.ask(Request::Maintain(Maintenance::Identity(Role::Primary)));
+    world.run_ms(100);
+    let reason = "this box is the primary node already".to_string();
+    assert_eq!(world.replies.last(), Some(&Reply::Refused { reason, findings: Vec::new() }));
+    world.ask(Request::Maintain(Maintenance::Identity(Role::Backup)));
+    world.run_ms(100);
+    let text = "this box is the backup node; rebooting".to_string();
+    assert_eq!(world.replies.last(), Some(&Reply::Done { text }));
+    assert_eq!(world.powers, [Power::Reboot]);
 }
 
 #[test]

@@ -212,9 +212,9 @@ where
                             }
                         }
                     },
-                    Output::ShowLog { count, filter } => {
+                    Output::ShowLog { count, filter, clock } => {
                         let count = usize::try_from(count).unwrap_or(usize::MAX);
-                        let lines = kmsg::newest(count, filter.as_deref())
+                        let lines = kmsg::newest(count, filter.as_deref(), clock)
                             .unwrap_or_else(|error| vec![format!("the log cannot be read: {error}")]);
                         self.session.log_text(&lines, &mut more);
                     }

@@ -91,6 +91,16 @@ impl Rescue {
                 Some(Err(error)) => refused(error.to_string()),
                 None => refused(StoreError::NoDevice.to_string()),
             },
+            Request::Maintain(Maintenance::Identity(role)) => {
+                match self.data.as_mut().map(|data| identity::assign(data, role)) {
+                    Some(Ok(())) => {
+                        let text = format!("this box is the {role} node; rebooting");
+                        return (Reply::Done { text }, reboot);
+                    }
+                    Some(Err(error)) => refused(error.to_string()),
+                    None => refused(StoreError::NoDevice.to_string()),
+                }
+            }
             Request::Upgrade(UpgradeAsk::Boot) => match self.boot_other() {
                 Ok(version) => {
                     let text = format!("version {version} in the other slot gets a trial; rebooting");
@@ -104,6 +114,7 @@ impl Rescue {
             | Request::Checks
             | Request::Doctor { .. }
             | Request::Why { .. }
+            | Request::Ping(_)
             | Request::Confirm
             | Request::Server(_)
             | Request::Cluster(_) => refused(NOT_HERE),

@@ -89,14 +89,15 @@ pub(super) fn load(log: &Log) -> (Start, Option<Flash>) {
             (start.identity, start.boots) = (identity.role, identity.boots);
             let loaded = slots::load(flash);
             start.newest = loaded.newest;
+            let usable = loaded.best.is_some();
             let found = accepted(flash, loaded.best, start.checkpoint.as_ref());
             match found {
                 found if in_rescue => {
                     rescued(flash, found.map(|(generation, _)| generation), &mut start, &mut notes)
                 }
-                None => {
-                    notes.push("no usable configuration in flash: the factory configuration runs".to_owned())
-                }
+                None if usable => notes.push("every commit in flash was refused by this director".to_owned()),
+                // Damage is among the warnings.
+                None => log.write(Level::Notice, format_args!("no configuration in flash")),
                 Some((generation, commit)) => {
                     start.source = format!("configuration {generation} from flash");
                     (start.generation, start.config) = (generation, commit.config);

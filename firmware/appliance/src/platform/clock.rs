@@ -24,6 +24,14 @@ pub(crate) fn unix_s() -> u64 {
     u64::try_from(time).unwrap_or(0)
 }
 
+/// Microseconds since 1970 when the machine was started, by the wall clock of now.
+pub(crate) fn booted_unix_us() -> u64 {
+    let Ok(time) = clock_gettime(ClockId::CLOCK_REALTIME) else { return 0 };
+    let micros = u64::try_from(time.tv_nsec()).unwrap_or(0) / 1000;
+    let unix_us = u64::try_from(time.tv_sec()).unwrap_or(0).saturating_mul(1_000_000).saturating_add(micros);
+    unix_us.saturating_sub(now().micros())
+}
+
 /// Sets the wall clock to so many microseconds after 1970.
 pub(crate) fn set_unix_us(unix_us: u64) -> io::Result<()> {
     let out_of_range = |_| io::Error::from(io::ErrorKind::InvalidInput);

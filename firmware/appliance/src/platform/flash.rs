@@ -11,7 +11,7 @@ use director_core::overrides::Kept;
 use director_core::store::device::Device;
 use director_core::store::record::SlotState;
 use director_core::store::superblock::{self, Found};
-use director_core::store::{Generation, StoreError, kept, rescue, reset, slots, usage};
+use director_core::store::{Generation, StoreError, identity, kept, rescue, reset, slots, usage};
 use director_core::upgrade::environment::{self, Slot};
 use director_core::upgrade::running::Running;
 use director_core::upgrade::systems::{Held, Systems};
@@ -252,6 +252,7 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
                 Maintenance::RescueSave => rescue::save(flash, &rescue),
                 Maintenance::RescueDelete => rescue::delete(flash),
                 Maintenance::FactoryReset => factory_reset(flash),
+                Maintenance::Identity(role) => identity::assign(flash, role),
             };
             Event::Maintained { session, what, result }
         }
@@ -261,7 +262,10 @@ fn execute(flash: &mut Flash, job: Job) -> Event {
 /// Reads what consoles ask for; `running` is the generation from which earlier ones are counted.
 pub(crate) fn recall(flash: &mut Flash, what: Recall, running: Generation) -> Result<Recalled, StoreError> {
     match what {
-        Recall::List => Ok(Recalled::List(slots::history(flash))),
+        Recall::List => {
+            let kept = rescue::load(flash).ok().map(|commit| commit.at_unix_s);
+            Ok(Recalled::List(slots::history(flash), kept))
+        }
         Recall::Lineage => Ok(Recalled::Lineage(slots::lineage(flash))),
         Recall::Usage => Ok(Recalled::Usage(Box::new(usage::usage(flash)))),
         Recall::Rescue => rescue::load(flash).map(|commit| Recalled::Rescue(Box::new(commit))),

@@ -1,5 +1,6 @@
 //! The log: lines of all our processes in the kernel's own ring, where they outlive each of them.
 
+use super::clock;
 use director_core::director::event::Level;
 use director_core::init::kmsg::{Record, line};
 use director_core::init::limits;
@@ -48,8 +49,9 @@ pub(crate) fn log_panics(who: &'static str) {
 }
 
 /// The newest lines of our processes, oldest first: at most `count`, and only those that contain `filter`, in
-/// capitals or not. Does not block.
-pub(crate) fn newest(count: usize, filter: Option<&str>) -> io::Result<Vec<String>> {
+/// capitals or not; with the time of day when `clock` says so. Does not block.
+pub(crate) fn newest(count: usize, filter: Option<&str>, clock: bool) -> io::Result<Vec<String>> {
+    let booted = clock.then(clock::booted_unix_us);
     let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(DEVICE)?;
     let (count, filter) = (count.min(LINES_MAX), filter.map(str::to_ascii_lowercase));
     let mut lines = VecDeque::new();
@@ -66,7 +68,7 @@ pub(crate) fn newest(count: usize, filter: Option<&str>) -> io::Result<Vec<Strin
         let Some(record) = buffer.get(..read).and_then(Record::parse).filter(Record::is_ours) else {
             continue;
         };
-        let text = record.to_string();
+        let text = record.shown(booted);
         if filter.as_ref().is_none_or(|f| text.to_ascii_lowercase().contains(f.as_str())) {
             if lines.len() >= count {
                 lines.pop_front();

@@ -84,7 +84,10 @@ fn ends(point: &Point, names: Names<'_>) -> bool {
     let whole = !matches!(point.expect, Expect::Args([Arg::ServerAction, ..])) || server_ends(&point.args);
     let missing = matches!(
         point.expect,
-        Expect::Args([Arg::Back | Arg::Comment | Arg::OfService | Arg::ForService, ..])
+        Expect::Args([
+            Arg::Back | Arg::BackOrRescue | Arg::Ping | Arg::Comment | Arg::OfService | Arg::ForService,
+            ..
+        ])
     ) && point.args.is_empty()
         && point.action != Some(grammar::Action::Compare);
     // `why server SERVICE` wants one of its servers.
@@ -92,6 +95,7 @@ fn ends(point: &Point, names: Names<'_>) -> bool {
         && names.status.is_some_and(|status| {
             status.services.iter().any(|s| point.args.last().is_some_and(|name| name == s.name.as_str()))
         });
+    let whole = whole && !(matches!(point.expect, Expect::Args([Arg::Ping, ..])) && point.args.len() == 2);
     let pairs =
         !matches!(point.expect, Expect::Args([Arg::Connections, ..])) || point.args.len().is_multiple_of(2);
     point.action.is_some() && walked && ends && whole && pairs && !missing && !of_service
@@ -160,6 +164,7 @@ fn arg_candidates(arg: Arg, before: &[String], names: Names<'_>, all: &mut Vec<C
             Arg::System => {
                 return all.extend(System::ALL.iter().map(|(_, text, help)| word(text, help)));
             }
+            Arg::Ping => return ping_words(before, all),
             Arg::Connections => return connection_words(status, before, all),
             Arg::Count
             | Arg::Back
@@ -246,6 +251,18 @@ fn server_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {
 }
 
 const PERSISTENT: &str = "Also after a reboot; without it until one";
+
+/// What can follow in `ping ADDRESS [count N]`.
+fn ping_words(before: &[String], all: &mut Vec<Candidate>) {
+    let open =
+        |text: &str, help: &str| Candidate { text: text.to_string(), help: help.to_string(), literal: false };
+    match before {
+        [] => all.push(open("<address>", "IPv4 or IPv6 address")),
+        [_] => all.push(word("count", "How many; default 5")),
+        [_, _] => all.push(open("<number>", "1 to 1000")),
+        _ => {}
+    }
+}
 
 /// What can follow in `show connections`.
 fn connection_words(status: &Status, before: &[String], all: &mut Vec<Candidate>) {

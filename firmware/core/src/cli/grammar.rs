@@ -2,6 +2,7 @@
 
 mod action;
 mod args;
+mod help;
 mod ipvs;
 mod pipes;
 mod small;
@@ -16,6 +17,7 @@ use super::text::load::Form;
 use super::tree::Step;
 use super::words::{Fault, FaultKind, Found, Token, Worded, either, find, pick, quoted, tokens};
 use crate::director::protocol::{ClusterAction, Power};
+use crate::store::identity::Role;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -24,7 +26,7 @@ use ipvs::IPVS;
 use pipes::{Filter, FilterKind};
 pub(crate) use pipes::{Pipe, filters};
 pub(crate) use small::LIMITED;
-use small::{DOCTOR, RESCUE, RESTART, TERMINAL, UPGRADE};
+use small::{DOCTOR, HELP, PING, RESCUE, RESTART, TERMINAL, UPGRADE};
 
 /// A word of a command tree.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ const fn command(word: &'static str, help: &'static str, next: Next) -> Command 
 
 /// Operational mode.
 pub(crate) static OPERATIONAL: &[Command] = &[
-    command("cluster", "Change who is active", Next::Words(CLUSTER)),
+    command("cluster", "Change who is active, and which box of the pair this is", Next::Words(CLUSTER)),
     command("configure", "Change the configuration", Next::Do(Action::Configure, &[])),
     command("confirm", "Keep the commit that is on trial", Next::Whole(Action::Confirm)),
     DOCTOR,
@@ -78,7 +80,8 @@ pub(crate) static OPERATIONAL: &[Command] = &[
         "Overwrite the configuration, its history and every secret, and start over",
         Next::Do(Action::FactoryReset, &[]),
     ),
-    command("help", "How to use this console", Next::Do(Action::Help, &[])),
+    HELP,
+    PING,
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
@@ -100,7 +103,13 @@ pub(crate) static OPERATIONAL: &[Command] = &[
 ];
 
 static CLUSTER: &[Command] = &[
+    command(
+        "announce",
+        "Tell the neighbours again that the floating addresses are here",
+        Next::Do(Action::Cluster(ClusterAction::Announce), &[]),
+    ),
     command("configuration", "Make two different configurations one", Next::Words(CLUSTER_CONFIGURATION)),
+    command("identity", "Which box of the pair this is: reboots", Next::Words(IDENTITY)),
     command(
         "standby",
         "Hand the floating addresses to the peer, until takeover",
@@ -111,6 +120,10 @@ static CLUSTER: &[Command] = &[
         "Take the floating addresses from the peer",
         Next::Do(Action::Cluster(ClusterAction::Takeover), &[]),
     ),
+];
+static IDENTITY: &[Command] = &[
+    command("backup", "The second box: node backup", Next::Do(Action::Identity(Role::Backup), &[])),
+    command("primary", "The first box: node primary", Next::Do(Action::Identity(Role::Primary), &[])),
 ];
 static CLUSTER_CONFIGURATION: &[Command] = &[
     command(
@@ -217,8 +230,9 @@ static LOAD: &[Command] = &[
 
 /// What `run` takes: everything operational that does not change the mode.
 pub(crate) static RUN: &[Command] = &[
-    command("cluster", "Change who is active", Next::Words(CLUSTER)),
+    command("cluster", "Change who is active, and which box of the pair this is", Next::Words(CLUSTER)),
     DOCTOR,
+    PING,
     command("poweroff", "Switch the machine off", Next::Do(Action::Power(Power::Off), &[])),
     command("reboot", "Start the machine again", Next::Do(Action::Power(Power::Reboot), &[])),
     command("rescue", "A configuration to fall back on", Next::Words(RESCUE)),
@@ -269,7 +283,7 @@ pub(crate) static CONFIGURE: &[Command] = &[
     command("edit", "Go to a part of the configuration", Next::Path(Action::Edit, Mode::Edit)),
     EXPORT_COMMAND,
     command("exit", "Back to the top, or leave configure mode", Next::Do(Action::Exit, &[])),
-    command("help", "How to use this console", Next::Do(Action::Help, &[])),
+    HELP,
     command("load", "Paste a configuration into the candidate", Next::Words(LOAD)),
     command(
         "rollback",
@@ -422,7 +436,11 @@ fn take_arg(
     let word = if *arg == Arg::System { args::system(token)? } else { token.text };
     args.push(word.to_string());
     // These take all words that follow.
-    Ok(if matches!(arg, Arg::Comment | Arg::ServerAction | Arg::Connections) { expected } else { more })
+    Ok(if matches!(arg, Arg::Comment | Arg::ServerAction | Arg::Connections | Arg::Ping) {
+        expected
+    } else {
+        more
+    })
 }
 
 fn start_filter(point: &mut Point, token: Token<'_>) -> Result<(), Fault> {

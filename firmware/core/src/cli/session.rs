@@ -20,6 +20,7 @@ mod job;
 mod login;
 mod maintain;
 mod pager;
+mod ping;
 mod print;
 mod question;
 mod replies;
@@ -48,6 +49,7 @@ use alloc::vec::Vec;
 use job::{Job, Pending};
 use question::Question;
 pub(crate) use text_io::{Export as ExportHow, Load};
+pub(crate) use time::FROM_PRIMARY;
 
 /// Bytes kept while a request is outstanding. Chosen: more than five seconds at 115200 baud; [`Session::room`] lets the
 /// shell stop reading before.
@@ -73,6 +75,8 @@ pub enum Output {
         count: u32,
         /// Count only lines that contain this text, in capitals or not.
         filter: Option<String>,
+        /// For a person: with the time of day, where it is known. Programs get seconds since the start, which stay the same.
+        clock: bool,
     },
     /// Say what this box is made of: call [`Session::log_text`] with the lines.
     ShowHardware,
@@ -127,6 +131,8 @@ pub struct Session {
     log: Option<Vec<Pipe>>,
     /// `show connections` waits for the table.
     reading: Option<Vec<Pipe>>,
+    /// `ping` goes on.
+    ping: Option<Box<ping::Ping>>,
     /// The password was not typed yet.
     lock: Option<login::Lock>,
     /// A line that is not shown.
@@ -173,6 +179,7 @@ impl Session {
             pending: VecDeque::new(),
             log: None,
             reading: None,
+            ping: None,
             lock: None,
             entry: None,
             hashing: login::Hashing::No,
@@ -234,6 +241,7 @@ impl Session {
     pub fn waiting(&self) -> bool {
         self.log.is_some()
             || self.reading.is_some()
+            || self.ping.is_some()
             || self.hashing == login::Hashing::Awaited
             || self.pending.iter().any(Pending::blocks)
     }
@@ -328,11 +336,13 @@ impl Session {
                 | Job::Server(_)
                 | Job::Commits { .. }
                 | Job::Flash { .. }
+                | Job::Choose
                 | Job::Checks { .. }
                 | Job::Why { .. }
                 | Job::Connections { .. }
                 | Job::RealServers { .. }
                 | Job::Doctor { .. }
+                | Job::Ping
                 | Job::Recall(_)
                 | Job::Maintain(_)
                 | Job::Upgrade
@@ -344,7 +354,9 @@ impl Session {
                 | Job::Check { .. } => {}
             }
         }
-        print::line(out, text);
+        if !self.end_ping(out) {
+            print::line(out, text);
+        }
         self.prompt(out);
     }
 

@@ -63,7 +63,10 @@ impl Setup {
     /// Begins; gives why it cannot.
     pub(crate) fn begin(status: &Status, earlier: Option<Self>) -> Result<Self, String> {
         if status.system.identity == crate::store::identity::Role::Backup {
-            return Err("This box is the backup of a pair: type setup on the primary one.".to_string());
+            return Err(format!(
+                "This box is node backup of a pair: setup is for the first box. {}",
+                super::session::FROM_PRIMARY
+            ));
         }
         let ports: Vec<Port> = status
             .interfaces

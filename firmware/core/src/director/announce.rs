@@ -39,6 +39,11 @@ impl Announcer {
         }
     }
 
+    /// How many addresses are announced.
+    pub fn addresses(&self) -> usize {
+        self.next.len()
+    }
+
     /// Forgets every address for which `held` is false.
     pub fn keep(&mut self, held: impl Fn(&AddressKey) -> bool) {
         self.next.retain(|key, _| held(key));

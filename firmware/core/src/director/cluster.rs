@@ -165,6 +165,11 @@ impl Cluster {
         paths.filter(|(_, seen)| silent(seen)).map(|(path, _)| path.name.to_string()).collect()
     }
 
+    /// Whether the other box is heard.
+    pub(super) fn peer_alive(&self, now: Mono) -> bool {
+        self.election.as_ref().is_some_and(|election| election.peer().alive(now))
+    }
+
     /// Whether nothing is left to be told to the peer.
     pub(super) fn done(&self) -> bool {
         self.election.as_ref().is_none_or(Election::done)
@@ -389,6 +394,7 @@ impl Director {
             ClusterAction::Takeover => ("active", self.with_election(now, out, Election::take_over)),
             ClusterAction::Standby => ("standby", self.with_election(now, out, Election::stand_by)),
             ClusterAction::Take | ClusterAction::Give => return self.take(out),
+            ClusterAction::Announce => return self.announce_by_hand(now),
         };
         match result {
             None => Err(self.cluster.silent.unwrap_or("no backup node is configured").to_string()),
@@ -480,6 +486,9 @@ impl Director {
         now: Mono,
         out: &mut Vec<Effect>,
     ) {
+        if self.pinged_by_hand(id, outcome, out) {
+            return;
+        }
         self.cluster.pings.pinged(id, outcome, now);
         let told = self.cluster.election.as_ref().map(|e| e.fitness().witness);
         if told.is_some_and(|told| told != self.cluster.pings.reachable(now)) {

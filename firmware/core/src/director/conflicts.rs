@@ -41,6 +41,11 @@ impl Conflicts {
         self.next
     }
 
+    /// Whether somebody else answers.
+    pub(super) fn any(&self) -> bool {
+        !self.found.is_empty()
+    }
+
     /// The next addresses in turn.
     fn choose(&mut self, held: &[IpAddr]) -> Vec<IpAddr> {
         let later = held.iter().filter(|a| self.turn.is_none_or(|turn| **a > turn));

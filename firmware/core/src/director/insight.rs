@@ -2,6 +2,7 @@
 
 use super::Director;
 use super::protocol::Reply;
+use super::servers::decided_by;
 use crate::cli::show::ops::describe;
 use crate::health::{CheckStatus, State, Transition};
 use crate::model::{Millis, Mono, Name};
@@ -168,8 +169,8 @@ impl Director {
             }
         }
         let decided = self.health.decided(pool_name, server, now);
-        let by_hand = self.override_words(pool_name, server, (0, 0), now).is_some();
-        let by_hand = by_hand.then(|| String::from("an operator decides: see show servers"));
+        let by_hand = self.overrides.get(server, pool_name);
+        let by_hand = by_hand.map(|entry| decided_by(entry, server, now));
         let decay = pool.dead_time.map_or_else(
             || format!("down after {} failures in a row", pool.fall.max(1)),
             |dead| format!("down after {dead} without a good answer"),

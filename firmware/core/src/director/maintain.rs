@@ -6,13 +6,20 @@ use super::requests::answer;
 use super::{Director, READS_MAX};
 use crate::model::Mono;
 use crate::store::StoreError;
+use crate::store::identity::Role;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 impl Director {
-    pub(super) fn maintain(&mut self, session: SessionId, what: Maintenance, out: &mut Vec<Effect>) {
-        if let Some(reason) = self.cannot_maintain(what) {
+    pub(super) fn maintain(
+        &mut self,
+        session: SessionId,
+        what: Maintenance,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(reason) = self.cannot_maintain(what, now) {
             return answer(session, Reply::Refused { reason, findings: Vec::new() }, out);
         }
         self.reads = self.reads.saturating_add(1);
@@ -26,11 +33,12 @@ impl Director {
                 self.resetting = true;
                 None
             }
+            Maintenance::Identity(_) => None,
         };
         out.push(Effect::Maintain { session, what, rescue });
     }
 
-    fn cannot_maintain(&self, what: Maintenance) -> Option<String> {
+    fn cannot_maintain(&self, what: Maintenance, now: Mono) -> Option<String> {
         let busy = self.transaction.is_some() || self.trial.is_some();
         let reason = if !self.start.flash {
             return Some(StoreError::NoDevice.to_string());
@@ -38,7 +46,16 @@ impl Director {
             "the director is stopping"
         } else if self.resetting {
             "this box is being reset to factory state"
-        } else if busy && what == Maintenance::RescueSave {
+        } else if let Maintenance::Identity(role) = what
+            && role == self.start.identity
+        {
+            return Some(format!("this box is the {role} node already"));
+        } else if matches!(what, Maintenance::Identity(_)) && self.cluster.peer_alive(now) {
+            return Some(format!(
+                "the {} node is heard, and two boxes of one identity would fight for the addresses: switch that box off first",
+                self.start.identity.other()
+            ));
+        } else if busy && what != Maintenance::RescueDelete && what != Maintenance::FactoryReset {
             "what runs is not committed yet: confirm it first"
         } else if self.transaction.is_some() {
             "a commit is under way; try again in a moment"
@@ -65,6 +82,7 @@ impl Director {
             }
             Maintenance::RescueDelete => "there is no rescue configuration any more".to_string(),
             Maintenance::FactoryReset => "this box is in factory state; rebooting".to_string(),
+            Maintenance::Identity(role) => format!("this box is the {role} node; rebooting"),
         };
         let failed = result.err();
         match failed {
@@ -80,8 +98,8 @@ impl Director {
             None => {
                 self.log(Level::Notice, format!("{} on the console", word(what)), out);
                 answer(session, Reply::Done { text: done }, out);
-                if what == Maintenance::FactoryReset {
-                    out.push(Effect::Notify { but: Some(session), text: FAREWELL.to_string() });
+                if let Some(text) = farewell(what) {
+                    out.push(Effect::Notify { but: Some(session), text });
                     out.push(Effect::Power(Power::Reboot));
                 }
             }
@@ -89,12 +107,25 @@ impl Director {
     }
 }
 
-const FAREWELL: &str = "Another console reset this box to factory state; it reboots.";
+/// What other consoles are told of what ends in a reboot.
+fn farewell(what: Maintenance) -> Option<String> {
+    match what {
+        Maintenance::RescueSave | Maintenance::RescueDelete => None,
+        Maintenance::FactoryReset => {
+            Some("Another console reset this box to factory state; it reboots.".to_string())
+        }
+        Maintenance::Identity(role) => {
+            Some(format!("Another console made this box the {role} node; it reboots."))
+        }
+    }
+}
 
 fn word(what: Maintenance) -> &'static str {
     match what {
         Maintenance::RescueSave => "rescue save",
         Maintenance::RescueDelete => "rescue delete",
         Maintenance::FactoryReset => "factory reset",
+        Maintenance::Identity(Role::Primary) => "cluster identity primary",
+        Maintenance::Identity(Role::Backup) => "cluster identity backup",
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod announce;
 mod applied;
+mod by_hand;
 pub mod cluster;
 pub mod commit;
 mod conflicts;

@@ -15,6 +15,7 @@ use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::Effect;
+use super::protocol::SessionId;
 
 /// Runs of probes above this number are ours; the checks of servers count from 0 and do not get there.
 const FIRST: u64 = 1 << 63;
@@ -30,6 +31,10 @@ const PROOF_TIMEOUT: Millis = Millis::new(500);
 const PROOF_TRIES: u8 = 4;
 /// Pause between later tries. Each comes with announcements.
 const PROOF_AGAIN: Millis = Millis::from_secs(10);
+/// How long somebody at a console waits for an answer.
+pub const BY_HAND_WAIT: Millis = Millis::from_secs(1);
+/// Echoes for consoles under way. Chosen: more consoles than a box has.
+const BY_HAND_MAX: usize = 8;
 /// Addresses that are proved; more are only announced. Chosen: an echo each must not flood a takeover.
 const PROOFS_MAX: usize = 64;
 
@@ -102,6 +107,7 @@ pub(super) struct Pings {
     /// When [`Self::due`] was called last.
     looked: Mono,
     proofs: BTreeMap<AddressKey, Proving>,
+    by_hand: Vec<(ProbeId, SessionId)>,
 }
 
 /// Whether an answered probe is one of these.
@@ -124,6 +130,28 @@ impl Pings {
                 self.witnesses.push(fresh);
             }
         }
+    }
+
+    /// Sends an echo for a console. False: too many are under way.
+    pub(super) fn by_hand(
+        &mut self,
+        session: SessionId,
+        address: IpAddr,
+        now: Mono,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let room = self.by_hand.len() < BY_HAND_MAX;
+        if room {
+            let asked = ask(&mut self.next, address, None, now.after(BY_HAND_WAIT), now, out);
+            self.by_hand.push((asked.id, session));
+        }
+        room
+    }
+
+    /// Who is told of this one; each is told once.
+    pub(super) fn asked_by(&mut self, id: ProbeId) -> Option<SessionId> {
+        let at = self.by_hand.iter().position(|(asked, _)| *asked == id)?;
+        Some(self.by_hand.swap_remove(at).1)
     }
 
     /// Whether a witness answers, or there is none. One that was not asked for long enough counts as answering.

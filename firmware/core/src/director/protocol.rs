@@ -12,6 +12,7 @@ use crate::model::validate::Finding;
 use crate::model::{Config, Millis, Mono, Name};
 use crate::overrides::Forced;
 use crate::plan::Op;
+use crate::store::identity::Role;
 use crate::store::slots::Past;
 use crate::store::usage::Usage;
 use crate::store::{Comment, Commit, Generation, StoreError};
@@ -20,6 +21,7 @@ use crate::wire::heartbeat::Running;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// One connection of a console to the director.
@@ -60,6 +62,8 @@ pub enum Request {
         /// Only what concerns this service.
         service: Option<Name>,
     },
+    /// Send an ICMP echo; answered by [`Reply::Pinged`] within [`super::pings::BY_HAND_WAIT`].
+    Ping(IpAddr),
     /// Keep the configuration that is on trial.
     Confirm,
     /// Drain, disable, enable or weigh a server.
@@ -85,6 +89,8 @@ pub enum Maintenance {
     RescueDelete,
     /// Overwrite every configuration, then reboot.
     FactoryReset,
+    /// Be this node of the pair, then reboot.
+    Identity(Role),
 }
 
 /// How to commit.
@@ -127,7 +133,7 @@ pub struct ServerAction {
     pub lasts: Option<Millis>,
     /// Kept over a reboot.
     pub persistent: bool,
-    /// The operator knows that services are left without a server.
+    /// The operator knows that services are left without a server, or that connections end.
     pub agreed: bool,
 }
 
@@ -142,6 +148,8 @@ pub enum ClusterAction {
     Take,
     /// The peer is to run this box's configuration.
     Give,
+    /// The floating addresses of this box are announced again.
+    Announce,
 }
 
 /// What is read from flash.
@@ -164,8 +172,8 @@ pub enum Recall {
 /// What was read from flash.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Recalled {
-    /// All stored commits, the newest first.
-    List(Vec<Past>),
+    /// All stored commits, the newest first, and the wall-clock time of the rescue configuration if there is one.
+    List(Vec<Past>, Option<u64>),
     /// What lies where.
     Usage(Box<Usage>),
     /// One of them.
@@ -266,6 +274,8 @@ pub enum Reply {
     Why(Box<Why>),
     /// To [`Request::Doctor`].
     Doctor(Box<Report>),
+    /// To [`Request::Ping`]: microseconds to the answer, or why there is none.
+    Pinged(Result<u32, String>),
     /// To [`Request::Confirm`].
     Confirmed {
         /// What was on trial.
@@ -285,10 +295,12 @@ pub enum Reply {
         /// What, in words.
         text: String,
     },
-    /// To [`Request::Server`]: not done; these services would have no usable server left, ask again with `agreed`.
+    /// To [`Request::Server`]: not done, it would do harm; ask again with `agreed`.
     Emptied {
-        /// Their names.
+        /// Services that would have no usable server left.
         services: Vec<Name>,
+        /// Established connections that would end.
+        ends: u32,
     },
     /// To nothing: a sentence for every console.
     Notice(String),

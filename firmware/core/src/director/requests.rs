@@ -51,6 +51,7 @@ impl Director {
                 answer(session, reply, out);
             }
             Request::Doctor { service } => self.examine(session, service.as_ref(), out),
+            Request::Ping(address) => self.ping_by_hand(session, address, now, out),
             Request::Confirm => self.confirm(session, now, out),
             Request::Server(ask) => self.server_action(session, ask, now, out),
             Request::Cluster(ClusterAction::Give) => self.give(session, now, out),
@@ -62,7 +63,7 @@ impl Director {
                 answer(session, reply, out);
             }
             Request::Recall(what) => self.recall(session, what, out),
-            Request::Maintain(what) => self.maintain(session, what, out),
+            Request::Maintain(what) => self.maintain(session, what, now, out),
             Request::Upgrade(ask) => self.upgrade_asked(session, ask, now, out),
             Request::Power(power) => {
                 let word = match power {

@@ -304,6 +304,7 @@ pub(super) fn bundle_answer(reply: &mut Reply) -> Option<Effect> {
         | Reply::Checks { .. }
         | Reply::Why(_)
         | Reply::Doctor(_)
+        | Reply::Pinged(_)
         | Reply::Confirmed { .. }
         | Reply::Recalled { .. }
         | Reply::Emptied { .. }

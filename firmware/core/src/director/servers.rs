@@ -7,7 +7,7 @@ use super::requests::answer;
 use crate::health::State;
 use crate::model::config::{Member, Pool};
 use crate::model::{Millis, Mono, Name};
-use crate::overrides::{Entry, Forced, Kept, Overrides};
+use crate::overrides::{By, Entry, Forced, Kept, Overrides};
 use crate::store::StoreError;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -109,17 +109,26 @@ impl Director {
             return refuse(reason, out);
         }
         let until = ask.lasts.map(|span| now.after(span));
-        let entry = Entry { forced: ask.forced, until, persistent: ask.persistent };
+        let (forced, persistent) = (ask.forced, ask.persistent);
+        let entry = Entry { forced, until, persistent, since: now, by: By::Here };
         if !next.set(ask.server.clone(), ask.pool.clone(), entry) {
             return refuse("too many servers are drained, disabled or weighted by hand".to_string(), out);
         }
-        let emptied = self.emptied(&next);
-        if !emptied.is_empty() && !ask.agreed {
-            return answer(session, Reply::Emptied { services: emptied }, out);
+        let services = self.emptied(&next);
+        let (active, closing) = self.connections_of(&ask.server, ask.pool.as_ref());
+        let ends = if ask.forced == Forced::Disable { active } else { 0 };
+        if (!services.is_empty() || ends > 0) && !ask.agreed {
+            return answer(session, Reply::Emptied { services, ends }, out);
         }
         let before = core::mem::replace(&mut self.overrides, next);
         let text = format!("server {}: {}", ask.server, words(&entry, now));
         self.log(Level::Notice, text.clone(), out);
+        let connections = active.saturating_add(closing);
+        let text = match ask.forced {
+            Forced::Drain if connections > 0 => format!("{text}; {} until they end", remain(connections)),
+            Forced::Disable if connections > 0 => format!("{text}; its {connections} connections end"),
+            Forced::Drain | Forced::Disable | Forced::Normal | Forced::Weight(_) => text,
+        };
         self.tell_overrides(now, out);
         self.overridden(&before, now, out);
         answer(session, Reply::Done { text }, out);
@@ -132,6 +141,14 @@ impl Director {
         }
         self.reconcile.desired_changed();
         self.checkpoint(out);
+    }
+
+    /// Established and other connections of a server, in one pool or in all.
+    fn connections_of(&self, server: &Name, pool: Option<&Name>) -> (u32, u32) {
+        let Some(observed) = self.reconcile.observed() else { return (0, 0) };
+        let all = self.server_status(observed, Mono::ZERO);
+        let meant = all.iter().filter(|s| s.name == *server && pool.is_none_or(|p| s.pool == *p));
+        meant.fold((0, 0), |(a, i), s| (s.active.saturating_add(a), s.inactive.saturating_add(i)))
     }
 
     /// Services that have a usable server now and would have none.
@@ -159,9 +176,6 @@ impl Director {
     ) -> Option<String> {
         let entry = self.overrides.get(server, pool)?;
         let words = words(entry, now);
-        let remain = |n: u32| {
-            if n == 1 { "1 connection remains".to_string() } else { format!("{n} connections remain") }
-        };
         Some(match (entry.forced, active, closing) {
             (Forced::Weight(_) | Forced::Normal, _, _) => words,
             (Forced::Drain | Forced::Disable, 0, 0) => format!("{words}, no connection remains"),
@@ -178,6 +192,21 @@ impl Director {
 pub(super) fn effective(overrides: &Overrides, pool: &Name, server: &Name, member: &Member) -> u32 {
     let forced = overrides.get(server, pool).map_or(Forced::Normal, |e| e.forced);
     forced.weight(member.weight).unwrap_or(0)
+}
+
+fn remain(n: u32) -> String {
+    if n == 1 { "1 connection remains".to_string() } else { format!("{n} connections remain") }
+}
+
+/// Who decided about a server and how to undo it, for `why server`.
+pub(super) fn decided_by(entry: &Entry, server: &Name, now: Mono) -> String {
+    let ago = crate::cli::show::words::span(now.micros_since(entry.since));
+    let since = match entry.by {
+        By::Here => format!("{ago} ago on this box"),
+        By::Peer => format!("{ago} ago on the other box"),
+        By::Flash => "before this box was started".to_string(),
+    };
+    format!("{}, said {since}; \"server {server} enable\" undoes it", words(entry, now))
 }
 
 fn words(entry: &Entry, now: Mono) -> String {

@@ -185,7 +185,7 @@ impl Director {
         all
     }
 
-    fn server_status(&self, observed: &Observed, now: Mono) -> Vec<ServerStatus> {
+    pub(super) fn server_status(&self, observed: &Observed, now: Mono) -> Vec<ServerStatus> {
         let mut users: BTreeMap<&Name, Vec<ServiceKey>> = BTreeMap::new();
         for service in self.config.services.values() {
             if let Some(pool) = &service.pool {
@@ -229,8 +229,20 @@ impl Director {
         if let Some(decided) = self.health.decided(pool_name, name, now) {
             reason = format!("{decided}; {reason}");
         }
-        if let Some(forced) = self.override_words(pool_name, name, (active, inactive), now) {
-            reason = if reason.is_empty() { forced } else { format!("{forced}; {reason}") };
+        let up = verdict.as_ref().is_some_and(|v| v.state == State::Up);
+        let mut since = verdict.as_ref().map_or(self.started, |v| v.since);
+        let by_hand = self.overrides.get(name, pool_name);
+        // What takes a good server out is who took it out, not that it is good.
+        let out = by_hand.filter(|entry| up && matches!(entry.forced, Forced::Drain | Forced::Disable));
+        if let Some(words) = self.override_words(pool_name, name, (active, inactive), now) {
+            reason = match out {
+                _ if reason.is_empty() => words,
+                None => format!("{words}; {reason}"),
+                Some(entry) => {
+                    since = entry.since;
+                    words
+                }
+            };
         }
         Some(ServerStatus {
             pool: pool_name.clone(),
@@ -239,8 +251,8 @@ impl Director {
             forward: pool.forward_of(member),
             check: pool.check,
             state: verdict.as_ref().map_or(State::Unknown, |v| v.state),
-            forced: self.overrides.get(name, pool_name).map_or(Forced::Normal, |entry| entry.forced),
-            since: verdict.as_ref().map_or(self.started, |v| v.since),
+            forced: by_hand.map_or(Forced::Normal, |entry| entry.forced),
+            since,
             reason,
             checked: verdict.as_ref().and_then(|v| v.checked),
             took_us: verdict.as_ref().and_then(|v| v.took_us),
@@ -263,6 +275,14 @@ impl Director {
         alarms.extend(self.keeping.failed.clone());
         alarms.extend(self.system.alarm());
         alarms.extend(self.conflict_alarms());
+        if self.conflicts.any() && self.cluster.elects() && !self.cluster.peer_alive(now) {
+            let own = self.start.identity;
+            alarms.push(format!(
+                "the other box of the pair is not heard: if it is that machine, both are node {own}, and one must \
+                 become node {}: cluster identity",
+                own.other()
+            ));
+        }
         for (role, interface) in &self.bound(&self.config, observed).interfaces {
             let Some(device) = &interface.device else {
                 if let Some(mac) = self.node().macs.get(role) {

@@ -10,6 +10,9 @@
 use super::limits;
 use crate::director::event::Level;
 use crate::model::Mono;
+use crate::model::date::Date;
+use alloc::format;
+use alloc::string::{String, ToString as _};
 use core::fmt::{self, Write};
 
 /// A line to write, cut at the kernel's limit.
@@ -80,6 +83,21 @@ impl<'a> Record<'a> {
     }
 }
 
+/// A wall clock that is before this was never set. Chosen: 2024-01-01, before the first firmware.
+const PLAUSIBLE_UNIX_US: u64 = 1_704_067_200_000_000;
+
+impl Record<'_> {
+    /// As people read it: `11-30 16:38:07.123 text` in UTC, given the wall clock at the time of the boot; as [`fmt::Display`]
+    /// does it when that clock was never set.
+    pub fn shown(&self, booted_unix_us: Option<u64>) -> String {
+        let at = booted_unix_us.map(|booted| booted.saturating_add(self.at.micros()));
+        let Some(at) = at.filter(|at| *at >= PLAUSIBLE_UNIX_US) else { return self.to_string() };
+        let Date { month, day, hour, minute, second, .. } = Date::of(at / 1_000_000);
+        let ms = at / 1000 % 1000;
+        format!("{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03} {}", self.text)
+    }
+}
+
 impl fmt::Display for Record<'_> {
     /// As the kernel prints it: `[    1.234567] text`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,7 +109,6 @@ impl fmt::Display for Record<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString;
     use proptest::prelude::*;
 
     #[test]
@@ -100,6 +117,14 @@ mod tests {
         assert_eq!((record.severity, record.facility, record.sequence), (6, 0, 339));
         assert!(!record.is_ours());
         assert_eq!(record.to_string(), "[    5.140900] NET: Registered protocol family 10");
+    }
+
+    #[test]
+    fn a_line_is_shown_with_the_time_of_day_when_that_is_known() {
+        let record = Record::parse(b"13,7,5140900,-;director: a").unwrap();
+        assert_eq!(record.shown(Some(1_790_000_000_000_000)), "09-21 14:13:25.140 director: a");
+        assert_eq!(record.shown(Some(1_000_000)), "[    5.140900] director: a");
+        assert_eq!(record.shown(None), "[    5.140900] director: a");
     }
 
     #[test]

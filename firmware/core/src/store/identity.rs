@@ -150,6 +150,12 @@ pub fn save<D: Device>(dev: &mut D, identity: &Identity) -> Result<(), StoreErro
     if back == sector { Ok(()) } else { Err(StoreError::ReadBack) }
 }
 
+/// Says which node this box is from now on. Boots and device key stay. After an error or a power cut it is one or the other.
+pub fn assign<D: Device>(dev: &mut D, role: Role) -> Result<(), StoreError> {
+    let identity = load(dev).identity;
+    save(dev, &Identity { role, ..identity })
+}
+
 /// A copy, for [`super::usage`].
 pub(super) fn found<D: Device>(dev: &mut D, at: u64) -> Result<Option<super::usage::Found>, String> {
     match look(dev, at) {

@@ -185,9 +185,10 @@ impl Bench {
             Request::Why { server, .. } => {
                 Reply::Refused { reason: format!("no service has {server}"), findings: Vec::new() }
             }
+            Request::Ping(_) => Reply::Pinged(Ok(700)),
             Request::Confirm => Reply::Confirmed { generation: Generation(self.generation) },
             Request::Cluster(_) => Reply::Done { text: "cluster".to_owned() },
-            Request::Server(ask) if !ask.agreed => Reply::Emptied { services: vec![ask.server] },
+            Request::Server(ask) if !ask.agreed => Reply::Emptied { services: vec![ask.server], ends: 0 },
             Request::Upgrade(UpgradeAsk::Offer { .. }) => Reply::Have(0),
             Request::Upgrade(UpgradeAsk::Block { offset, bytes }) => {
                 Reply::Have(offset.saturating_add(u64::try_from(bytes.len()).unwrap()))
@@ -205,7 +206,7 @@ impl Bench {
         let generation = Generation(self.generation);
         let commit = || Box::new(Commit { config: self.config.clone(), ..Commit::default() });
         let found = match what {
-            Recall::List => Recalled::List(Vec::new()),
+            Recall::List => Recalled::List(Vec::new(), None),
             Recall::Lineage => Recalled::Lineage(Vec::new()),
             Recall::Usage => Recalled::Usage(Box::new(usage::usage(&mut Memory::default()))),
             Recall::Systems => Recalled::Systems(

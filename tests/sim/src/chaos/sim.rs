@@ -309,7 +309,7 @@ impl Sim {
             Request::Status | Request::BoxStatus | Request::Config | Request::Check(_) | Request::Checks => {
                 nothing
             }
-            Request::Why { .. } | Request::Doctor { .. } | Request::Power(_) => nothing,
+            Request::Why { .. } | Request::Doctor { .. } | Request::Ping(_) | Request::Power(_) => nothing,
         };
         self.note(format!("session {} asks {}", session.0, word(&request)));
         self.open.insert(session, asked);

@@ -3,6 +3,7 @@
 use super::super::session::{ExportHow, Load};
 use super::super::show::ipvs::Columns;
 use crate::director::protocol::{ClusterAction, Maintenance, Power};
+use crate::store::identity::Role;
 
 /// What a status table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +42,8 @@ pub(crate) enum Action {
     RestartControlPlane,
     Setup,
     Terminal(Terminal),
-    Help,
+    /// These lines.
+    Help(&'static [&'static str]),
     Exit,
     Set,
     Delete,
@@ -59,6 +61,7 @@ pub(crate) enum Action {
     Flash,
     Checks,
     Why,
+    Ping,
     Connections,
     RealServerSetup,
     Doctor,
@@ -66,6 +69,7 @@ pub(crate) enum Action {
     Rescue(Maintenance),
     ShowRescue,
     FactoryReset,
+    Identity(Role),
     Server,
     Cluster(ClusterAction),
     Upgrade(Upgrade),
@@ -90,6 +94,7 @@ impl Action {
             | Self::Transfer
             | Self::Load(_)
             | Self::Upgrade(Upgrade::Boot)
+            | Self::Identity(_)
             | Self::FactoryReset => false,
             Self::Export(export) => !export.sealed,
             Self::View(_)
@@ -99,7 +104,7 @@ impl Action {
             | Self::Defaults
             | Self::RestartControlPlane
             | Self::Terminal(_)
-            | Self::Help
+            | Self::Help(_)
             | Self::Set
             | Self::Delete
             | Self::Edit
@@ -116,6 +121,7 @@ impl Action {
             | Self::Flash
             | Self::Checks
             | Self::Why
+            | Self::Ping
             | Self::Connections
             | Self::RealServerSetup
             | Self::Doctor

@@ -43,6 +43,8 @@ pub(crate) enum Arg {
     Window,
     /// A server and what to do to it.
     ServerAction,
+    /// An address and how often.
+    Ping,
     /// Everything up to the end of the line.
     Comment,
     /// Where a file lies.
@@ -65,6 +67,7 @@ impl Arg {
                 | Self::BackOrRescue
                 | Self::Comment
                 | Self::ServerAction
+                | Self::Ping
                 | Self::OfService
                 | Self::Url
                 | Self::ForService
@@ -80,12 +83,13 @@ impl Arg {
             Self::Pool => "<pool>",
             Self::Server | Self::ServerOf => "<server>",
             Self::Count => "<lines>",
-            Self::Back => "<number>",
-            Self::BackOrRescue => "<number>|rescue",
+            Self::Back => "<commits ago>",
+            Self::BackOrRescue => "<commits ago>|rescue",
             Self::Window => "<minutes>",
             Self::ServerAction => {
                 "<server> [in <pool>] drain|disable|enable|weight <n> [for <time>] [persistent]"
             }
+            Self::Ping => "<address> [count <n>]",
             Self::Comment => "<comment>",
             Self::Url => "http://<address>[:<port>]/<path>",
             Self::Terminal(Terminal::Length) => "<rows>",
@@ -107,6 +111,7 @@ impl Arg {
             Self::Back => "A number of commits ago, 0 to 15: see show commits",
             Self::BackOrRescue => "A number of commits ago, 0 to 15, or the rescue configuration",
             Self::ServerAction => "a server and what to do with it, as in server rs1 drain",
+            Self::Ping => "an IP address, as in ping 192.0.2.254",
             Self::Window => "Minutes to confirm, or a time such as 30s; default 10",
             Self::Comment => "A comment, up to the end of the line",
             Self::Url => "Where the .upgrade file lies, the server by its IP address",

@@ -64,7 +64,7 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::RestartControlPlane
         | Action::Setup
         | Action::Terminal(_)
-        | Action::Help
+        | Action::Help(_)
         | Action::Exit
         | Action::Set
         | Action::Delete
@@ -78,7 +78,9 @@ pub(crate) fn filters(action: Action) -> &'static [Filter] {
         | Action::Rollback
         | Action::Rescue(_)
         | Action::FactoryReset
+        | Action::Identity(_)
         | Action::Server
+        | Action::Ping
         | Action::Cluster(_)
         | Action::Upgrade(_)
         | Action::Discard

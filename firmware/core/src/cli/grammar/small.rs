@@ -1,6 +1,7 @@
 //! Short tables below a word, and the one of a console that lets nobody in yet.
 
 use super::action::Upgrade;
+use super::help;
 use super::{Action, Arg, Command, Next, Terminal, command};
 use crate::director::protocol::{Maintenance, Power};
 
@@ -29,6 +30,25 @@ pub(super) const DOCTOR: Command = command(
         Action::Doctor,
         &[command("service", "Only what concerns one service", Next::Do(Action::Doctor, &[Arg::Service]))],
     ),
+);
+
+pub(super) const HELP: Command = command(
+    "help",
+    "How to use this console",
+    Next::DoOr(
+        Action::Help(help::CONSOLE),
+        &[command(
+            "pair",
+            "How a second box becomes the other one of a pair",
+            Next::Do(Action::Help(help::PAIR), &[]),
+        )],
+    ),
+);
+
+pub(super) const PING: Command = command(
+    "ping",
+    "Whether an address answers ICMP echoes of this box",
+    Next::Do(Action::Ping, &[Arg::Ping]),
 );
 
 pub(super) static RESTART: &[Command] = &[command(

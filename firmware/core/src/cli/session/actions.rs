@@ -7,7 +7,7 @@ use super::super::words::{Fault, FaultKind, Found, find, quoted, suggestion, tok
 use super::super::{bind, reference, text};
 use super::commits::Use;
 use super::{Candidate, Job, LOG_LINES, NO_DIRECTOR, Output, Question, Session, print};
-use crate::director::protocol::{CommitOptions, Power, Recall, Request};
+use crate::director::protocol::{CommitOptions, Maintenance, Power, Recall, Request};
 use crate::director::upgrading::UpgradeAsk;
 use crate::model::Config;
 use crate::model::validate::{Finding, Severity, validate};
@@ -15,28 +15,6 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-
-const HELP: &[&str] = &[
-    "A line is a command; ? shows what can come next, Tab completes it, and any word",
-    "may be shortened while it stays clear. \"show\" looks, \"configure\" changes.",
-    "\"setup\" makes a service out of a dozen answers.",
-    "",
-    "In configure mode, \"set\" and \"delete\" change a candidate and nothing else.",
-    "\"compare\" shows the changes, \"commit check\" what they would do, and \"commit\"",
-    "makes them run and keeps them in flash. \"discard\" throws them away.",
-    "A commit that leaves a service without a usable server, or ends one in use, asks",
-    "first; pasted lines say \"commit force\".",
-    "",
-    "\"export\" prints the configuration, \"load\" in configure mode takes one, and",
-    "\"transfer\" there lets director-provision on a laptop do both over this line.",
-    "\"set system password\" in configure mode asks for a console password; after a",
-    "commit each login needs it. \"server NAME drain\" takes a server out for a while.",
-    "",
-    "After a show command: | json, | match TEXT, | count, | more, | no-more, and",
-    "| set for configuration.",
-    "Keys: arrows, C-a C-e start and end, C-w C-u C-k cut, C-y paste, C-c give up,",
-    "C-r searches what was typed before, C-v before ? types it as a character.",
-];
 
 impl Session {
     pub(super) fn execute(&mut self, line: &str, out: &mut Vec<Output>) {
@@ -77,13 +55,25 @@ impl Session {
     fn other_mode(&self, fault: &Fault, line: &str) -> Option<String> {
         let first = line.split_whitespace().next()?;
         let at_first = fault.kind == FaultKind::NoMatch && line.get(..fault.column)?.trim().is_empty();
-        let known = |table: &'static [Command]| matches!(find(table, first), Found::One(..));
+        let known_as = |table: &'static [Command], word: &str| matches!(find(table, word), Found::One(..));
+        let known = |table: &'static [Command]| known_as(table, first);
         match &self.candidate {
             // "show" is a word of both modes: what it cannot show of the candidate, run may show.
             Some(_) if !at_first && fault.kind == FaultKind::NoMatch && shows(first, line) => Some(format!(
                 "\"show\" shows the candidate here: type run {} to see how things are.",
                 line.trim()
             )),
+            Some(_) if !at_first && fault.kind == FaultKind::NoMatch && "run".starts_with(first) => {
+                let word = line.split_whitespace().nth(1)?;
+                let foreign = matches!(find(RUN, word), Found::None);
+                if foreign && known_as(CONFIGURE, word) {
+                    Some(format!("{} is a word of configure mode itself: leave run out.", quoted(word)))
+                } else if foreign && known_as(OPERATIONAL, word) {
+                    Some(format!("{} is not possible in configure mode: exit leaves it.", quoted(word)))
+                } else {
+                    None
+                }
+            }
             _ if !at_first => None,
             None if known(CONFIGURE) => {
                 Some(format!("{} is a word of configure mode: type configure first.", quoted(first)))
@@ -113,7 +103,7 @@ impl Session {
             Action::Terminal(setting) => self.set_terminal(setting, &args, out),
             Action::Setup => self.ask(Job::SetupStatus, Request::Status, out),
             Action::Power(power) => self.confirm_power(power, out),
-            Action::Help => HELP.iter().for_each(|text| print::line(out, text)),
+            Action::Help(text) => text.iter().for_each(|text| print::line(out, text)),
             Action::Exit => self.exit(out),
             Action::Compare if !args.is_empty() && args.first().is_some_and(|n| n != "0") => {
                 self.recall(args.first(), Use::Compare(pipes), out);
@@ -132,6 +122,7 @@ impl Session {
             Action::Rollback => self.recall(args.first(), Use::Rollback, out),
             Action::Checks => self.ask(Job::Checks { pipes }, Request::Checks, out),
             Action::Doctor => self.ask_doctor(&args, pipes, out),
+            Action::Ping => self.begin_ping(&args, out),
             Action::Why => self.ask_why(&args, pipes, out),
             Action::Commits => self.stored(Job::Commits { pipes }, Recall::List, out),
             Action::Flash => self.stored(Job::Flash { pipes }, Recall::Usage, out),
@@ -141,6 +132,7 @@ impl Session {
             Action::Rescue(what) => self.maintain(what, out),
             Action::ShowRescue => self.rescue(Some(pipes), out),
             Action::FactoryReset => self.ask_reset(out),
+            Action::Identity(role) => self.ask_identity(role, out),
             Action::ShowCommit => self.recall(args.first(), Use::Show(pipes), out),
             Action::Check => self.check(pipes, out),
             Action::Discard => self.discard(out),
@@ -262,8 +254,9 @@ impl Session {
             Some(Pipe::Match(text)) => Some(text.clone()),
             Some(Pipe::Count | Pipe::Json | Pipe::More | Pipe::NoMore | Pipe::Set) | None => None,
         };
+        let clock = !self.transfer.active() && pipes.first() != Some(&Pipe::Json);
         self.log = Some(pipes);
-        out.push(Output::ShowLog { count, filter });
+        out.push(Output::ShowLog { count, filter, clock });
     }
 
     /// Whether a commit, of this console or another, waits for its confirmation.
@@ -275,10 +268,15 @@ impl Session {
         self.candidate.as_ref().is_some_and(|c| c.tree != c.running)
     }
 
-    fn confirm_power(&mut self, power: Power, out: &mut Vec<Output>) {
+    /// Before the machine ends.
+    pub(super) fn warn_of_changes(&self, out: &mut Vec<Output>) {
         if self.changed() {
             print::line(out, "The candidate has changes that are not committed; they will be lost.");
         }
+    }
+
+    fn confirm_power(&mut self, power: Power, out: &mut Vec<Output>) {
+        self.warn_of_changes(out);
         self.question = Some(Question::Power(power));
     }
 
@@ -321,8 +319,9 @@ impl Session {
                 let options = CommitOptions { agreed: true, ..*options };
                 if setup { self.setup_commit(options, out) } else { self.commit(options, out) }
             }
+            Question::Identity(role) => self.maintain(Maintenance::Identity(role), out),
             Question::UpgradeBoot => self.ask(Job::Upgrade, Request::Upgrade(UpgradeAsk::Boot), out),
-            Question::LeaveConfigure => self.candidate = None,
+            Question::LeaveConfigure => self.leave_configure(out),
             Question::SetupCommit => self.setup_commit(CommitOptions::default(), out),
             // Answered above.
             Question::Setup | Question::FactoryReset => {}
@@ -338,6 +337,10 @@ impl Session {
         let changed = self.changed();
         match &mut self.candidate {
             None => {
+                // Without a password the next session greets at once, and says it.
+                if self.guarded {
+                    self.remind_of_trial(out);
+                }
                 self.over = true;
                 out.push(Output::Logout);
             }
@@ -346,8 +349,13 @@ impl Session {
                 print::line(out, "The candidate has changes that are not committed (compare shows them).");
                 self.question = Some(Question::LeaveConfigure);
             }
-            Some(_) => self.candidate = None,
+            Some(_) => self.leave_configure(out),
         }
+    }
+
+    fn leave_configure(&mut self, out: &mut Vec<Output>) {
+        self.candidate = None;
+        self.remind_of_trial(out);
     }
 
     fn up(&mut self) {

@@ -1,6 +1,7 @@
 //! `commit` in its forms, `confirm`, `rollback`, `show commits`: what they ask and what the answers say.
 
-use super::super::grammar::Pipe;
+use super::super::complete::Candidate as Possible;
+use super::super::grammar::{Arg, Pipe};
 use super::super::show::words::{generation, plural, span};
 use super::super::show::{commits, flash, impact};
 use super::super::{bind, text};
@@ -46,7 +47,10 @@ impl Session {
         confirm: Option<Millis>,
         out: &mut Vec<super::Output>,
     ) {
-        match words.join(" ").parse() {
+        let text = words.join(" ");
+        // Who puts it into quotation marks does not mean them.
+        let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match inner.unwrap_or(&text).parse() {
             Ok(comment) => {
                 self.commit(CommitOptions { comment, confirm, ..CommitOptions::default() }, out);
             }
@@ -73,7 +77,7 @@ impl Session {
             Ok(Recalled::Commit { generation, commit }) => self.use_commit(purpose, generation, &commit, out),
             // Excluded by what was asked.
             Ok(
-                Recalled::List(_)
+                Recalled::List(..)
                 | Recalled::Usage(_)
                 | Recalled::Rescue(_)
                 | Recalled::Lineage(_)
@@ -120,7 +124,7 @@ impl Session {
         out: &mut Vec<super::Output>,
     ) {
         match result {
-            Ok(Recalled::List(past)) => {
+            Ok(Recalled::List(past, _)) => {
                 let lines = if pipes.first() == Some(&Pipe::Json) {
                     commits::json(running, &past).lines().map(ToString::to_string).collect()
                 } else {
@@ -137,6 +141,46 @@ impl Session {
             ) => {}
             Err(error) => self.say(out, &format!("{error}.")),
         }
+    }
+
+    /// Whether the line wants the number of a commit next; then the possibilities lie in flash.
+    pub(super) fn choose_commit(&mut self, candidates: &[Possible], out: &mut Vec<super::Output>) -> bool {
+        let wanted = [Arg::Back.placeholder(), Arg::BackOrRescue.placeholder()];
+        let wants = candidates.iter().any(|c| wanted.contains(&c.text.as_str()));
+        if !wants || self.lost || self.pending.len() >= super::PENDING {
+            return false;
+        }
+        self.leave_row(out);
+        self.ask(Job::Choose, Request::Recall(Recall::List), out);
+        true
+    }
+
+    /// The commits that can be gone back to, in place of the numbers that could be typed.
+    pub(super) fn chosen(
+        &mut self,
+        running: Generation,
+        result: Result<Recalled, StoreError>,
+        out: &mut Vec<super::Output>,
+    ) {
+        let (past, rescue) = match result {
+            Ok(Recalled::List(past, rescue)) => (past, rescue),
+            Ok(_) => return,
+            Err(error) => return self.say(out, &format!("{error}.")),
+        };
+        let Ok((partial, mut candidates, _)) = self.possible() else { return };
+        let rescue_too = candidates.iter().any(|c| c.text == Arg::BackOrRescue.placeholder());
+        let rescue = rescue.filter(|_| rescue_too);
+        candidates.retain(|c| !c.text.starts_with('<'));
+        let mut all = commits::choices(running, &past);
+        all.extend(rescue.map(|at| {
+            ("rescue".to_string(), format!("The rescue configuration, kept {}", commits::when(at)))
+        }));
+        let fits = all.into_iter().filter(|(text, _)| text.starts_with(&partial));
+        candidates.splice(0..0, fits.map(|(text, help)| Possible { text, help, literal: true }));
+        if candidates.is_empty() {
+            return self.say(out, "No commit that could be gone back to has this number.");
+        }
+        self.list(&candidates, out);
     }
 
     /// `show flash`.
@@ -156,7 +200,7 @@ impl Session {
                 self.filtered(&lines, pipes, "nothing lies in flash", out);
             }
             Ok(
-                Recalled::List(_)
+                Recalled::List(..)
                 | Recalled::Commit { .. }
                 | Recalled::Rescue(_)
                 | Recalled::Lineage(_)
@@ -226,6 +270,18 @@ impl Session {
             print::line(out, &text);
         }
         self.refresh(out);
+    }
+
+    /// That what runs goes back by itself, for who might leave it so.
+    pub(super) fn remind_of_trial(&self, out: &mut Vec<super::Output>) {
+        let Some((at, trial)) = self.status.as_ref().and_then(|s| Some((s.at, s.system.trial?))) else {
+            return;
+        };
+        let now = self.clock.now().max(at);
+        let (left, back) = (span(trial.deadline.micros_since(now)), generation(trial.back));
+        let text =
+            format!("On trial: configuration {back} runs again in {left} unless \"confirm\" is typed.");
+        self.say(out, &text);
     }
 
     /// A sentence of the director for every console.

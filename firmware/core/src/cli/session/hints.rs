@@ -38,7 +38,7 @@ impl Session {
         if !unique && (added.is_empty() || others && partial.is_empty()) {
             if candidates.is_empty() {
                 print::raw(out, b"\x07");
-            } else {
+            } else if !self.choose_commit(&candidates, out) {
                 self.show_above(out, |s, out| s.list(&candidates, out));
             }
             return;
@@ -68,6 +68,7 @@ impl Session {
                 let text = format!("nothing that starts with \"{partial}\" fits here");
                 self.show_above(out, |s, out| s.say(out, &text));
             }
+            Ok((_, candidates, _)) if self.choose_commit(&candidates, out) => {}
             Ok((_, candidates, _)) => self.show_above(out, |s, out| s.list(&candidates, out)),
             Err(fault) => self.show_above(out, |s, out| s.say(out, &fault.message)),
         }

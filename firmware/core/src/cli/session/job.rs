@@ -42,6 +42,8 @@ pub(super) enum Job {
     Commits {
         pipes: Vec<Pipe>,
     },
+    /// For `?` after `rollback`.
+    Choose,
     Checks {
         pipes: Vec<Pipe>,
     },
@@ -65,6 +67,8 @@ pub(super) enum Job {
     Doctor {
         pipes: Vec<Pipe>,
     },
+    /// One echo of a run.
+    Ping,
     Recall(commits::Use),
     Maintain(Maintenance),
     /// An order about upgrades.
@@ -129,10 +133,10 @@ impl Job {
                 reply,
                 Reply::Done { .. } | Reply::Emptied { .. } | Reply::Committed { .. } | Reply::Refused { .. }
             ),
-            Self::Commits { .. } => {
+            Self::Commits { .. } | Self::Choose => {
                 matches!(
                     reply,
-                    Reply::Recalled { result: Ok(Recalled::List(_)) | Err(_), .. } | Reply::Refused { .. }
+                    Reply::Recalled { result: Ok(Recalled::List(..)) | Err(_), .. } | Reply::Refused { .. }
                 )
             }
             Self::Flash { .. } => matches!(
@@ -149,6 +153,7 @@ impl Job {
             Self::Upload(_) => {
                 matches!(reply, Reply::Have(_) | Reply::Done { .. } | Reply::Refused { .. })
             }
+            Self::Ping => matches!(reply, Reply::Pinged(_) | Reply::Refused { .. }),
             Self::Doctor { .. } => matches!(reply, Reply::Doctor(_) | Reply::Refused { .. }),
             Self::Maintain(_) => matches!(reply, Reply::Done { .. } | Reply::Refused { .. }),
             Self::Rescue { .. } => matches!(

@@ -6,6 +6,7 @@ use super::super::show::commits;
 use super::{Job, Output, Question, Session, print};
 use crate::director::protocol::{Maintenance, Recall, Recalled, Request};
 use crate::store::StoreError;
+use crate::store::identity::Role;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -36,7 +37,7 @@ impl Session {
             Ok(Recalled::Rescue(commit)) => commit,
             // Excluded by what was asked.
             Ok(
-                Recalled::List(_)
+                Recalled::List(..)
                 | Recalled::Lineage(_)
                 | Recalled::Usage(_)
                 | Recalled::Commit { .. }
@@ -69,11 +70,28 @@ impl Session {
     }
 
     pub(super) fn maintained(&mut self, what: Maintenance, text: &str, out: &mut Vec<Output>) {
-        if what == Maintenance::FactoryReset {
+        if matches!(what, Maintenance::FactoryReset | Maintenance::Identity(_)) {
             self.ending = true;
             self.candidate = None;
         }
         self.say(out, &format!("Done: {text}."));
+    }
+
+    /// `cluster identity`. What would be refused is refused by the director, after the question.
+    pub(super) fn ask_identity(&mut self, role: Role, out: &mut Vec<Output>) {
+        if self.status.as_ref().is_some_and(|status| status.system.identity == role) {
+            return self.say(out, &format!("This box is the {role} node already. Nothing was done."));
+        }
+        self.say(
+            out,
+            &format!(
+                "From the next start on this box goes by what is configured for node {role}: its host name and \
+                 addresses. Configuration and commits stay. The other box must be node {}.",
+                role.other()
+            ),
+        );
+        self.warn_of_changes(out);
+        self.question = Some(Question::Identity(role));
     }
 
     pub(super) fn ask_reset(&mut self, out: &mut Vec<Output>) {

@@ -2,6 +2,7 @@
 
 use super::{Power, ServerAction};
 use crate::director::protocol::CommitOptions;
+use crate::store::identity::Role;
 use alloc::boxed::Box;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -10,6 +11,8 @@ pub(super) enum Question {
     LeaveConfigure,
     FactoryReset,
     UpgradeBoot,
+    /// Be this node, and reboot.
+    Identity(Role),
     /// Leave services without a server.
     Server(Box<ServerAction>),
     /// Commit all the same; whether it is the dialogue's commit.
@@ -24,6 +27,7 @@ impl Question {
         match self {
             Self::Power(_)
             | Self::UpgradeBoot
+            | Self::Identity(_)
             | Self::LeaveConfigure
             | Self::Server(_)
             | Self::Harm(..)
@@ -40,6 +44,8 @@ impl Question {
             Self::Power(Power::Reboot) => "Reboot now? [y/n] ",
             Self::Power(Power::Off) => "Switch off now? [y/n] ",
             Self::UpgradeBoot => "Reboot into the other system now? [y/n] ",
+            Self::Identity(Role::Primary) => "Become node primary and reboot? [y/n] ",
+            Self::Identity(Role::Backup) => "Become node backup and reboot? [y/n] ",
             Self::Harm(..) => "Commit it all the same? [y/n] ",
             Self::Server(_) => "Do it all the same? [y/n] ",
             Self::LeaveConfigure => "Discard all changes and leave? [y/n] ",

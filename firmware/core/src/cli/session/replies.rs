@@ -4,7 +4,7 @@ use super::super::grammar::{Pipe, View};
 use super::super::json::Json;
 use super::super::show::words::{generation, plural};
 use super::super::tree::Tree;
-use super::super::{bind, show};
+use super::super::{bind, show, text};
 use super::{Candidate, Job, Output, Pending, Session, print};
 use crate::director::impact::Impact;
 use crate::director::protocol::{CommitOptions, Power, Reply, Request};
@@ -66,6 +66,7 @@ impl Session {
             (Job::Commits { pipes }, Reply::Recalled { running, result }) => {
                 self.listed(running, result, &pipes, out);
             }
+            (Job::Choose, Reply::Recalled { running, result }) => self.chosen(running, result, out),
             (Job::Flash { pipes }, Reply::Recalled { result, .. }) => self.used(result, &pipes, out),
             (Job::Checks { pipes }, Reply::Checks { at, checks, loads }) => {
                 self.checks(at, &checks, &loads, &pipes, out)
@@ -74,6 +75,7 @@ impl Session {
             (Job::Upload(digest), reply) => self.uploaded(digest, reply, out),
             (Job::Systems { pipes }, Reply::Recalled { result, .. }) => self.systems(result, &pipes, out),
             (Job::Upgrade, Reply::Done { text }) => self.say(out, &format!("{text}.")),
+            (Job::Ping, Reply::Pinged(took)) => self.pinged(took, out),
             (Job::Doctor { pipes }, Reply::Doctor(report)) => self.doctor(&report, &pipes, out),
             (Job::Maintain(what), Reply::Done { text }) => self.maintained(what, &text, out),
             (Job::Rescue { shown }, Reply::Recalled { result, .. }) => self.rescued(shown, result, out),
@@ -81,10 +83,13 @@ impl Session {
             (Job::Cluster, Reply::Committed { generation, findings, .. }) => {
                 self.made_one(generation, &findings, out);
             }
-            (Job::Server(ask), Reply::Emptied { services }) => self.emptied(*ask, &services, out),
+            (Job::Server(ask), Reply::Emptied { services, ends }) => {
+                self.emptied(*ask, &services, ends, out);
+            }
             (Job::Recall(purpose), Reply::Recalled { result, .. }) => self.recalled(&purpose, result, out),
             (Job::Power(power), Reply::Stopping) => self.stopping(power, out),
             (_, Reply::Refused { reason, findings }) => {
+                self.ping = None;
                 self.findings(&findings, out);
                 self.say(out, &format!("Refused: {}.", reason.trim_end_matches('.')));
             }
@@ -157,6 +162,7 @@ impl Session {
             | Reply::Checks { .. }
             | Reply::Why(_)
             | Reply::Doctor(_)
+            | Reply::Pinged(_)
             | Reply::Done { .. }
             | Reply::Have(_)
             | Reply::Emptied { .. }
@@ -198,6 +204,7 @@ impl Session {
         let committing = self.pending.iter().any(|p| matches!(p.job, Job::Commit(..) | Job::SetupCommit(_)));
         let stopping = self.pending.iter().any(|p| matches!(p.job, Job::Power(_)));
         self.pending.clear();
+        self.ping = None;
         self.lost = true;
         let mut text = String::from("The director stopped; init starts it again. \"show log\" says why.");
         if stopping || self.ending {
@@ -353,6 +360,14 @@ impl Session {
         }
         if impact.asks() {
             lines.push(String::from("A commit asks before it does that."));
+        }
+        let words =
+            self.candidate.as_ref().map(|c| show::words::changes(&text::difference(&c.running, &c.tree)));
+        for text in words.unwrap_or_default().into_iter().filter(|(always, _)| *always || ops.is_empty()) {
+            lines.extend(show::words::wrap(&text.1, self.width.saturating_sub(1), 2));
+        }
+        if ops.is_empty() && pipes.iter().all(|pipe| matches!(pipe, Pipe::More | Pipe::NoMore)) {
+            lines.insert(0, String::from("A commit would do nothing in the kernel."));
         }
         self.filtered(&lines, pipes, "A commit would do nothing in the kernel.", out);
     }

@@ -2,6 +2,7 @@
 
 use super::{Job, Output, Question, ServerAction, Session};
 use crate::cli::complete::SERVER_ACTIONS;
+use crate::cli::show::words::plural;
 use crate::director::protocol::Request;
 use crate::model::limits::WEIGHT_MAX;
 use crate::model::{Millis, Name};
@@ -27,10 +28,16 @@ impl Session {
         self.ask(Job::Server(Box::new(ask.clone())), Request::Server(ask), out);
     }
 
-    pub(super) fn emptied(&mut self, ask: ServerAction, services: &[Name], out: &mut Vec<Output>) {
+    pub(super) fn emptied(&mut self, ask: ServerAction, services: &[Name], ends: u32, out: &mut Vec<Output>) {
+        if ends > 0 {
+            let what = plural(usize::try_from(ends).unwrap_or(usize::MAX), "established connection");
+            self.say(out, &format!("This ends {what} at once; \"drain\" lets them go on."));
+        }
         let names: Vec<String> = services.iter().take(8).map(ToString::to_string).collect();
         let more = if services.len() > names.len() { " and more" } else { "" };
-        self.say(out, &format!("No usable server would be left for: {}{more}.", names.join(", ")));
+        if !names.is_empty() {
+            self.say(out, &format!("No usable server would be left for: {}{more}.", names.join(", ")));
+        }
         self.question = Some(Question::Server(Box::new(ask)));
     }
 }

@@ -79,6 +79,8 @@ impl Session {
             text::difference(&dialogue.running, &tree)
         };
         print::line(out, "");
+        self.say(out, dialogue.setup.names());
+        print::line(out, "");
         lines.iter().for_each(|line| print::line(out, line));
         print::line(out, "");
         self.question = Some(Question::SetupCommit);

@@ -7,6 +7,7 @@ use crate::director::impact::{Impact, Lost};
 use crate::director::protocol::Reply;
 use crate::model::Config;
 use crate::model::validate::{Finding, Severity};
+use crate::overrides::Forced;
 use crate::plan::Op;
 use crate::plan::spec::{DestKey, DestSpec, ServiceKey};
 
@@ -14,6 +15,7 @@ use commits::recall;
 use expect_test::expect_file;
 
 mod connections;
+mod field;
 mod insight;
 mod login;
 mod text_io;
@@ -30,6 +32,8 @@ struct Bench {
     held: Option<Vec<Request>>,
     refusal: Option<Reply>,
     impact: Impact,
+    /// A check finds nothing to do in the kernel.
+    nothing: bool,
     others: Vec<Output>,
     log: Vec<String>,
 }
@@ -44,6 +48,7 @@ impl Bench {
             held: None,
             refusal: None,
             impact: Impact::default(),
+            nothing: false,
             others: Vec::new(),
             log: Vec::new(),
         };
@@ -68,7 +73,7 @@ impl Bench {
                     Some(held) => held.push(*request),
                     None => self.serve(*request),
                 },
-                Output::ShowLog { count, filter } => {
+                Output::ShowLog { count, filter, .. } => {
                     let fits = |l: &&String| {
                         filter.as_ref().is_none_or(|f| l.to_lowercase().contains(&f.to_lowercase()))
                     };
@@ -115,8 +120,10 @@ impl Bench {
                 Reply::Config { generation: Generation(self.generation), config: self.config.clone() }
             }
             Request::Check(_) => {
-                Reply::Checked { findings: Vec::new(), ops: ops(), impact: self.impact.clone() }
+                let ops = if self.nothing { Vec::new() } else { ops() };
+                Reply::Checked { findings: Vec::new(), ops, impact: self.impact.clone() }
             }
+            Request::Ping(_) => self.refusal.take().unwrap_or(Reply::Pinged(Ok(1234))),
             Request::Commit { options, .. } if self.impact.asks() && !options.agreed => {
                 Reply::Harmful { impact: self.impact.clone() }
             }
@@ -132,7 +139,8 @@ impl Bench {
             },
             Request::Cluster(_) => Reply::Done { text: "this box becomes standby: show cluster".to_string() },
             Request::Server(ask) if !ask.agreed => {
-                Reply::Emptied { services: Vec::from(["web".parse().unwrap()]) }
+                let ends = if ask.forced == Forced::Disable { 3 } else { 0 };
+                Reply::Emptied { services: Vec::from(["web".parse().unwrap()]), ends }
             }
             Request::Server(ask) => {
                 Reply::Done { text: alloc::format!("server {}: {:?}", ask.server, ask.forced) }

@@ -98,7 +98,7 @@ impl Taking {
             Self::Passphrase { purpose: Purpose::Seal { first: None, .. }, .. } => {
                 b"Passphrase to seal secrets with: ".to_vec()
             }
-            Self::Passphrase { .. } => b"Again: ".to_vec(),
+            Self::Passphrase { .. } => b"The same again: ".to_vec(),
             Self::Salt { .. } => Vec::new(),
         }
     }

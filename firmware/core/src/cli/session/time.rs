@@ -7,6 +7,7 @@ use crate::director::status::Status;
 use crate::model::system::IDLE_DEFAULT;
 use crate::model::{Millis, Mono};
 use crate::store::Generation;
+use crate::store::identity::Role;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
@@ -73,6 +74,10 @@ impl Clock {
 /// Notes shown at once to whoever comes to the console; `show alarms` has all.
 const NOTES_MAX: usize = 8;
 
+/// How the second box gets its configuration.
+pub(crate) const FROM_PRIMARY: &str = "It needs the configuration of the first box: type \"export passphrase\" there, and here \
+                                       configure, \"load override\" and, after the pasted text, commit.";
+
 impl Session {
     /// Tells what time it is.
     pub fn tick(&mut self, now: Mono, out: &mut Vec<Output>) {
@@ -81,6 +86,7 @@ impl Session {
             return;
         }
         self.lock_tick(now, out);
+        self.ping_tick(now, out);
         let begun = *self.clock.begun.get_or_insert(now);
         if now >= begun.after(GREETING) {
             self.greeting_late(out);
@@ -103,7 +109,10 @@ impl Session {
     /// When [`Self::tick`] has something to do, if it has.
     pub fn deadline(&self) -> Option<Mono> {
         let greeting = self.greeting().map(|_| self.clock.begun.unwrap_or(self.clock.now).after(GREETING));
-        [greeting, self.lock_deadline(), self.clock.warns(), self.clock.ends()].into_iter().flatten().min()
+        [greeting, self.lock_deadline(), self.ping_deadline(), self.clock.warns(), self.clock.ends()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn greeting(&self) -> Option<usize> {
@@ -136,12 +145,17 @@ impl Session {
     /// was never configured offers to be.
     pub(super) fn greeted(&mut self, status: Status, out: &mut Vec<Output>) {
         let factory = status.system.generation == Generation(0);
+        let backup = status.system.identity == Role::Backup;
         for note in status.notes.iter().take(NOTES_MAX) {
             self.say(out, &format!("! {note}"));
         }
         self.know(status);
-        if factory {
+        if factory && backup {
+            let text = format!("This box is node backup of a pair and not configured. {FROM_PRIMARY}");
+            self.say(out, &text);
+        } else if factory {
             self.say(out, "This box is not configured. Type setup to be asked a dozen questions.");
         }
+        self.remind_of_trial(out);
     }
 }

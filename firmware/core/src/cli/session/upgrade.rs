@@ -50,7 +50,7 @@ impl Session {
             }
             // Excluded by what was asked.
             Ok(
-                Recalled::List(_)
+                Recalled::List(..)
                 | Recalled::Lineage(_)
                 | Recalled::Usage(_)
                 | Recalled::Commit { .. }

@@ -1,7 +1,6 @@
 //! `show cluster`.
 
 use super::table::facts;
-use super::tables::none;
 use super::words::ago;
 use crate::cli::json::Json;
 use crate::director::pings::Proof;
@@ -15,8 +14,14 @@ use alloc::vec::Vec;
 
 pub(super) fn lines(status: &Status, width: usize) -> Vec<String> {
     let Some(c) = &status.cluster else {
-        return none(
-            "this box is alone: a pair needs node backup, cluster secret and cluster heartbeat, set on both boxes",
+        return super::words::wrap(
+            &format!(
+                "this box is node {} and alone: a pair needs node backup with its addresses and cluster secret, \
+                 committed on both boxes, and \"cluster identity backup\" typed once on the second",
+                status.system.identity
+            ),
+            width.saturating_sub(1),
+            2,
         );
     };
     let aside = if c.aside { ", set aside by command" } else { "" };

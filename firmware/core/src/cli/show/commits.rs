@@ -39,6 +39,18 @@ fn numbered(
     })
 }
 
+/// What `rollback` takes, with what it is.
+pub(crate) fn choices(running: Generation, past: &[Past]) -> Vec<(String, String)> {
+    let usable = numbered(running, past).filter(|(_, p, _)| p.damage.is_none());
+    let choice = |(back, p, state): (Option<usize>, &Past, &str)| {
+        let what = if state.is_empty() { String::new() } else { format!(", {state}") };
+        let comment =
+            if p.comment.to_string().is_empty() { String::new() } else { format!(": {}", p.comment) };
+        Some((back?.to_string(), format!("{}{what}{comment}", when(p.at_unix_s))))
+    };
+    usable.filter_map(choice).collect()
+}
+
 pub(crate) fn lines(running: Generation, past: &[Past], width: usize) -> Vec<String> {
     if past.is_empty() {
         return Vec::new();

@@ -118,9 +118,59 @@ pub(crate) fn server_state(server: &ServerStatus) -> &'static str {
 pub(crate) fn weight(server: &ServerStatus) -> String {
     match server.effective {
         Some(effective) if effective == server.weight => server.weight.to_string(),
+        Some(effective) if effective > server.weight => format!("{effective} not {}", server.weight),
         Some(effective) => format!("{effective} of {}", server.weight),
         None => format!("- of {}", server.weight),
     }
+}
+
+/// What [`changes`] has a sentence for.
+const SAID: [&str; 3] = ["system password-hash", "cluster secret", "cluster key"];
+/// Settings that [`changes`] names.
+const NAMED: usize = 6;
+
+/// What changed lines mean outside the kernel; false: worth saying only when nothing else is said.
+pub(crate) fn changes(difference: &[String]) -> Vec<(bool, String)> {
+    let path = |line: &str| {
+        let line = line.get(2..).unwrap_or_default();
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        line.strip_prefix("set ").unwrap_or(line).to_string()
+    };
+    let added = |what: &str| difference.iter().any(|l| l.starts_with('+') && path(l).starts_with(what));
+    let touched = |what: &str| difference.iter().any(|l| path(l).starts_with(what));
+    let mut all = Vec::new();
+    if added("system password-hash") {
+        all.push((true, String::from("Each new login on the console asks for the new password.")));
+    } else if touched("system password-hash") {
+        all.push((true, String::from("Nobody is asked for a password on the console any more.")));
+    }
+    if touched("cluster secret") || touched("cluster key") {
+        let text = "Heartbeats are signed with another secret, as soon as both boxes have it.";
+        all.push((true, String::from(text)));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for line in difference {
+        let path = path(line);
+        if SAID.iter().any(|said| path.starts_with(said)) {
+            continue;
+        }
+        let mut words = path.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        // What has a name is named with it.
+        let more = if matches!(first, "system" | "cluster" | "forwarding" | "kernel") { 1 } else { 2 };
+        let name = words.take(more).fold(String::from(first), |name, word| format!("{name} {word}"));
+        let name = name.trim_end_matches(':').to_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if !names.is_empty() {
+        let rest = names.len().saturating_sub(NAMED);
+        let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        names.truncate(NAMED);
+        all.push((false, format!("The director itself goes by the new {}{rest}.", names.join(", "))));
+    }
+    all
 }
 
 /// Generation and what it is.

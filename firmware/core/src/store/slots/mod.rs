@@ -178,27 +178,25 @@ fn newest(slots: &[SlotInfo]) -> Generation {
 
 fn report(slots: &[SlotInfo], best: Option<Generation>) -> Vec<String> {
     let mut warnings: Vec<String> = slots.iter().filter_map(|s| s.warning(best)).collect();
-    if best.is_none() {
-        let count = |of: fn(&Content) -> bool| slots.iter().filter(|s| of(&s.content)).count();
-        let all = slots.len();
-        let empty = count(|c| matches!(c, Content::Empty));
-        warnings.push(if empty == all {
-            format!("no configuration in flash: all {all} slots are empty; using the factory configuration")
-        } else {
-            format!(
-                "no usable configuration in flash: of {all} slots {empty} are empty, {} torn, {} unreadable, {} \
-                 hold damaged or unknown records and {} commits that were never confirmed; using the factory \
-                 configuration",
-                count(|c| matches!(c, Content::Torn)),
-                count(|c| matches!(c, Content::Unreadable(_))),
-                count(|c| match c {
-                    Content::Foreign(_) => true,
-                    Content::Record(h, _) => h.state == SlotState::Good,
-                    Content::Empty | Content::Torn | Content::Unreadable(_) => false,
-                }),
-                count(|c| matches!(c, Content::Record(h, _) if h.state == SlotState::Tentative)),
-            )
-        });
+    let count = |of: fn(&Content) -> bool| slots.iter().filter(|s| of(&s.content)).count();
+    let (all, empty) = (slots.len(), count(|c| matches!(c, Content::Empty)));
+    // A flash that never had one is no fault.
+    if best.is_none() && empty < all {
+        // First: who has room for a few reads this one.
+        let summary = format!(
+            "no usable configuration in flash: of {all} slots {empty} are empty, {} torn, {} unreadable, {} \
+             hold damaged or unknown records and {} commits that were never confirmed; the factory \
+             configuration runs",
+            count(|c| matches!(c, Content::Torn)),
+            count(|c| matches!(c, Content::Unreadable(_))),
+            count(|c| match c {
+                Content::Foreign(_) => true,
+                Content::Record(h, _) => h.state == SlotState::Good,
+                Content::Empty | Content::Torn | Content::Unreadable(_) => false,
+            }),
+            count(|c| matches!(c, Content::Record(h, _) if h.state == SlotState::Tentative)),
+        );
+        warnings.insert(0, summary);
     }
     warnings
 }

@@ -140,7 +140,9 @@ impl fmt::Display for Refusal {
             Self::LinuxHa => f.write_str("a Linux-HA heartbeat peer: stop heartbeat there"),
             Self::Version(version) => write!(f, "heartbeat version {version}: upgrade this box"),
             Self::Group(group) => write!(f, "another pair's, of group {group}"),
-            Self::SameIdentity => f.write_str("another box with this box's identity"),
+            Self::SameIdentity => f.write_str(
+                "another box with this box's identity: make one of them the other node with cluster identity",
+            ),
             Self::UnknownKey(id) => write!(f, "signed by key {id}, which this box does not accept"),
             Self::Unsigned => f.write_str("not signed"),
             Self::BadTag => f.write_str("wrong signature"),

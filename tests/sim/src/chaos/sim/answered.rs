@@ -86,6 +86,7 @@ impl Sim {
             | Reply::Have(_)
             | Reply::Why(_)
             | Reply::Doctor(_)
+            | Reply::Pinged(_)
             | Reply::Emptied { .. }
             | Reply::Notice(_) => panic!("an answer to something else: {reply:?}"),
         }

@@ -51,6 +51,7 @@ pub(super) fn word(request: &Request) -> String {
         Request::Checks => "checks".to_string(),
         Request::Why { .. } => "why".to_string(),
         Request::Doctor { .. } => "doctor".to_string(),
+        Request::Ping(address) => format!("ping {address}"),
         Request::Cluster(_) => "cluster".to_string(),
         Request::Upgrade(_) => "upgrade".to_string(),
     }

@@ -19,16 +19,19 @@ pub(super) fn recall(what: Recall) -> Result<Recalled, StoreError> {
         damage: None,
     };
     match what {
-        Recall::List => Ok(Recalled::List(Vec::from([
-            past(5, SlotState::Tentative, ""),
-            Past { at_unix_s: 0, ..past(4, SlotState::Good, "rs3 is back") },
-            past(3, SlotState::Good, "before the move to the new rack"),
-            Past {
-                damage: Some("generation 2 is damaged in flash".to_string()),
-                ..past(2, SlotState::Good, "")
-            },
-            past(1, SlotState::Good, ""),
-        ]))),
+        Recall::List => Ok(Recalled::List(
+            Vec::from([
+                past(5, SlotState::Tentative, ""),
+                Past { at_unix_s: 0, ..past(4, SlotState::Good, "rs3 is back") },
+                past(3, SlotState::Good, "before the move to the new rack"),
+                Past {
+                    damage: Some("generation 2 is damaged in flash".to_string()),
+                    ..past(2, SlotState::Good, "")
+                },
+                past(1, SlotState::Good, ""),
+            ]),
+            Some(1_790_000_000),
+        )),
         Recall::Systems => Ok(super::upgrade::systems()),
         Recall::Lineage => Ok(Recalled::Lineage(Vec::new())),
         Recall::Usage => Ok(Recalled::Usage(Box::new(flash_of_three_places()))),
@@ -136,6 +139,7 @@ fn the_last_server_is_drained_only_after_a_question() {
         bench.keys("\r");
     }
     bench.keys("server rs1 in web drain for 10m\ry\r");
+    bench.keys("server rs1 disable\rn\r");
     expect_file!["../../../../../../tests/golden/cli/servers.transcript"]
         .assert_eq(&(bench.terminal.text() + "\n"));
 }
