@@ -87,14 +87,13 @@ impl<'a> Record<'a> {
 const PLAUSIBLE_UNIX_US: u64 = 1_704_067_200_000_000;
 
 impl Record<'_> {
-    /// As people read it: `11-30 16:38:07.123 text` in UTC, given the wall clock at the time of the boot; as [`fmt::Display`]
+    /// As people read it: `11-30 16:38:07 text` in UTC, given the wall clock at the time of the boot; as [`fmt::Display`]
     /// does it when that clock was never set.
     pub fn shown(&self, booted_unix_us: Option<u64>) -> String {
         let at = booted_unix_us.map(|booted| booted.saturating_add(self.at.micros()));
         let Some(at) = at.filter(|at| *at >= PLAUSIBLE_UNIX_US) else { return self.to_string() };
         let Date { month, day, hour, minute, second, .. } = Date::of(at / 1_000_000);
-        let ms = at / 1000 % 1000;
-        format!("{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03} {}", self.text)
+        format!("{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} {}", self.text)
     }
 }
 
@@ -122,7 +121,7 @@ mod tests {
     #[test]
     fn a_line_is_shown_with_the_time_of_day_when_that_is_known() {
         let record = Record::parse(b"13,7,5140900,-;director: a").unwrap();
-        assert_eq!(record.shown(Some(1_790_000_000_000_000)), "09-21 14:13:25.140 director: a");
+        assert_eq!(record.shown(Some(1_790_000_000_000_000)), "09-21 14:13:25 director: a");
         assert_eq!(record.shown(Some(1_000_000)), "[    5.140900] director: a");
         assert_eq!(record.shown(None), "[    5.140900] director: a");
     }

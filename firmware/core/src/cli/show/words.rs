@@ -168,7 +168,7 @@ pub(crate) fn changes(difference: &[String]) -> Vec<(bool, String)> {
         let rest = names.len().saturating_sub(NAMED);
         let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
         names.truncate(NAMED);
-        all.push((false, format!("The director itself goes by the new {}{rest}.", names.join(", "))));
+        all.push((false, format!("It changes what the director itself does: {}{rest}.", names.join(", "))));
     }
     all
 }
