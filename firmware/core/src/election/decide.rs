@@ -56,7 +56,7 @@ impl Election {
     /// silent before may have come back meanwhile.
     pub(super) fn doubt(&mut self, now: Mono, out: &mut Vec<Output>) {
         let beat = self.peer.made();
-        let limit = self.settings.fence_after(self.peer.alive(self.called));
+        let limit = self.settings.fence_after(self.peer.heard(self.called));
         let stalled = self.role == Role::Active && beat > Mono::ZERO && now >= beat.after(limit);
         if !stalled {
             return;

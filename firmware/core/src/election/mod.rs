@@ -476,7 +476,7 @@ impl Election {
 
     /// How long after its last heartbeat this node must have given its addresses up by itself.
     pub fn fence_after(&self, now: Mono) -> Millis {
-        self.settings.fence_after(self.peer.alive(now))
+        self.settings.fence_after(self.peer.heard(now))
     }
 
     /// What this node is.

@@ -257,6 +257,12 @@ impl Peer {
         self.unproven.is_some_and(|at| !self.over(at, now) && self.proven().is_none_or(|proven| proven < at))
     }
 
+    /// Whether it may know that we hear it: it was heard within the dead time, with or without proof. Our next heartbeat
+    /// echoes what came, and proves to it that we are there.
+    pub fn heard(&self, now: Mono) -> bool {
+        self.alive(now) || self.one_way(now)
+    }
+
     /// When a second box with its identity was heard last.
     pub fn twin(&self) -> Option<Mono> {
         self.twin

@@ -3,6 +3,21 @@
 use super::*;
 
 #[test]
+fn a_peer_that_comes_back_may_ask_as_soon_as_it_was_heard_and_the_limit_is_that_of_the_questions() {
+    let mut pair = Pair::running(|s| s.detection = Detection::Probe);
+    let settings = pair.settings[PRIMARY].clone();
+    let limit = |pair: &Pair| pair.nodes[PRIMARY].as_ref().unwrap().fence_after(pair.now);
+    assert_eq!(limit(&pair), settings.fence_after(true));
+    pair.crash(BACKUP);
+    pair.run(500);
+    assert_eq!(limit(&pair), settings.fence_after(false), "nobody is there to ask");
+    pair.boot(BACKUP);
+    pair.until(300, |p| p.nodes[PRIMARY].as_ref().unwrap().peer().one_way(p.now));
+    // The next heartbeat proves to the peer that this node is there; from then on a late one makes it ask.
+    assert_eq!(limit(&pair), settings.fence_after(true));
+}
+
+#[test]
 fn a_restarted_director_goes_on_and_nobody_takes_over() {
     let mut pair = Pair::running(|_| ());
     let saved = pair.nodes[PRIMARY].as_ref().unwrap().saved();
