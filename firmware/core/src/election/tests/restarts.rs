@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_peer_that_comes_back_may_ask_as_soon_as_it_was_heard_and_the_limit_is_that_of_the_questions() {
     let mut pair = Pair::running(|s| s.detection = Detection::Probe);
-    let settings = pair.settings[PRIMARY].clone();
+    let settings = pair.settings[PRIMARY];
     let limit = |pair: &Pair| pair.nodes[PRIMARY].as_ref().unwrap().fence_after(pair.now);
     assert_eq!(limit(&pair), settings.fence_after(true));
     pair.crash(BACKUP);
