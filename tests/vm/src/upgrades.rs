@@ -20,7 +20,7 @@ pub const NEXT: &str = "0.1.1";
 /// Command line of the kernel, as on the box.
 const CMDLINE: &str = include_str!("../../../board/x86_64/cmdline");
 /// How long an upgrade may take: 6 MiB through emulated cards and disks.
-const TAKES: Duration = Duration::from_secs(30);
+const TAKES: Duration = Duration::from_secs(60);
 /// Writes to the disk that an upgrade and its start do, about; power goes after so many at most.
 const WRITES_MAX: u64 = 60;
 
