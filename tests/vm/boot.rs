@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use director_core::upgrade::environment::{Environment, Slot};
 use director_core::upgrade::layout::{BOOT_AT, DATA_AT, ENVIRONMENT_AT, SLOT_BYTES, SLOTS_AT};
+use director_image::slot::System;
 use director_qemu::lab::Lab;
 use director_qemu::run_folder::RunFolder;
 use director_qemu::scenario::{self, BringUp};
@@ -80,10 +81,20 @@ fn start(folder: RunFolder) -> Result<Lab> {
 
 fn repair(lab: &mut Lab) -> Result<()> {
     lab.refit(LVS1, VIRTIO, |disk| {
-        copy_slot(disk, 1, 0)?;
+        lay(disk)?;
         write_environment(disk, Environment::settled(Slot::A))
     })
     .map(|_| ())
+}
+
+/// Writes what was built into both slots, whatever a case before left in them.
+fn lay(disk: &Path) -> Result<()> {
+    let system = upgrades::whole_system(env!("CARGO_PKG_VERSION"))?;
+    SLOTS_AT.iter().try_for_each(|slot| lay_one(disk, *slot, &system))
+}
+
+fn lay_one(disk: &Path, slot: u64, system: &System) -> Result<()> {
+    system.pieces.iter().try_for_each(|(at, bytes)| write(disk, slot + at, bytes))
 }
 
 /// The virtual address answers, and the boot loader was told so by the system in this slot.
@@ -163,7 +174,10 @@ fn lost_environment(lab: &mut Lab) -> Result<()> {
 
 fn rescue(lab: &mut Lab) -> Result<()> {
     let crashed = Environment { boots: 3, ..Environment::settled(Slot::B) };
-    lab.refit(LVS1, VIRTIO, |disk| write_environment(disk, crashed))?;
+    lab.refit(LVS1, VIRTIO, |disk| {
+        lay(disk)?;
+        write_environment(disk, crashed)
+    })?;
     let found = system(lab)?;
     ensure!(found["rescue"] == true && found["generation"] == 0, "{found}");
     lab.power_cycle(LVS1)?;
@@ -260,8 +274,8 @@ fn rescue_console(lab: &mut Lab) -> Result<()> {
     let crashing = upgrades::crashing_system()?;
     let crashed = Environment { boots: 3, ..Environment::settled(Slot::A) };
     lab.refit(LVS1, VIRTIO, |disk| {
-        copy_slot(disk, 0, 1)?;
-        crashing.pieces.iter().try_for_each(|(at, bytes)| write(disk, SLOTS_AT[0] + at, bytes))?;
+        lay(disk)?;
+        lay_one(disk, SLOTS_AT[0], &crashing)?;
         write_environment(disk, crashed)
     })?;
     let console = lab.director(LVS1)?.console();

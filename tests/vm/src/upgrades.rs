@@ -34,7 +34,15 @@ fn built(name: &str) -> Result<Vec<u8>> {
 /// # Errors
 /// When nothing was built.
 pub fn whole() -> Result<Vec<u8>> {
-    signed(&System::new(NEXT, CMDLINE.trim(), &built("bzImage")?, &built("initramfs.cpio.zst")?)?, BOARD)
+    signed(&whole_system(NEXT)?, BOARD)
+}
+
+/// The same as it lies in a slot.
+///
+/// # Errors
+/// As [`whole`].
+pub fn whole_system(version: &str) -> Result<System> {
+    System::new(version, CMDLINE.trim(), &built("bzImage")?, &built("initramfs.cpio.zst")?)
 }
 
 /// A small one that no box could boot.
