@@ -220,19 +220,24 @@ impl Flood {
 }
 
 fn udp_flood(address: &str, rate: &str, seconds: &str, recorded: Option<&str>) -> Result<()> {
-    let rate: u32 = rate.parse().context("RATE is a number")?;
-    let span = Duration::from_secs(seconds.parse().context("SECONDS is a number")?);
     let socket = UdpSocket::bind("0.0.0.0:0").context("cannot open a socket")?;
     socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
     let flood = Flood::new(recorded)?;
+    // A full queue loses the frame, as a switch would.
+    at_rate(rate, seconds, |number| drop(socket.send(&flood.frame(number))))
+}
+
+/// Sends numbered frames at so many a second for so long; says how many.
+fn at_rate(rate: &str, seconds: &str, mut send: impl FnMut(u32)) -> Result<()> {
+    let rate: u32 = rate.parse().context("RATE is a number")?;
+    let span = Duration::from_secs(seconds.parse().context("SECONDS is a number")?);
     let began = clock::now();
     let end = Deadline::after(span);
     let mut sent = 0_u32;
     while end.left().is_some() {
         let due = u128::from(rate) * clock::now().duration_since(began).as_micros() / 1_000_000;
         while u128::from(sent) < due {
-            // A full queue loses the frame, as a switch would.
-            socket.send(&flood.frame(sent)).ok();
+            send(sent);
             sent += 1;
         }
         nix::poll::poll(&mut [], nix::poll::PollTimeout::from(1_u8)).ok();

@@ -1,11 +1,8 @@
 //! A flood of first segments of TCP from addresses of the segment that nobody has.
 
-use crate::clock::{self, Deadline};
 use anyhow::{Context as _, Result};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::time::Duration;
 
 /// `IPPROTO_RAW`: the IP header is ours.
 const RAW: i32 = 255;
@@ -17,24 +14,10 @@ const BYTES: usize = 40;
 /// Sends so many a second for so long; says how many.
 pub(super) fn flood(address: &str, rate: &str, seconds: &str) -> Result<()> {
     let to: SocketAddrV4 = address.parse().context("ADDRESS is an IPv4 address and a port")?;
-    let rate: u32 = rate.parse().context("RATE is a number")?;
-    let span = Duration::from_secs(seconds.parse().context("SECONDS is a number")?);
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(RAW))).context("raw socket")?;
     let target = SockAddr::from(SocketAddrV4::new(*to.ip(), 0));
-    let began = clock::now();
-    let end = Deadline::after(span);
-    let mut sent = 0_u32;
-    while end.left().is_some() {
-        let due = u128::from(rate) * clock::now().duration_since(began).as_micros() / 1_000_000;
-        while u128::from(sent) < due {
-            // A full queue loses the frame, as a switch would.
-            socket.send_to(&segment(sent, to), &target).ok();
-            sent += 1;
-        }
-        nix::poll::poll(&mut [], nix::poll::PollTimeout::from(1_u8)).ok();
-    }
-    writeln!(io::stdout(), "{sent} sent")?;
-    Ok(())
+    // A full queue loses the frame, as a switch would.
+    super::at_rate(rate, seconds, |number| drop(socket.send_to(&segment(number, to), &target)))
 }
 
 /// Each number has an address and a port of its own, as far as they last.

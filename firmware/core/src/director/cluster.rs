@@ -167,7 +167,7 @@ impl Cluster {
 
     /// Whether the other box is heard.
     pub(super) fn peer_alive(&self, now: Mono) -> bool {
-        self.election.as_ref().is_some_and(|election| election.peer().alive(now))
+        self.election.as_ref().is_some_and(|election| election.peer().heard(now))
     }
 
     /// Whether nothing is left to be told to the peer.

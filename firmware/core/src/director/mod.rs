@@ -365,8 +365,9 @@ impl Director {
             self.update_cluster(now, out);
         }
         self.keep_verdicts(now, out);
-        let before = self.overrides.clone();
-        if self.overrides.expire(now) {
+        if self.overrides.next_deadline().is_some_and(|at| at <= now) {
+            let before = self.overrides.clone();
+            self.overrides.expire(now);
             self.log(Level::Notice, "the time of what was done to a server by hand is over", out);
             self.overridden(&before, now, out);
         }

@@ -101,7 +101,8 @@ impl Director {
         match self.upgrading.progress() {
             Progress::Ready { version } => Ok(version.clone()),
             Progress::Idle | Progress::Receiving { .. } | Progress::Failed { .. } => {
-                Err("no upgrade was taken since the director started: upgrade from, first".to_string())
+                Err("no upgrade was taken since the director started: type upgrade from http://... first"
+                    .to_string())
             }
         }
     }

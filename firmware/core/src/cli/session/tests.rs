@@ -39,6 +39,18 @@ struct Bench {
 }
 
 impl Bench {
+    /// A console of a box without a name, before the director's first answer.
+    fn unanswered() -> Self {
+        let mut bench = Self::new();
+        bench.session = Session::new(None);
+        bench.terminal = Terminal::wrapping(80);
+        bench.held = Some(Vec::new());
+        let mut out = Vec::new();
+        bench.session.start(&mut out);
+        bench.run(out);
+        bench
+    }
+
     fn new() -> Self {
         let mut bench = Self {
             session: Session::new(Some("lvs1")),
@@ -520,13 +532,7 @@ fn a_reboot_that_the_director_ignores_goes_to_init_the_second_time() {
 
 #[test]
 fn what_the_flash_lost_is_said_before_the_first_prompt() {
-    let mut bench = Bench::new();
-    bench.session = Session::new(None);
-    bench.terminal = Terminal::wrapping(80);
-    bench.held = Some(Vec::new());
-    let mut out = Vec::new();
-    bench.session.start(&mut out);
-    bench.run(out);
+    let mut bench = Bench::unanswered();
     bench.keys("show version\r");
     assert_eq!(bench.last_line(), "", "no prompt before the answer");
     let mut status = crate::cli::testing::status::status();

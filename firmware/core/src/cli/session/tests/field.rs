@@ -38,13 +38,7 @@ fn a_box_becomes_the_other_of_a_pair_after_a_question_and_only_then() {
 
 #[test]
 fn a_blank_backup_says_where_its_configuration_comes_from() {
-    let mut bench = Bench::new();
-    bench.session = Session::new(None);
-    bench.terminal = Terminal::wrapping(80);
-    bench.held = Some(Vec::new());
-    let mut out = Vec::new();
-    bench.session.start(&mut out);
-    bench.run(out);
+    let mut bench = Bench::unanswered();
     let mut status = status();
     (status.system.identity, status.system.generation) = (Role::Backup, Generation(0));
     let mut out = Vec::new();
